@@ -1,0 +1,5 @@
+"""``python -m pipeline``."""
+
+from pipeline.run import main
+
+main()

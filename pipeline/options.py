@@ -1,0 +1,244 @@
+"""The command line: argv in, one frozen configuration out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from pipeline import __version__
+from transforms.checkpoints import DEFAULT_MODEL
+from transforms.errors import ConfigurationError
+from transforms.model import ModelConfig
+from transforms.residues import ResiduePolicy
+
+DESCRIPTION = "Embeds proteins: FASTA in, Parquet and one _ESM.pt per FASTA file out."
+
+EPILOG = """\
+Options of Apache Beam, such as --runner, may be given too; --help_beam lists them.
+
+Exit codes: 0 every record embedded; 3 finished, and the output holds dead letters; 2 nothing ran
+(the message says what to change); 1 failed; 130/143 stopped by a signal. After 1, 130 and 143 the
+same command carries on where it stopped.
+"""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is to do.
+
+    Attributes:
+        inputs: Files, globs and folders.
+        output: The output root.
+        input_root: Folder below which sources are named; None for what the patterns share.
+        residues: The residue policy.
+        model: The model and how it is run.
+        expected_dim: Width that the model must have; None for any.
+        pt: Whether ``_ESM.pt`` files are written.
+        pt_order: ``input`` or ``length``.
+        overwrite: Whether to delete what earlier runs committed.
+        quiet: Whether to say nothing but errors.
+        verbose: Whether to log what Beam does and show tracebacks.
+        beam_args: Options for Beam.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    input_root: str | None = None
+    residues: ResiduePolicy = ResiduePolicy()
+    model: ModelConfig = ModelConfig()
+    expected_dim: int | None = None
+    pt: bool = True
+    pt_order: str = "input"
+    overwrite: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    beam_args: tuple[str, ...] = ()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message[:1].upper()}{message[1:]}. See --help.")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+_positive.__name__ = "whole number"  # what argparse calls it when int() refuses the text
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of our own options."""
+    parser = _Parser(
+        prog="python -m pipeline",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=_HelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"fastesm-beam {__version__}")
+    add = parser.add_argument_group("what to embed, and where to").add_argument
+    add(
+        "--input",
+        action="append",
+        required=True,
+        metavar="PATTERN",
+        help="FASTA file, glob or folder (recursive); may be given several times",
+    )
+    add("--output", required=True, metavar="DIR", help="where the results go")
+    add(
+        "--input_root",
+        metavar="DIR",
+        help="folder below which files are named in the output "
+        "(default: the folder that all patterns have in common)",
+    )
+    add("--overwrite", action="store_true", help="delete what earlier runs left in DIR first")
+    add(
+        "--sinks",
+        default="parquet,pt",
+        metavar="LIST",
+        help="parquet,pt, or parquet alone (default: %(default)s)",
+    )
+    add(
+        "--pt_order",
+        choices=("input", "length"),
+        default="input",
+        help="order within a .pt: as in the FASTA, or longest first (default: %(default)s)",
+    )
+    _add_model_options(parser)
+    _add_sequence_options(parser)
+    add = parser.add_argument_group("what to say").add_argument
+    add("--quiet", action="store_true", help="no progress and no summary")
+    add("--verbose", action="store_true", help="log what Beam does, and show tracebacks")
+    add("--help_beam", action=_BeamHelp, nargs=0, help="list Beam's options and exit")
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the model").add_argument
+    add(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME",
+        help="hub id, local folder, or demo: random weights that carry no biology "
+        "(default: %(default)s)",
+    )
+    add("--revision", metavar="REV", help="branch, tag or commit on the hub")
+    add(
+        "--dtype",
+        choices=("auto", "float16", "bfloat16", "float32"),
+        default="auto",
+        help="auto: float16 on CUDA, else float32 (default: %(default)s)",
+    )
+    add(
+        "--device",
+        default="auto",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)",
+    )
+    add(
+        "--toks_per_batch",
+        type=_positive,
+        default=2048,
+        metavar="N",
+        help="tokens of one forward pass, padding counted (default: %(default)s)",
+    )
+    add(
+        "--expected_dim",
+        type=_positive,
+        metavar="D",
+        help="refuse a model of another width, e.g. 1280 for FastESM2_650",
+    )
+
+
+def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the sequences").add_argument
+    add(
+        "--residues",
+        choices=("clean", "strict"),
+        default="clean",
+        help="clean: upper-case, drop one terminal *, map J to X, dead-letter what is then not "
+        "an amino acid letter; strict: dead-letter anything that is not one as written "
+        "(default: %(default)s)",
+    )
+    add(
+        "--long_sequences",
+        choices=("truncate", "reject"),
+        default="truncate",
+        help="beyond --truncation_seq_length (default: %(default)s)",
+    )
+    add(
+        "--truncation_seq_length",
+        type=_positive,
+        default=1024,
+        metavar="N",
+        help="residues that the model is given at the most (default: %(default)s)",
+    )
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32)
+
+
+class _BeamHelp(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        _beam_parser().print_help()
+        parser.exit()
+
+
+def _beam_parser() -> argparse.ArgumentParser:
+    from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+
+    parser: argparse.ArgumentParser = _BeamArgumentParser(add_help=False, allow_abbrev=False)
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
+    return parser
+
+
+def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
+    """Turns a command line into what a run is to do.
+
+    Args:
+        argv: Arguments without the program's name; None for those of the process.
+
+    Raises:
+        ConfigurationError: An option is missing, unknown, or has a value that makes no sense.
+    """
+    ours, beam_args = make_parser().parse_known_args(argv)
+    if beam_args:
+        _check_beam_args(beam_args)
+    sinks = {sink.strip() for sink in ours.sinks.split(",")}
+    if sinks not in ({"parquet", "pt"}, {"parquet"}):
+        raise ConfigurationError(f"--sinks is parquet,pt or parquet, not {ours.sinks!r}.")
+    if ours.model == "demo" and ours.revision:
+        raise ConfigurationError("--revision goes with a hub id, and --model demo is built in.")
+    return RunConfig(
+        inputs=tuple(ours.input),
+        output=ours.output,
+        input_root=ours.input_root,
+        residues=ResiduePolicy(ours.residues, ours.long_sequences, ours.truncation_seq_length),
+        model=ModelConfig(ours.model, ours.revision, ours.dtype, ours.device, ours.toks_per_batch),
+        expected_dim=ours.expected_dim,
+        pt="pt" in sinks,
+        pt_order=ours.pt_order,
+        overwrite=ours.overwrite,
+        quiet=ours.quiet,
+        verbose=ours.verbose,
+        beam_args=tuple(beam_args),
+    )
+
+
+def _check_beam_args(beam_args: Sequence[str]) -> None:
+    """Refuses what Beam would pass over with a log line: a misspelt option of ours, most often."""
+    try:
+        _, unknown = _beam_parser().parse_known_args(list(beam_args))
+    except SystemExit as error:
+        raise ConfigurationError("An option of Beam has a value that makes no sense.") from error
+    if unknown:
+        raise ConfigurationError(f"Unknown option {unknown[0]}. See --help and --help_beam.")

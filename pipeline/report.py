@@ -1,0 +1,222 @@
+"""What a run leaves behind for people: report, failures log and summary.
+
+All of it is derived from the commit records and the parts, which are the truth.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from pipeline import __version__
+from pipeline.checks import FAILURES_LOG, REPORT, Plan
+from transforms import storage
+from transforms.commits import Commits, read_commits
+from transforms.committed import read_dead_letters
+from transforms.items import DeadLetter
+
+PACKAGES = ("apache-beam", "torch", "transformers", "pyarrow", "numpy")
+
+
+@dataclass(frozen=True)
+class FileOutcome:
+    """What became of one input file.
+
+    Attributes:
+        source: Path below the input root.
+        url: Where it was read.
+        status: ``finished``, ``failed`` (could not be read to its end) or ``unfinished``.
+        read: Records that it holds; None where that is not known.
+        embedded: Rows on disk.
+        dead_lettered: Dead letters on disk, the file's own not counted.
+        embedded_this_run: Rows that this run has added.
+        pt: Path of its ``.pt`` below the output root; None without one.
+    """
+
+    source: str
+    url: str
+    status: str
+    read: int | None
+    embedded: int
+    dead_lettered: int
+    embedded_this_run: int
+    pt: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a run.
+
+    Attributes:
+        files: The files of this run and of every earlier one on this output.
+        dead_letters: All dead letters of the output.
+        missing: Input files of this run that have no outcome.
+        residues: Residues of the finished files.
+        seconds: How long the run took.
+        failure: What stopped the graph; None if nothing did.
+        details: Configuration, versions, metrics and times.
+    """
+
+    files: tuple[FileOutcome, ...]
+    dead_letters: tuple[DeadLetter, ...]
+    missing: tuple[str, ...]
+    residues: int
+    seconds: float
+    failure: str | None
+    details: Mapping[str, Any]
+
+    def total(self, name: str) -> int:
+        """Returns a count of :class:`FileOutcome`, summed over the files."""
+        return sum(getattr(outcome, name) or 0 for outcome in self.files)
+
+    @property
+    def failed(self) -> tuple[FileOutcome, ...]:
+        """The files that could not be read to their end."""
+        return tuple(outcome for outcome in self.files if outcome.status == "failed")
+
+
+def make_report(
+    plan: Plan, seconds: float, metrics: Mapping[str, int], failure: str | None = None
+) -> Report:
+    """Reads from the output what became of each file.
+
+    Args:
+        plan: What the run was to do.
+        seconds: How long it took.
+        metrics: Counters of the graph.
+        failure: What stopped it.
+    """
+    committed = read_commits(plan.output.root)
+    urls = {file.source: file.url for file in plan.listing.files}
+    in_parts = {source for part in committed.parts.values() for source in part.sources}
+    sources = sorted(urls.keys() | committed.files.keys() | in_parts)
+    failed = committed.failed_sources()
+    files = tuple(
+        _outcome(source, urls.get(source, ""), committed, failed, plan.output.run)
+        for source in sources
+    )
+    return Report(
+        files=files,
+        dead_letters=tuple(_dead_letters(plan.output.root, committed)),
+        missing=tuple(o.source for o in files if o.source in urls and o.status == "unfinished"),
+        residues=sum(record.residues for record in committed.files.values()),
+        seconds=seconds,
+        failure=failure,
+        details={
+            "run": plan.output.run,
+            "configuration": dict(plan.output.configuration),
+            "device": plan.embed.model.device,
+            "toks_per_batch": plan.embed.model.toks_per_batch,
+            "versions": {
+                "fastesm-beam": __version__,
+                "python": platform.python_version(),
+                **{package: version(package) for package in PACKAGES},
+            },
+            "metrics": dict(sorted(metrics.items())),
+            "passed_over_by_name": plan.listing.passed_over,
+        },
+    )
+
+
+def _outcome(source: str, url: str, committed: Commits, failed: set[str], run: str) -> FileOutcome:
+    parts = committed.parts_of(source)
+    record = committed.files.get(source)
+    status = "finished" if record else "failed" if source in failed else "unfinished"
+    return FileOutcome(
+        source=source,
+        url=url or (record.url if record else ""),
+        status=status,
+        read=record.records if record else None,
+        embedded=sum(part.sources[source].rows for part in parts),
+        dead_lettered=sum(part.sources[source].dead_letters for part in parts),
+        embedded_this_run=sum(part.sources[source].rows for part in parts if part.run == run),
+        pt=record.pt if record else None,
+    )
+
+
+def _dead_letters(root: str, committed: Commits) -> Iterator[DeadLetter]:
+    for part in committed.parts.values():
+        for source in part.sources:
+            for letter in read_dead_letters(root, part, source):
+                # A file that could be read later on has not failed.
+                if letter.ordinal is not None or source not in committed.files:
+                    yield letter
+
+
+def check_accounting(report: Report) -> list[str]:
+    """Returns a sentence for each file whose records do not add up."""
+    return [
+        f"{o.source}: read {o.read}, embedded {o.embedded}, dead-lettered {o.dead_lettered}"
+        for o in report.files
+        if o.status == "finished" and o.read != o.embedded + o.dead_lettered
+    ] + [f"{source}: not finished" for source in report.missing]
+
+
+def write_report(root: str, report: Report, exit_code: int) -> None:
+    """Writes ``run_report.json`` and ``extraction_failures.log``."""
+    names = ("read", "embedded", "dead_lettered", "embedded_this_run")
+    content = {
+        "exit_code": exit_code,
+        "failure": report.failure,
+        "seconds": round(report.seconds, 3),
+        "totals": {"files": len(report.files), "failed_files": len(report.failed)}
+        | {name: report.total(name) for name in names},
+        **report.details,
+        "files": [asdict(outcome) for outcome in report.files],
+    }
+    data = json.dumps(content, indent=1).encode()
+    storage.publish(root, REPORT, lambda handle: handle.write(data))
+    log = "".join(f"{log_line(letter)}\n" for letter in report.dead_letters).encode()
+    storage.publish(root, FAILURES_LOG, lambda handle: handle.write(log))
+
+
+def log_line(letter: DeadLetter) -> str:
+    """Returns a line of ``extraction_failures.log``, in the format of the script we replace."""
+    fields = (letter.time, letter.source, letter.id, letter.error_type, letter.message)
+    # One line whatever an id or a file name holds.
+    return " | ".join(" ".join(field.split()) for field in fields)
+
+
+def summarise(report: Report, plan: Plan) -> list[str]:
+    """Returns the lines that a person reads at the end of a run."""
+    root = plan.output.root
+    new, files = report.total("embedded_this_run"), len(report.files)
+    lines = [f"{new:,} proteins embedded in {report.seconds:,.1f} s."]
+    if not plan.todo:
+        lines = ["Nothing to do: every file is finished."]
+    lines.append(
+        f"{root} now holds {report.total('embedded'):,} vectors of "
+        f"{plan.checkpoint.hidden_size} values from {files:,} file{'s' * (files != 1)}:"
+    )
+    lines.append("  embeddings/*.parquet  one row per protein")
+    if plan.output.pt:
+        lines.append("  pt/*_ESM.pt           one per FASTA file")
+    lines.append("  run_report.json       what became of each file")
+    if plan.listing.passed_over:
+        lines.append(f"{plan.listing.passed_over:,} files were passed over for their names.")
+    if report.dead_letters:
+        lines += _summarise_dead_letters(report)
+    if plan.checkpoint.model == "demo":
+        lines.append("The demo model has random weights: these vectors carry no biology.")
+        lines.append("For real ones give --model Synthyra/FastESM2_650.")
+    return lines
+
+
+def _summarise_dead_letters(report: Report) -> list[str]:
+    counts = Counter((letter.stage, letter.error_type) for letter in report.dead_letters)
+    lines = [
+        f"{len(report.dead_letters):,} failed, and are kept in dead_letters/ and listed in "
+        f"{FAILURES_LOG}:"
+    ]
+    for (stage, error_type), count in counts.most_common():
+        first = next(
+            d for d in report.dead_letters if (d.stage, d.error_type) == (stage, error_type)
+        )
+        what = first.source if first.ordinal is None else f"{first.source}, {first.id or 'no id'}"
+        lines.append(f"  {count:,} {error_type} ({stage}), the first: {what}: {first.message}")
+    return lines

@@ -1,0 +1,62 @@
+"""The one place that knows Beam's engines."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+LOCAL_RUNNER = "FnApiRunner"
+"""What ``DirectRunner`` means here, whatever Beam would choose on this machine: it alone streams
+the whole line in flat memory. Prism, Beam's own first choice, holds whole stages."""
+
+logger = logging.getLogger(__name__)
+
+
+class GraphError(Exception):
+    """The graph failed; the message is the root cause in one line."""
+
+
+def make_options(beam_args: Sequence[str]) -> PipelineOptions:
+    """Returns Beam's options with the engine pinned."""
+    options = PipelineOptions(list(beam_args))
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+        standard.runner = LOCAL_RUNNER
+    return options
+
+
+def run_graph(
+    build: Callable[[beam.Pipeline], object], beam_args: Sequence[str]
+) -> Mapping[str, int]:
+    """Builds a graph, runs it to its end and returns its counters and sums by name.
+
+    Raises:
+        GraphError: It failed. What was committed stays.
+    """
+    pipeline = beam.Pipeline(options=make_options(beam_args))
+    build(pipeline)
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except Exception as error:
+        logger.debug("The graph failed.", exc_info=True)
+        raise GraphError(root_cause(str(error) or repr(error))) from error
+    found = result.metrics().query(MetricsFilter())
+    sums = {item.key.metric.name: item.committed.sum for item in found["distributions"]}
+    return sums | {item.key.metric.name: item.committed for item in found["counters"]}
+
+
+def root_cause(text: str) -> str:
+    """Returns the exception that a runner's text ends in, without module and step.
+
+    Runners hand on what a worker raised as text, traceback and all.
+    """
+    lines = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(:|$)", line)]
+    line = lines[-1] if lines else text.strip().splitlines()[-1]
+    line = re.sub(r" \[while running '.*$", "", line)
+    return re.sub(r"^(?:\w+\.)+(?=\w)", "", line)

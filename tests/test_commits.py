@@ -1,0 +1,167 @@
+"""Tests of the commit records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers import files_below
+
+from transforms.commits import (
+    Commits,
+    FileRecord,
+    PartRecord,
+    PartSource,
+    read_commits,
+    read_configuration,
+    read_part_record,
+    sweep,
+    write_configuration,
+    write_file_records,
+    write_part_record,
+)
+
+PART = PartRecord(
+    part="part-run1-0-0",
+    run="run1",
+    embeddings="part-run1-0-0-abc.parquet",
+    dead_letters="part-run1-0-0-def.jsonl",
+    time="2026-01-31T12:00:00Z",
+    sources={
+        "a.fa": PartSource("sha-a", 3, 1),
+        'sub/ü "b" \\.fa': PartSource("sha-b", 2, 0),
+        "broken.fa": PartSource("", 0, 0, failed=True),
+    },
+)
+FILE = FileRecord(
+    source="sub/ü.fa",
+    url="/data/sub/ü.fa",
+    size=10,
+    mtime=1234.567891,
+    sha256="sha-a",
+    records=4,
+    residues=99,
+    rows=3,
+    dead_letters=1,
+    parts=("part-run1-0-0", "part-run1-0-1"),
+    pt="pt/sub/ü_ESM.pt",
+    pt_sha256="sha-pt",
+)
+CONFIGURATION = {"input_root": "/data/ü", "dtype": "float32", "dim": 4, "revision": None}
+
+
+def test_a_part_record_comes_back(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    write_part_record(root, PART)
+    assert read_part_record(root, PART.part) == PART
+    assert read_commits(root) == Commits({PART.part: PART}, {})
+    assert read_commits(root).parts[PART.part].rows == 5
+
+
+def test_a_part_record_replaces_its_own(tmp_path: Path) -> None:
+    again = replace(PART, embeddings=None, sources={"a.fa": PartSource("sha-a", 0, 4)})
+    write_part_record(str(tmp_path), PART)
+    write_part_record(str(tmp_path), again)
+    assert read_commits(str(tmp_path)).parts == {PART.part: again}
+
+
+def test_file_records_come_back(tmp_path: Path) -> None:
+    other = replace(FILE, source="b.fa", parts=(), pt=None, pt_sha256=None)
+    third = replace(FILE, source="c.fa")
+    write_file_records(str(tmp_path), "run1-x", [FILE, other])
+    write_file_records(str(tmp_path), "run1-y", [third])
+    assert files_below(tmp_path) == ["commits/files-run1-x.json", "commits/files-run1-y.json"]
+    assert read_commits(str(tmp_path)) == Commits(
+        {}, {FILE.source: FILE, other.source: other, third.source: third}
+    )
+
+
+def test_the_configuration_comes_back(tmp_path: Path) -> None:
+    assert read_configuration(str(tmp_path)) is None
+    write_configuration(str(tmp_path), CONFIGURATION)
+    assert read_configuration(str(tmp_path)) == CONFIGURATION
+    # It is no record of a part or a file.
+    assert read_commits(str(tmp_path)) == Commits({}, {})
+
+
+def test_a_folder_whose_name_is_not_utf8_comes_back(tmp_path: Path) -> None:
+    folder = b"/data/\xff".decode("utf-8", "surrogateescape")
+    write_configuration(str(tmp_path), {"input_root": folder})
+    assert read_configuration(str(tmp_path)) == {"input_root": folder}
+    write_file_records(str(tmp_path), "x", [replace(FILE, url=f"{folder}/a.fa")])
+    assert read_commits(str(tmp_path)).files[FILE.source].url == f"{folder}/a.fa"
+
+
+def test_a_new_output_has_committed_nothing(tmp_path: Path) -> None:
+    assert read_commits(str(tmp_path / "new")) == Commits({}, {})
+
+
+def make_part(name: str, run: str = "run1", **sources: PartSource) -> PartRecord:
+    return replace(PART, part=name, run=run, sources=sources)
+
+
+def test_parts_of_a_file_without_those_of_one_run() -> None:
+    held = PartSource("sha", 1, 0)
+    parts = {
+        "p1": make_part("p1", "run1", a=held),
+        "p2": make_part("p2", "run2", a=held, b=held),
+        "p3": make_part("p3", "run2", b=held),
+    }
+    commits = Commits(parts, {})
+    assert commits.parts_of("a") == [parts["p1"], parts["p2"]]
+    assert commits.parts_of("a", but_not_of_run="run2") == [parts["p1"]]
+    assert commits.parts_of("b", but_not_of_run="run2") == []
+    assert commits.parts_of("c") == []
+
+
+def test_failed_sources_are_those_that_were_not_finished() -> None:
+    failed, held = PartSource("", 0, 0, failed=True), PartSource("sha", 0, 2)
+    commits = Commits(
+        {"p1": make_part("p1", a=failed, b=failed, c=held), "p2": make_part("p2", b=held)},
+        {"b": replace(FILE, source="b")},
+    )
+    assert commits.failed_sources() == {"a"}
+
+
+@pytest.fixture
+def half_done(tmp_path: Path) -> Path:
+    """An output with a part, a finished file, and what a killed run leaves."""
+    write_part_record(str(tmp_path), PART)
+    write_file_records(str(tmp_path), "x", [FILE])
+    write_configuration(str(tmp_path), CONFIGURATION)
+    for name in (
+        f"embeddings/{PART.embeddings}",
+        "embeddings/part-run1-0-0-older.parquet",
+        "embeddings/part-run1-0-1-abc.parquet",
+        f"dead_letters/{PART.dead_letters}",
+        "dead_letters/part-run1-0-1-abc.jsonl",
+        ".staging/0123abcd",
+        "pt/sub/ü_ESM.pt",
+        "run_report.json",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def test_sweep_keeps_what_is_committed_and_nothing_that_is_not(half_done: Path) -> None:
+    sweep(str(half_done))
+    assert files_below(half_done) == sorted(
+        [
+            "commits/files-x.json",
+            "commits/output.json",
+            "commits/part-run1-0-0.json",
+            f"dead_letters/{PART.dead_letters}",
+            f"embeddings/{PART.embeddings}",
+            "pt/sub/ü_ESM.pt",
+            "run_report.json",
+        ]
+    )
+    assert not (half_done / ".staging").exists()
+
+
+def test_sweep_of_a_new_output(tmp_path: Path) -> None:
+    sweep(str(tmp_path / "new"))
+    assert files_below(tmp_path) == []

@@ -1,0 +1,241 @@
+"""Tests of collecting, encoding and publishing parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import (
+    assert_same_bits,
+    files_below,
+    make_block,
+    make_dead_letter,
+    make_end,
+    make_output,
+    make_protein,
+    sha256,
+    vector_of,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms import events, storage
+from transforms.commits import PartSource, read_commits, sweep
+from transforms.committed import read_rows
+from transforms.items import DeadLetter, EmbeddingBlock, Item, Settled
+from transforms.parts import collect, is_full, write_part
+
+PART = "part-run1-0-0"
+addresses = st.tuples(st.sampled_from(["a.fa", "b.fa", "a/b.fa"]), st.integers(0, 12))
+
+
+@settings(deadline=None)
+@given(st.lists(addresses, unique=True, max_size=20), st.data())
+def test_a_part_is_sorted_and_its_vectors_follow(keys: list, data: st.DataObject) -> None:
+    items: list[Item] = []
+    rest = list(keys)
+    while rest:
+        taken = [rest.pop() for _ in range(data.draw(st.integers(1, len(rest))))]
+        if data.draw(st.booleans()):
+            items.append(make_block(*(make_protein(ordinal, source) for source, ordinal in taken)))
+        else:
+            items += [make_dead_letter(ordinal, source) for source, ordinal in taken]
+    content = collect(items)
+
+    def keys_of(kind: type[Item]) -> list[tuple[str, int]]:
+        records = [
+            record
+            for item in items
+            if isinstance(item, kind)
+            for record in (item.proteins if isinstance(item, EmbeddingBlock) else [item])
+        ]
+        return sorted((record.source, record.ordinal) for record in records)
+
+    assert [(p.source, p.ordinal) for p in content.proteins] == keys_of(EmbeddingBlock)
+    assert [(d.source, d.ordinal) for d in content.dead_letters] == keys_of(DeadLetter)
+    if content.proteins:
+        assert_same_bits(content.vectors, [vector_of(p) for p in content.proteins])
+
+
+def test_the_dead_letter_of_a_file_stands_before_those_of_its_records() -> None:
+    content = collect([make_dead_letter(0), make_dead_letter(None), make_dead_letter(1, "A.fa")])
+    assert [(d.source, d.ordinal) for d in content.dead_letters] == [
+        ("A.fa", 1),
+        ("a.fa", None),
+        ("a.fa", 0),
+    ]
+
+
+ITEMS = [
+    make_dead_letter(2),
+    make_block(make_protein(1, "b.fa"), make_protein(1)),
+    make_dead_letter(None, "broken.fa"),
+    make_block(make_protein(0)),
+    make_dead_letter(0, "c.fa"),
+]
+
+
+def test_what_a_part_settles(tmp_path: Path) -> None:
+    output = make_output(tmp_path)
+    heard: list[events.Event] = []
+    with events.listening(heard.append):
+        result = write_part(PART, ITEMS, output)
+    # The dead letter of a whole file settles no record.
+    assert result == [
+        Settled("a.fa", sha256("a.fa"), PART, 2, 1),
+        Settled("b.fa", sha256("b.fa"), PART, 1, 0),
+        Settled("c.fa", sha256("c.fa"), PART, 0, 1),
+    ]
+    assert heard == [events.PartCommitted(PART, 3, 3)]
+
+
+def test_what_is_committed(tmp_path: Path) -> None:
+    output = make_output(tmp_path)
+    write_part(PART, ITEMS, output)
+    record = read_commits(output.root).parts[PART]
+    assert record.run == "run1"
+    assert record.sources == {
+        "a.fa": PartSource(sha256("a.fa"), 2, 1),
+        "b.fa": PartSource(sha256("b.fa"), 1, 0),
+        "broken.fa": PartSource("", 0, 0, failed=True),
+        "c.fa": PartSource(sha256("c.fa"), 0, 1),
+    }
+    assert read_commits(output.root).failed_sources() == {"broken.fa"}
+    lines = (Path(output.root) / "dead_letters" / record.dead_letters).read_text().splitlines()
+    assert [(line["source"], line["ordinal"]) for line in map(json.loads, lines)] == [
+        ("a.fa", 2),
+        ("broken.fa", None),
+        ("c.fa", 0),
+    ]
+
+
+def test_data_files_are_named_by_their_digest(tmp_path: Path) -> None:
+    output = make_output(tmp_path)
+    write_part(PART, ITEMS, output)
+    record = read_commits(output.root).parts[PART]
+    for folder, name, suffix in (
+        ("embeddings", record.embeddings, ".parquet"),
+        ("dead_letters", record.dead_letters, ".jsonl"),
+    ):
+        digest = sha256((Path(output.root) / folder / name).read_bytes())
+        assert name.startswith(f"{PART}-")
+        assert name.endswith(suffix)
+        middle = name.removeprefix(f"{PART}-").removesuffix(suffix)
+        assert len(middle) >= 16
+        assert digest.startswith(middle)
+
+
+@pytest.mark.parametrize(
+    ("items", "folders"),
+    [
+        ([make_block(make_protein())], {"embeddings", "commits"}),
+        ([make_dead_letter()], {"dead_letters", "commits"}),
+    ],
+)
+def test_no_file_without_a_record_in_it(
+    tmp_path: Path, items: list[Item], folders: set[str]
+) -> None:
+    output = make_output(tmp_path)
+    write_part(PART, items, output)
+    assert {name.split("/")[0] for name in files_below(output.root)} == folders
+    record = read_commits(output.root).parts[PART]
+    assert (record.embeddings is not None) == ("embeddings" in folders)
+    assert (record.dead_letters is not None) == ("dead_letters" in folders)
+
+
+class FailingPublish:
+    """Stands in for storage.publish: the k-th call raises, before or after the file is there."""
+
+    def __init__(self, fails_at: int, after: bool = False) -> None:
+        self.names: list[str] = []
+        self._fails_at, self._after = fails_at, after
+        self._publish = storage.publish
+
+    def __call__(self, root: str, name: str, write: Callable[[Any], object]) -> str:
+        self.names.append(name)
+        fails = len(self.names) == self._fails_at
+        if fails and not self._after:
+            raise OSError("no space")
+        digest = self._publish(root, name, write)
+        if fails:
+            raise OSError("killed")
+        return digest
+
+
+@pytest.mark.parametrize(("call", "after"), [(1, False), (1, True), (2, False), (2, True), (3, False)])
+def test_a_part_counts_only_once_its_record_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, after: bool
+) -> None:
+    output = make_output(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "publish", FailingPublish(call, after))
+        with pytest.raises(OSError, match="no space|killed"):
+            write_part(PART, ITEMS, output)
+    assert read_commits(output.root).parts == {}
+    sweep(output.root)
+    assert files_below(output.root) == []
+
+
+def test_the_record_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = make_output(tmp_path)
+    publish = FailingPublish(fails_at=0)
+    monkeypatch.setattr(storage, "publish", publish)
+    write_part(PART, ITEMS, output)
+    assert len(publish.names) == 3
+    assert publish.names[-1] == f"commits/{PART}.json"
+
+
+def test_a_part_written_again_replaces_its_own_record(tmp_path: Path) -> None:
+    output = make_output(tmp_path)
+    write_part(PART, ITEMS, output)
+    write_part("part-run1-0-1", [make_block(make_protein(9, "z.fa"))], output)
+    write_part(PART, [make_block(make_protein(5)), make_dead_letter(6)], output)
+    parts = read_commits(output.root).parts
+    assert sorted(parts) == [PART, "part-run1-0-1"]
+    assert parts[PART].sources == {"a.fa": PartSource(sha256("a.fa"), 1, 1)}
+    assert read_rows(output.root, parts[PART], "a.fa").ordinals == [5]
+    # What the first try wrote is an orphan.
+    sweep(output.root)
+    assert len(files_below(Path(output.root) / "embeddings")) == 2
+    assert len(files_below(Path(output.root) / "dead_letters")) == 1
+
+
+def test_the_same_part_written_again_adds_nothing(tmp_path: Path) -> None:
+    output = make_output(tmp_path)
+    write_part(PART, ITEMS, output)
+    names = files_below(output.root)
+    write_part(PART, list(reversed(ITEMS)), output)
+    assert files_below(output.root) == names
+
+
+@pytest.mark.parametrize(
+    ("records", "seconds", "sequence", "full"),
+    [
+        (0, 0.0, 0, False),
+        (63, 0.0, 0, False),
+        (64, 0.0, 0, True),
+        (255, 0.0, 1, False),
+        (256, 0.0, 1, True),
+        (1023, 0.0, 2, False),
+        (1024, 0.0, 2, True),
+        (4095, 0.0, 3, False),
+        (4096, 0.0, 3, True),
+        (4095, 0.0, 4, False),
+        (4096, 0.0, 4, True),
+        (4095, 0.0, 10**9, False),
+        (4096, 0.0, 10**9, True),
+        (1, 59.9, 0, False),
+        (1, 60.0, 0, True),
+        (1, 60.0, 7, True),
+    ],
+)
+def test_when_a_part_is_full(records: int, seconds: float, sequence: int, full: bool) -> None:
+    assert is_full(records, seconds, sequence, checkpoint_seconds=60.0) is full
+
+
+def test_items_that_belong_to_no_part_are_left_out() -> None:
+    content = collect([make_end(3), make_protein(), Settled("a.fa", "", "part", 1, 0)])
+    assert (content.proteins, content.dead_letters) == ((), ())

@@ -1,0 +1,271 @@
+"""Tests of how a file becomes items."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing.util import assert_that, equal_to
+
+from transforms import events, reading
+from transforms.fasta import MAX_RECORD_RESIDUES
+from transforms.finding import FastaFile, FindFasta, find_fasta
+from transforms.items import DeadLetter, EndOfFile, Item, Protein
+from transforms.reading import FileChangedError, ReadFasta, read_items
+
+SHARED = Path(__file__).parents[2] / "shared"
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the collected files")
+
+FILE = FastaFile("mem://in/d/a.faa", "d/a.faa", 99, 12.5)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def served(*versions: bytes, size: int = 7) -> reading.OpenChunks:
+    """Opens a file that has the next content at each opening; the last one stays."""
+    contents = list(versions)
+
+    def open_chunks(url: str) -> Iterator[bytes]:
+        assert url == FILE.url
+        data = contents.pop(0) if len(contents) > 1 else contents[0]
+        return (data[start : start + size] for start in range(0, len(data), size))
+
+    return open_chunks
+
+
+def items_of(data: bytes) -> list[Item]:
+    return list(read_items(FILE, served(data)))
+
+
+@pytest.fixture
+def heard() -> Iterator[list[events.Event]]:
+    collected: list[events.Event] = []
+    with events.listening(collected.append):
+        yield collected
+
+
+@pytest.fixture(autouse=True)
+def _no_stop() -> Iterator[None]:
+    yield
+    reading.clear_stop()
+
+
+def test_a_file_becomes_its_records_and_its_end(heard: list[events.Event]) -> None:
+    data = b">p1 first\nMK\nTA\n>p2\nAC\n"
+    digest = sha256(data)
+    assert items_of(data) == [
+        Protein("d/a.faa", 0, "p1", "first", "MKTA", digest),
+        Protein("d/a.faa", 1, "p2", "", "AC", digest),
+        EndOfFile("d/a.faa", digest, "mem://in/d/a.faa", 99, 12.5, records=2, residues=6),
+    ]
+    assert heard == [events.FileOpened("d/a.faa", 99, records=2, residues=6)]
+
+
+def test_an_empty_file_has_only_an_end() -> None:
+    assert items_of(b"") == [EndOfFile("d/a.faa", sha256(b""), FILE.url, 99, 12.5, 0, 0)]
+
+
+def test_the_digest_is_that_of_the_bytes_in_the_file() -> None:
+    packed = gzip.compress(b">a\nMK\n")
+    first, end = items_of(packed)
+    assert isinstance(first, Protein)
+    assert isinstance(end, EndOfFile)
+    assert first.sequence == "MK"
+    assert first.file_sha256 == end.file_sha256 == sha256(packed)
+
+
+def test_a_record_without_sequence_is_a_dead_letter(heard: list[events.Event]) -> None:
+    first, letter, end = items_of(b">a\nMK\n\n>b second\n")
+    assert isinstance(first, Protein)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.source, letter.ordinal, letter.id) == ("d/a.faa", 1, "b")
+    assert (letter.description, letter.sequence, letter.length) == ("second", "", 0)
+    assert letter.sequence_sha256 == sha256(b"")
+    assert letter.file_sha256 == first.file_sha256
+    assert (letter.stage, letter.error_type) == ("read", "empty_sequence")
+    assert letter.message == "record 2 (line 4) has a header but no sequence"
+    assert isinstance(end, EndOfFile)
+    assert (end.records, end.residues) == (2, 2)
+    assert heard[1:] == [
+        events.RecordFailed("d/a.faa", 1, "b", 0, "read", "empty_sequence", letter.message)
+    ]
+
+
+def test_a_record_that_is_too_long_is_a_dead_letter(heard: list[events.Event]) -> None:
+    length = MAX_RECORD_RESIDUES + 1
+    data = b">a giant\n" + b"M" * length + b"\n>b\nMK\n"
+    letter, second, end = read_items(FILE, served(data, size=1 << 20))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.ordinal, letter.id, letter.description) == (0, "a", "giant")
+    assert (letter.sequence, letter.length, letter.sequence_sha256) == (None, length, "")
+    assert letter.file_sha256 == sha256(data)
+    assert (letter.stage, letter.error_type) == ("read", "too_long")
+    assert letter.message == (
+        "record 1 (line 1) has 1,000,001 residues; the longest that can be read has 1,000,000"
+    )
+    assert isinstance(second, Protein)
+    assert isinstance(end, EndOfFile)
+    assert (end.records, end.residues) == (2, length + 2)
+    assert heard[1:] == [
+        events.RecordFailed("d/a.faa", 0, "a", length, "read", "too_long", letter.message)
+    ]
+
+
+GOOD = b">a\nMK\n>b\nAC\n"
+PACKED = gzip.compress(GOOD, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "error_type", "place"),
+    [
+        (PACKED[:-1], "truncated", f"after {len(PACKED) - 1} bytes: the file is truncated"),
+        (PACKED + b"tail", "corrupt", f"end at byte {len(PACKED)}"),
+        (PACKED[:-8] + bytes(8), "corrupt", "damaged between bytes"),
+        (b"@r\nACGT\n+\nIIII\n", "not_fasta", "line 1 .*FASTQ"),
+        (GOOD + b">c\nM\0K\n", "not_fasta", "line 6 holds a NUL byte"),
+    ],
+)
+def test_a_damaged_file_is_one_dead_letter_and_nothing_else(
+    data: bytes, error_type: str, place: str, heard: list[events.Event]
+) -> None:
+    (letter,) = items_of(data)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.source, letter.ordinal, letter.id, letter.sequence) == (
+        "d/a.faa", None, "", None
+    )  # fmt: skip
+    assert (letter.stage, letter.error_type, letter.file_sha256) == ("read", error_type, "")
+    with pytest.raises(ValueError, match=f"^mem://in/d/a.faa: .*{place}"):
+        raise ValueError(letter.message)
+    assert [type(event) for event in heard] == [events.RecordFailed]
+
+
+def test_a_file_that_cannot_be_opened_is_one_dead_letter(tmp_path: Path) -> None:
+    url = str(tmp_path / "gone.faa")
+    (letter,) = read_items(FastaFile(url, "gone.faa", 1, 0.0))
+    assert isinstance(letter, DeadLetter)
+    assert letter.error_type == "unreadable"
+    assert letter.message.startswith(f"{url}: ")
+    assert "No such file" in letter.message
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        b">a\nMK\n>b\nAG\n",
+        GOOD + b">c\nMK\n",
+        GOOD[:-4],
+        GOOD + b"\n",
+        b"not even FASTA",
+        PACKED[:20],
+    ],
+)
+def test_a_file_that_changes_is_never_completed(later: bytes) -> None:
+    items: list[Item] = []
+    with pytest.raises(FileChangedError, match=r"mem://in/d/a\.faa changed while it was read"):
+        items.extend(read_items(FILE, served(GOOD, later)))
+    assert not any(isinstance(item, EndOfFile) for item in items)
+
+
+def test_a_second_pass_that_cannot_read_fails_loudly() -> None:
+    calls = []
+
+    def open_chunks(url: str) -> Iterator[bytes]:
+        calls.append(url)
+        if len(calls) == 2:
+            raise OSError("the network is gone")
+        yield GOOD
+
+    with pytest.raises(OSError, match="the network is gone"):
+        list(read_items(FILE, open_chunks))
+
+
+def test_records_come_before_the_second_pass_has_read_on() -> None:
+    chunks_read = 0
+
+    def open_chunks(url: str) -> Iterator[bytes]:
+        nonlocal chunks_read
+        for ordinal in range(100):
+            chunks_read += 1
+            yield b">p%d\nMKTAYI\n" % ordinal
+
+    items = read_items(FILE, open_chunks)
+    next(items)
+    assert 100 < chunks_read < 105
+
+
+def test_a_stop_ends_between_records_without_an_end() -> None:
+    assert not reading.stop_requested()
+    items = read_items(FILE, served(GOOD, size=100))
+    assert isinstance(next(items), Protein)
+    reading.request_stop()
+    assert reading.stop_requested()
+    assert list(items) == []
+    reading.clear_stop()
+    assert len(items_of(GOOD)) == 3
+
+
+@pytest.mark.parametrize("data", [b"", GOOD])
+def test_a_stop_ends_between_files(data: bytes, heard: list[events.Event]) -> None:
+    reading.request_stop()
+    assert items_of(data) == []
+    assert heard == []
+
+
+@pytest.mark.parametrize("stopped_pass", [1, 2])
+def test_a_stop_ends_within_a_giant_file(stopped_pass: int) -> None:
+    passes = 0
+
+    def open_chunks(url: str) -> Iterator[bytes]:
+        nonlocal passes
+        passes += 1
+        yield b">a\n"
+        if passes == stopped_pass:
+            reading.request_stop()
+            yield b"MK\n"
+            raise AssertionError("the reader reads on after the stop")
+        yield b"MK\n"
+
+    assert list(read_items(FILE, open_chunks)) == []
+    assert passes == stopped_pass
+
+
+def test_the_transform_reads_files_and_passes_items(tmp_path: Path) -> None:
+    (tmp_path / "a.faa").write_bytes(b">p1\nMK\n>p2\n")
+    (tmp_path / "b.faa.gz").write_bytes(gzip.compress(b">p3\nMK\n"))
+    (tmp_path / "c.faa").write_bytes(b"LOCUS\n")
+    files = find_fasta([str(tmp_path)]).files
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        items = pipeline | FindFasta(files) | ReadFasta()
+        assert items.element_type is Item
+        kinds = items | beam.Map(lambda item: (item.source, type(item).__name__))
+        assert_that(
+            kinds,
+            equal_to(
+                [
+                    ("a.faa", "Protein"),
+                    ("a.faa", "DeadLetter"),
+                    ("a.faa", "EndOfFile"),
+                    ("b.faa.gz", "Protein"),
+                    ("b.faa.gz", "EndOfFile"),
+                    ("c.faa", "DeadLetter"),
+                ]
+            ),
+        )
+
+
+@needs_shared
+def test_a_large_real_file_is_read_whole() -> None:
+    (file,) = find_fasta([str(SHARED / "data/large/general_19789.fasta.gz")]).files
+    *proteins, end = read_items(file)
+    assert isinstance(end, EndOfFile)
+    assert (end.records, end.residues, end.size) == (19_789, 7_870_807, file.size)
+    assert end.file_sha256 == sha256(Path(file.url).read_bytes())
+    lengths = [len(item.sequence) for item in proteins if isinstance(item, Protein)]
+    assert (len(lengths), sum(lengths)) == (end.records, end.residues)
+    assert [item.ordinal for item in proteins if isinstance(item, Protein)] == list(range(19_789))

@@ -1,0 +1,211 @@
+"""Batches by token budget: Beam's BatchElements with a cost for each element.
+
+Beam's stateful BatchElements counts elements and ignores their sizes; SortAndBatchElements ends
+at the bundle. Proteins differ in length a hundredfold, so what a batch costs is its tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.coders import FastPrimitivesCoder
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import (
+    BagStateSpec,
+    ReadModifyWriteStateSpec,
+    TimerSpec,
+    on_timer,
+)
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
+
+from transforms.errors import ConfigurationError
+from transforms.items import Batch, Item, ItemCoder, Protein
+from transforms.lanes import key_by_lane, record_address, timer_name
+
+MAX_BATCH_ITEMS = 4096
+"""Bounds a batch of items that cost nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What an open batch holds: tokens and items."""
+
+    cost: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBudget:
+    """The arithmetic of batching.
+
+    A batch never costs more than the budget, unless it is a single element that alone costs
+    more. Text-embeddings-inference's queue works by the same rule.
+
+    Attributes:
+        max_cost: Tokens of one batch.
+        max_count: Items of one batch.
+    """
+
+    max_cost: int
+    max_count: int = MAX_BATCH_ITEMS
+
+    def __post_init__(self) -> None:
+        if self.max_cost < 1 or self.max_count < 1:
+            raise ConfigurationError("A token budget must be at least 1.")
+
+    def fits(self, fill: Fill, cost: int) -> bool:
+        """Tells whether an element may join; into an empty batch any element may."""
+        return fill.count == 0 or (
+            fill.cost + cost <= self.max_cost and fill.count < self.max_count
+        )
+
+    def add(self, fill: Fill, cost: int) -> Fill:
+        """Returns what the batch holds with one element more."""
+        return Fill(fill.cost + cost, fill.count + 1)
+
+    def is_full(self, fill: Fill) -> bool:
+        """Tells whether no element that costs anything can join."""
+        return fill.cost >= self.max_cost or fill.count >= self.max_count
+
+
+def token_cost(item: Item) -> int:
+    """Returns what an item costs the model: residues, BOS and EOS; others ride along."""
+    return item.tokens if isinstance(item, Protein) else 0
+
+
+def _make_dofn(
+    budget: TokenBudget, cost: Callable[[Item], int], max_batch_wait: float, timers: str
+) -> beam.DoFn:
+    """Makes the stateful DoFn; its class is made here because its timers' names are arguments."""
+    window_end = TimerSpec(f"{timers}_window_end", TimeDomain.WATERMARK)
+    held_spec = BagStateSpec("held", ItemCoder())
+    fill_spec = ReadModifyWriteStateSpec("fill", FastPrimitivesCoder())
+
+    class _BatchDoFn(beam.DoFn):  # type: ignore[misc]
+        def process(
+            self,
+            element: tuple[int, Item],
+            timestamp: Any = beam.DoFn.TimestampParam,
+            window: Any = beam.DoFn.WindowParam,
+            held: Any = beam.DoFn.StateParam(held_spec),
+            fill: Any = beam.DoFn.StateParam(fill_spec),
+            end: Any = beam.DoFn.TimerParam(window_end),
+        ) -> Iterator[Any]:
+            _, item = element
+            tokens = cost(item)
+            opened, now = _read(fill)
+            if not budget.fits(now, tokens):
+                yield from _flush(held, fill)
+                now = Fill()
+            if now.count == 0:
+                opened = timestamp.micros
+                end.set(window.end)
+                self.batch_opened()
+            held.add(item)
+            now = budget.add(now, tokens)
+            fill.write((opened, now.cost, now.count))
+            if budget.is_full(now):
+                yield from _flush(held, fill)
+
+        def batch_opened(self) -> None:
+            """Called with the first item of each batch."""
+
+        @on_timer(window_end)  # type: ignore[untyped-decorator]
+        def flush_at_window_end(
+            self,
+            held: Any = beam.DoFn.StateParam(held_spec),
+            fill: Any = beam.DoFn.StateParam(fill_spec),
+        ) -> Iterator[Any]:
+            yield from _flush(held, fill)
+
+    if not max_batch_wait:
+        return _BatchDoFn()
+
+    # A REAL_TIME timer is declared only where it is wanted: it keeps a pipeline off FnApiRunner.
+    wait = TimerSpec(f"{timers}_max_wait", TimeDomain.REAL_TIME)
+
+    class _WaitingBatchDoFn(_BatchDoFn):
+        def process(
+            self,
+            element: tuple[int, Item],
+            timestamp: Any = beam.DoFn.TimestampParam,
+            window: Any = beam.DoFn.WindowParam,
+            held: Any = beam.DoFn.StateParam(held_spec),
+            fill: Any = beam.DoFn.StateParam(fill_spec),
+            end: Any = beam.DoFn.TimerParam(window_end),
+            waited: Any = beam.DoFn.TimerParam(wait),
+        ) -> Iterator[Any]:
+            self._waited = waited
+            yield from super().process(element, timestamp, window, held, fill, end)
+
+        def batch_opened(self) -> None:
+            self._waited.set(Timestamp.of(time.time() + max_batch_wait))
+
+        @on_timer(wait)  # type: ignore[untyped-decorator]
+        def flush_after_wait(
+            self,
+            held: Any = beam.DoFn.StateParam(held_spec),
+            fill: Any = beam.DoFn.StateParam(fill_spec),
+        ) -> Iterator[Any]:
+            yield from _flush(held, fill)
+
+    return _WaitingBatchDoFn()
+
+
+def _read(fill: Any) -> tuple[int, Fill]:
+    opened, cost, count = fill.read() or (0, 0, 0)
+    return opened, Fill(cost, count)
+
+
+def _flush(held: Any, fill: Any) -> Iterable[Any]:
+    """Empties the state into one batch, stamped with the time of its first item."""
+    opened, now = _read(fill)
+    if now.count == 0:
+        return
+    batch = Batch(tuple(held.read()))
+    held.clear()
+    fill.clear()
+    yield TimestampedValue(batch, Timestamp(micros=opened))
+
+
+@dataclass
+class BatchByTokens(beam.PTransform):  # type: ignore[misc]
+    """Groups items into batches of at most ``max_cost`` tokens, in order of arrival.
+
+    No item is lost, none comes twice, and within a lane order is kept. A batch is sent on when
+    the next item would exceed the budget, at the end of the window, and, on engines with
+    processing time, ``max_batch_wait`` seconds after its first item. May be applied any number
+    of times in one pipeline.
+
+    Attributes:
+        max_cost: Tokens of one batch; an item that alone costs more is a batch of its own.
+        max_count: Items of one batch.
+        cost: Tokens of an item.
+        lanes: Number of keys; 1 on a local run.
+        max_batch_wait: Seconds after which a partial batch is sent on; 0 for never, which is
+            all that FnApiRunner can do.
+    """
+
+    max_cost: int
+    max_count: int = MAX_BATCH_ITEMS
+    cost: Callable[[Item], int] = token_cost
+    lanes: int = 1
+    max_batch_wait: float = 0.0
+
+    def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
+        """Applies the step."""
+        keyed = items | "Key by lane" >> key_by_lane(self.lanes, record_address)
+        dofn = _make_dofn(
+            TokenBudget(self.max_cost, self.max_count),
+            self.cost,
+            self.max_batch_wait,
+            timer_name(keyed, "batch"),
+        )
+        return keyed | "Fill batches" >> beam.ParDo(dofn).with_input_types(
+            tuple[int, Item]
+        ).with_output_types(Item)

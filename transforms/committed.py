@@ -1,0 +1,106 @@
+"""What lies in committed parts: rows, vectors, keys and dead letters, read back.
+
+A part often serves several files one after the other, so the parts read last are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from transforms import storage
+from transforms.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
+from transforms.dead_letters import decode_dead_letters
+from transforms.items import DeadLetter
+from transforms.parquet import Vectors, read_columns, to_matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The records of one file in one part: ordinals with the SHA-256 of their sequences."""
+
+    rows: Mapping[int, str]
+    dead_letters: Mapping[int | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one file in one part, by ordinal.
+
+    Attributes:
+        ordinals: Positions of the records in their file.
+        ids: Their ids.
+        residues_used: Residues that the model was given.
+        vectors: float32 array of shape (n, D).
+    """
+
+    ordinals: list[int]
+    ids: list[str]
+    residues_used: list[int]
+    vectors: Vectors
+
+
+def read_keys(root: str, part: PartRecord, source: str) -> Keys:
+    """Returns the keys of a file's records in a part."""
+    rows = _keys(root, part.embeddings).get(source, {}) if part.embeddings else {}
+    letters = read_dead_letters(root, part, source)
+    return Keys(rows, {letter.ordinal: letter.sequence_sha256 for letter in letters})
+
+
+def read_rows(root: str, part: PartRecord, source: str) -> Rows | None:
+    """Returns the rows of a file in a part; None if there are none."""
+    return _rows(root, part.embeddings).get(source) if part.embeddings else None
+
+
+def read_dead_letters(root: str, part: PartRecord, source: str) -> tuple[DeadLetter, ...]:
+    """Returns the dead letters of a file in a part, the file's own first, then by ordinal."""
+    return _dead_letters(root, part.dead_letters).get(source, ()) if part.dead_letters else ()
+
+
+# Data files are named by their digest, so what was read under a name stays true.
+
+
+@lru_cache(maxsize=2)
+def _rows(root: str, name: str) -> dict[str, Rows]:
+    table = read_columns(
+        storage.read_bytes(storage.join(root, EMBEDDINGS, name)),
+        ["source", "ordinal", "id", "residues_used", "embedding"],
+    )
+    sources, ordinals, ids, used = (table.column(i).to_pylist() for i in range(4))
+    vectors = to_matrix(table.column("embedding"))
+    slices = _slices(sources)
+    return {
+        source: Rows(ordinals[at], ids[at], used[at], vectors[at]) for source, at in slices.items()
+    }
+
+
+@lru_cache(maxsize=8)
+def _keys(root: str, name: str) -> dict[str, dict[int, str]]:
+    table = read_columns(
+        storage.read_bytes(storage.join(root, EMBEDDINGS, name)),
+        ["source", "ordinal", "sequence_sha256"],
+    )
+    sources, ordinals, digests = (table.column(i).to_pylist() for i in range(3))
+    return {
+        source: dict(zip(ordinals[at], digests[at], strict=True))
+        for source, at in _slices(sources).items()
+    }
+
+
+@lru_cache(maxsize=8)
+def _dead_letters(root: str, name: str) -> dict[str, tuple[DeadLetter, ...]]:
+    letters = decode_dead_letters(storage.read_bytes(storage.join(root, DEAD_LETTERS, name)))
+    return {
+        source: tuple(letters[at])
+        for source, at in _slices([letter.source for letter in letters]).items()
+    }
+
+
+def _slices(sources: list[str]) -> dict[str, slice]:
+    """Returns where each source lies; the rows of a part are sorted by source."""
+    starts = [i for i, source in enumerate(sources) if i == 0 or source != sources[i - 1]]
+    return {
+        sources[start]: slice(start, stop)
+        for start, stop in zip(starts, [*starts[1:], len(sources)], strict=True)
+    }

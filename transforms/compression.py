@@ -1,0 +1,201 @@
+"""Decompression told by content, never by name, that does not end before its data do.
+
+A file is a row of members: gzip files may be concatenated, bgzip makes one member per block,
+xz and zstd files may hold many streams. Every member is read to its own end mark, whatever
+follows the last one must be padding, and all else is an error that names the byte.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import zstandard
+
+from transforms.errors import FastaFormatError
+
+_MAGIC_BYTES = 6
+_INPUT_BYTES = 1 << 14
+_OUTPUT_BYTES = 1 << 20
+_ZIP = re.compile(rb"PK(\x03\x04|\x05\x06)")
+
+
+class TruncatedError(FastaFormatError):
+    """Compressed data that end before their end mark."""
+
+
+class CorruptError(FastaFormatError):
+    """Compressed data that are damaged, or followed by something else."""
+
+
+class _Member(Protocol):
+    """What the decompressors of zlib, bz2 and lzma have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class _ZstdMember:
+    """A zstd frame behind the interface of zlib.
+
+    zstandard cannot bound its output, so its input is bounded instead: no 4 bytes of it stand
+    for more than 128 KiB, hence no step for more than 32 MiB.
+    """
+
+    _INPUT_BYTES = 1 << 10
+
+    def __init__(self) -> None:
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self.unconsumed_tail = b""
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data + self.unconsumed_tail if self.eof else b""
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        self.unconsumed_tail = data[self._INPUT_BYTES :]
+        return self._frame.decompress(data[: self._INPUT_BYTES])
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    name: str
+    magic: re.Pattern[bytes]
+    new_member: Callable[[], _Member]
+
+
+_KINDS = (
+    _Kind("gzip", re.compile(rb"\x1f\x8b"), lambda: zlib.decompressobj(wbits=31)),
+    _Kind("bzip2", re.compile(rb"BZh[1-9]"), bz2.BZ2Decompressor),
+    _Kind("xz", re.compile(rb"\xfd7zXZ\x00"), lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)),
+    _Kind(
+        "zstd",
+        # A frame, or a skippable frame, with which pzstd begins.
+        re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
+        _ZstdMember,
+    ),
+)
+
+
+class _Source:
+    """Chunks of bytes with a position, a look ahead and a step back."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._chunk = b""
+        self._at = 0
+        self._before = 0
+
+    @property
+    def position(self) -> int:
+        """How many bytes were taken."""
+        return self._before + self._at
+
+    def peek(self, size: int) -> bytes:
+        """Returns the next bytes without taking them; fewer only at the end of the data."""
+        while len(self._chunk) - self._at < size:
+            following = next(self._chunks, None)
+            if following is None:
+                break
+            self._before += self._at
+            self._chunk = self._chunk[self._at :] + following
+            self._at = 0
+        return self._chunk[self._at : self._at + size]
+
+    def take(self, size: int) -> bytes:
+        """Takes at least one and at most ``size`` bytes; nothing at the end of the data."""
+        self.peek(1)
+        taken = self._chunk[self._at : self._at + size]
+        self._at += len(taken)
+        return taken
+
+    def step_back(self, size: int) -> None:
+        """Gives back the end of what was taken last."""
+        self._at -= size
+
+    def rest(self) -> Iterator[bytes]:
+        """Yields all that is left, chunk by chunk."""
+        yield self._chunk[self._at :]
+        yield from self._chunks
+
+
+def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the text of plain, gzip, bzip2, xz or zstd data.
+
+    Args:
+        chunks: The bytes of one file, cut anywhere.
+
+    Raises:
+        FastaFormatError: The data are truncated, damaged or followed by something else, or
+            are a zip archive. What came before has been yielded by then.
+    """
+    source = _Source(chunks)
+    start = source.peek(_MAGIC_BYTES)
+    if _ZIP.match(start):
+        raise FastaFormatError(
+            "this is a zip archive, which may hold many files: unzip it and give its FASTA files"
+        )
+    kind = next((kind for kind in _KINDS if kind.magic.match(start)), None)
+    if kind is None:
+        yield from source.rest()
+        return
+    while start:
+        if not kind.magic.match(start):
+            raise CorruptError(
+                f"the {kind.name} data end at byte {source.position:,}, "
+                "but something else follows: the file is damaged"
+            )
+        yield from _read_member(source, kind)
+        _skip_padding(source)
+        start = source.peek(_MAGIC_BYTES)
+
+
+def _read_member(source: _Source, kind: _Kind) -> Iterator[bytes]:
+    member = kind.new_member()
+    while not member.eof:
+        start = source.position
+        data = source.take(_INPUT_BYTES)
+        if not data:
+            raise TruncatedError(
+                f"the {kind.name} data end early, after {start:,} bytes: the file is truncated"
+            )
+        try:
+            yield from _inflate(member, data)
+        except (zlib.error, OSError, lzma.LZMAError, zstandard.ZstdError) as error:
+            raise CorruptError(
+                f"the {kind.name} data are damaged between bytes {start:,} and "
+                f"{source.position:,} ({error})"
+            ) from error
+    source.step_back(len(member.unused_data))
+
+
+def _inflate(member: _Member, data: bytes) -> Iterator[bytes]:
+    """Feeds data to a member until it wants more, and yields its output in bounded pieces."""
+    while True:
+        output = member.decompress(data, _OUTPUT_BYTES)
+        if output:
+            yield output
+        # zlib hands back the input that it had no room for; bz2 and lzma keep it.
+        data = getattr(member, "unconsumed_tail", b"")
+        if member.eof or (not data and len(output) < _OUTPUT_BYTES):
+            return
+
+
+def _skip_padding(source: _Source) -> None:
+    """Passes over zero bytes after a member, as gzip and xz do: tapes and disks pad with them."""
+    while source.peek(1) == b"\0":
+        source.step_back(len(source.take(_INPUT_BYTES).lstrip(b"\0")))

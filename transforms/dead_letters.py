@@ -1,0 +1,103 @@
+"""How a step turns a failure into a dead letter, and tells the listeners of the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from transforms import events
+from transforms.items import MAX_DEAD_LETTER_RESIDUES, DeadLetter, Protein
+
+
+def now() -> str:
+    """Returns the time, ISO 8601 in UTC to the second, e.g. ``2026-01-31T12:00:00Z``."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def record_failed(
+    protein: Protein, stage: str, error_type: str, message: str, attempts: int = 1
+) -> DeadLetter:
+    """Returns the dead letter of one record, which the listeners are told of.
+
+    Args:
+        protein: The record, as the failing step got it.
+        stage: The step: ``read``, ``residues``, ``inference`` or ``validate``.
+        error_type: Short class of the failure, e.g. ``invalid_residue``.
+        message: One sentence for a person.
+        attempts: How often the step was tried.
+    """
+    length = len(protein.sequence)
+    return announce(
+        DeadLetter(
+            source=protein.source,
+            ordinal=protein.ordinal,
+            id=protein.id,
+            description=protein.description,
+            sequence=protein.sequence if length <= MAX_DEAD_LETTER_RESIDUES else None,
+            length=length,
+            sequence_sha256=hashlib.sha256(protein.sequence.encode()).hexdigest(),
+            file_sha256=protein.file_sha256,
+            stage=stage,
+            error_type=error_type,
+            message=message,
+            attempts=attempts,
+            time=now(),
+        )
+    )
+
+
+def file_failed(source: str, error_type: str, message: str, file_sha256: str = "") -> DeadLetter:
+    """Returns the dead letter of a file that could not be read to its end.
+
+    Args:
+        source: Path of the file below the input root.
+        error_type: Short class of the failure, e.g. ``truncated``.
+        message: One sentence for a person; it names the file and the place in it.
+        file_sha256: SHA-256 of the file's bytes; empty where they could not be read.
+    """
+    return announce(
+        DeadLetter(
+            source=source,
+            ordinal=None,
+            id="",
+            description="",
+            sequence=None,
+            length=0,
+            sequence_sha256="",
+            file_sha256=file_sha256,
+            stage="read",
+            error_type=error_type,
+            message=message,
+            attempts=1,
+            time=now(),
+        )
+    )
+
+
+def announce(letter: DeadLetter) -> DeadLetter:
+    """Tells the listeners of a dead letter that a step built itself, and returns it."""
+    events.emit(
+        events.RecordFailed(
+            source=letter.source,
+            ordinal=letter.ordinal,
+            id=letter.id,
+            residues=letter.length,
+            stage=letter.stage,
+            error_type=letter.error_type,
+            message=letter.message,
+        )
+    )
+    return letter
+
+
+def encode_dead_letters(letters: Iterable[DeadLetter]) -> bytes:
+    """Returns JSON Lines, one dead letter a line."""
+    return b"".join(json.dumps(asdict(letter)).encode() + b"\n" for letter in letters)
+
+
+def decode_dead_letters(data: bytes) -> tuple[DeadLetter, ...]:
+    """Returns the dead letters that :func:`encode_dead_letters` wrote."""
+    return tuple(DeadLetter(**json.loads(line)) for line in data.splitlines())

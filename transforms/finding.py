@@ -1,0 +1,234 @@
+"""Which FASTA files there are, and what they are called in the output."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+
+import apache_beam as beam
+from apache_beam.coders import Coder, FastPrimitivesCoder
+
+from transforms import storage
+from transforms.errors import ConfigurationError
+
+_WILDCARD = re.compile(r"[*?[]")
+_COMPRESSION_SUFFIX = re.compile(r"(?<=[^/])\.(gz|bgz|bz2|xz|zst)$", re.IGNORECASE)
+_FASTA_SUFFIX = re.compile(r"(?<=[^/])\.(fa|faa|fasta|fas|fna)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class FastaFile:
+    """A file to be read.
+
+    Attributes:
+        url: Where it is.
+        source: Its path below the input root, with ``/``; this names it in all output.
+        size: Its bytes.
+        mtime: When it was last changed, seconds since the epoch.
+    """
+
+    url: str
+    source: str
+    size: int
+    mtime: float
+
+
+class FastaFileCoder(Coder):  # type: ignore[misc]
+    """Writes a file as its plain values; a RowCoder gives workers a named tuple instead."""
+
+    def __init__(self) -> None:
+        self._plain = FastPrimitivesCoder()
+
+    def encode(self, value: FastaFile) -> bytes:
+        """Returns the bytes of a file."""
+        return self._plain.encode(astuple(value))  # type: ignore[no-any-return]
+
+    def decode(self, encoded: bytes) -> FastaFile:
+        """Returns the file that :meth:`encode` wrote."""
+        return FastaFile(*self._plain.decode(encoded))
+
+    def is_deterministic(self) -> bool:
+        """Files may be keys of a grouping."""
+        return True
+
+    def to_type_hint(self) -> type[FastaFile]:
+        """The type that this coder is registered for."""
+        return FastaFile
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+beam.coders.registry.register_coder(FastaFile, FastaFileCoder)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the input patterns match.
+
+    Attributes:
+        root: The input root, without a slash at its end.
+        files: The files, those of one pattern sorted by URL, in the order of the patterns.
+        passed_over: How many files in folders have no FASTA name and were not taken.
+    """
+
+    root: str
+    files: tuple[FastaFile, ...]
+    passed_over: int
+
+
+@dataclass
+class FindFasta(beam.PTransform):  # type: ignore[misc]
+    """Begins a pipeline with FASTA files: the output is a PCollection of FastaFile.
+
+    Attributes:
+        files: The files, e.g. those of :func:`find_fasta`.
+    """
+
+    files: Sequence[FastaFile]
+
+    @classmethod
+    def matching(cls, *patterns: str) -> FindFasta:
+        """Returns the transform for what the patterns match now."""
+        return cls(find_fasta(patterns).files)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[FastaFile]:
+        """Returns the files, in order."""
+        # Reshuffling would shuffle them; work is spread over workers by the keyed steps.
+        return begin | beam.Create(self.files, reshuffle=False).with_output_types(FastaFile)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A pattern, taken apart: what it matches and the folder that its matches lie in."""
+
+    text: str
+    folder: str
+    taken: tuple[storage.Found, ...]
+    passed_over: tuple[storage.Found, ...] = ()
+
+
+def find_fasta(patterns: Sequence[str], root: str | None = None) -> Listing:
+    """Lists the files that patterns match.
+
+    Args:
+        patterns: Files, globs (``*``, ``?``, ``[``) and folders, which are searched to their
+            bottom for names like ``x.faa`` and ``x.fasta.gz``. Other patterns take any name.
+        root: The input root; by default the folder without wildcards that the patterns have
+            in common.
+
+    Raises:
+        ConfigurationError: A pattern is empty or matches nothing, or a file does not lie below
+            the input root.
+    """
+    if not patterns or not all(isinstance(text, str) and text for text in patterns):
+        raise ConfigurationError("an input must be a file, a glob or a folder, not an empty text")
+    matched = [_match(text) for text in patterns]
+    _refuse_empty(matched)
+    root = _common_folder(matched) if root is None else storage.absolute(root)
+    root = root.rstrip("/")
+    taken = {found.url: found for pattern in matched for found in pattern.taken}
+    passed_over = {found.url for pattern in matched for found in pattern.passed_over}
+    return Listing(
+        root=root or "/",
+        files=tuple(
+            FastaFile(found.url, _source(found.url, root), found.size, found.mtime)
+            for found in taken.values()
+        ),
+        passed_over=len(passed_over - taken.keys()),
+    )
+
+
+def stem(source: str) -> str:
+    """Returns a source without its compression suffix and its FASTA suffix.
+
+    >>> stem("viral/my.family.fa.gz")
+    'viral/my.family'
+    """
+    return _FASTA_SUFFIX.sub("", _COMPRESSION_SUFFIX.sub("", source))
+
+
+def check_names(files: Iterable[FastaFile]) -> None:
+    """Makes sure that no two files would be written under one name.
+
+    Raises:
+        ConfigurationError: Two would.
+    """
+    named: dict[str, FastaFile] = {}
+    for file in files:
+        other = named.setdefault(stem(file.source), file)
+        if other is not file:
+            raise ConfigurationError(
+                f"{other.url} and {file.url} would both be written as {stem(file.source)}: "
+                "rename one of them, or give them in two runs with an output of their own"
+            )
+
+
+def _match(text: str) -> _Pattern:
+    url = storage.absolute(text)
+    wildcard = None if storage.exists(url) else _WILDCARD.search(url)
+    if wildcard is not None:
+        return _Pattern(text, _folder_of(url[: wildcard.start()]), tuple(storage.match(url)))
+    if not storage.is_directory(url):
+        return _Pattern(text, _folder_of(url), tuple(storage.match(url)))
+    below = storage.match(url.rstrip("/") + "/")
+    taken = tuple(found for found in below if _is_fasta_name(found.url))
+    passed_over = tuple(found for found in below if not _is_fasta_name(found.url))
+    return _Pattern(text, url.rstrip("/"), taken, passed_over)
+
+
+def _is_fasta_name(url: str) -> bool:
+    return _FASTA_SUFFIX.search(_COMPRESSION_SUFFIX.sub("", url)) is not None
+
+
+def _folder_of(url: str) -> str:
+    return url.rpartition("/")[0]
+
+
+def _refuse_empty(matched: Iterable[_Pattern]) -> None:
+    reasons = [
+        f"{pattern.text!r}"
+        + (
+            f" (none of the {len(pattern.passed_over):,} files in it has a name such as x.faa)"
+            if pattern.passed_over
+            else ""
+        )
+        for pattern in matched
+        if not pattern.taken
+    ]
+    if reasons:
+        raise ConfigurationError(f"no file matches the input {', '.join(reasons)}")
+
+
+def _common_folder(matched: Iterable[_Pattern]) -> str:
+    paths = [pattern.folder.split("/") for pattern in matched]
+    shared = []
+    for names in zip(*paths, strict=False):
+        if len(set(names)) > 1:
+            break
+        shared.append(names[0])
+    folder = "/".join(shared)
+    if not shared or folder.endswith(":/"):
+        raise ConfigurationError(
+            "the inputs have no folder in common: give those of each file system in a run of "
+            "their own"
+        )
+    return folder
+
+
+def _source(url: str, root: str) -> str:
+    prefix = root + "/"
+    if not url.startswith(prefix):
+        raise ConfigurationError(f"{url} does not lie below the input root {root or '/'}")
+    source = url.removeprefix(prefix)
+    try:
+        source.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"the name of the file {source!r} is not UTF-8, so no output can name it: rename it"
+        ) from error
+    return source

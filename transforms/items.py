@@ -1,0 +1,302 @@
+"""The kinds of element that travel down the line, and the coder they share.
+
+One PCollection of :class:`Item` runs from end to end. Each step acts on its own kinds and
+passes the others on, so every record that was read arrives at the end with an outcome:
+
+========================  =====================================================================
+:class:`Protein`          a record on its way to the model
+:class:`Batch`            what one call of the model gets: proteins, and what rides along
+:class:`EmbeddingBlock`   proteins with their vectors
+:class:`DeadLetter`       a record, or a whole file, that failed, and why
+:class:`Settled`          records of a file that lie in a committed part
+:class:`EndOfFile`        how many records a file has
+:class:`FinishedFile`     a file whose every record is settled
+========================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.coders import Coder, FastPrimitivesCoder
+
+MAX_DEAD_LETTER_RESIDUES = 1_000_000
+"""Longest sequence that a dead letter carries; above it the sequence is null."""
+
+
+class Item:
+    """Base of all kinds; every step of the line is hinted ``Item -> Item``."""
+
+    __slots__ = ()
+
+    def pack(self) -> tuple[Any, ...]:
+        """Returns the fields as plain values that :class:`ItemCoder` can write."""
+        return tuple(getattr(self, name) for name in _FIELDS[type(self)])
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> Item:
+        """Rebuilds an item from what :meth:`pack` returned."""
+        return cls(*values)
+
+
+@dataclass(frozen=True, slots=True)
+class Protein(Item):
+    """One FASTA record.
+
+    Attributes:
+        source: Path of the FASTA file below the input root, with ``/``.
+        ordinal: Position of the record in its file, from 0; (source, ordinal) is unique.
+        id: First word of the header.
+        description: The rest of the header.
+        sequence: Residues, one character each; as the residue policy leaves them once
+            ``CheckResidues`` has seen them, and never truncated.
+        file_sha256: SHA-256 of the bytes of the file: the version the record belongs to.
+        sequence_sha256: SHA-256 of ``sequence`` after the policy; empty before it.
+        residues_used: How many leading residues the model is given; 0 before the policy.
+        changes: What the policy changed, e.g. ``"upper-cased; 1 J to X"``; empty for nothing.
+    """
+
+    source: str
+    ordinal: int
+    id: str
+    description: str
+    sequence: str
+    file_sha256: str
+    sequence_sha256: str = ""
+    residues_used: int = 0
+    changes: str = ""
+
+    @property
+    def used(self) -> str:
+        """The residues that the model is given."""
+        return self.sequence[: self.residues_used]
+
+    @property
+    def tokens(self) -> int:
+        """What the model computes for this record: its residues, BOS and EOS."""
+        return self.residues_used + 2
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter(Item):
+    """A record that failed, or a file that could not be read to its end.
+
+    Attributes:
+        source: Path of the FASTA file below the input root.
+        ordinal: Position of the record in its file; None for the whole file.
+        id: First word of the header; empty for the whole file.
+        description: The rest of the header.
+        sequence: The residues; None for a whole file and above 1,000,000 residues.
+        length: Number of residues.
+        sequence_sha256: SHA-256 of the sequence; empty for a whole file.
+        file_sha256: SHA-256 of the file's bytes; empty where it could not be read.
+        stage: Step that failed: ``read``, ``residues``, ``inference`` or ``validate``.
+        error_type: Short class of the failure, e.g. ``invalid_residue``, ``oom``, ``nan``.
+        message: One sentence for a person.
+        attempts: How often the step was tried.
+        time: When it failed, ISO 8601 in UTC.
+    """
+
+    source: str
+    ordinal: int | None
+    id: str
+    description: str
+    sequence: str | None
+    length: int
+    sequence_sha256: str
+    file_sha256: str
+    stage: str
+    error_type: str
+    message: str
+    attempts: int
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Item):
+    """Records of one file that lie in a committed part.
+
+    Attributes:
+        source: Path of the FASTA file below the input root.
+        file_sha256: The version of the file that the records belong to.
+        part: Name of the part's commit record, without suffix.
+        rows: How many were embedded.
+        dead_letters: How many were dead-lettered; a dead letter of the whole file is not one.
+    """
+
+    source: str
+    file_sha256: str
+    part: str
+    rows: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfFile(Item):
+    """The end of a file that was read whole.
+
+    Attributes:
+        source: Path of the FASTA file below the input root.
+        file_sha256: SHA-256 of the file's bytes.
+        url: Where the file was read.
+        size: Bytes of the file.
+        mtime: Modification time, seconds since the epoch.
+        records: How many records it holds, good and bad.
+        residues: How many residues those records have.
+    """
+
+    source: str
+    file_sha256: str
+    url: str
+    size: int
+    mtime: float
+    records: int
+    residues: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFile(Item):
+    """A file whose every record is settled.
+
+    Attributes:
+        end: The file and what it holds.
+        rows: How many of its records were embedded.
+        dead_letters: How many were dead-lettered.
+        parts: Names of the parts in which they lie.
+    """
+
+    end: EndOfFile
+    rows: int
+    dead_letters: int
+    parts: tuple[str, ...]
+
+    def pack(self) -> tuple[Any, ...]:
+        """See :meth:`Item.pack`."""
+        return (self.end.pack(), self.rows, self.dead_letters, self.parts)
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> Item:
+        """See :meth:`Item.unpack`."""
+        end, rows, dead_letters, parts = values
+        return cls(EndOfFile(*end), rows, dead_letters, tuple(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Item):
+    """What one call of the model gets, in order of arrival.
+
+    ``len`` counts the proteins, so that RunInference's metrics count inferences.
+    """
+
+    items: tuple[Item, ...]
+
+    def __len__(self) -> int:
+        return sum(isinstance(item, Protein) for item in self.items)
+
+    def pack(self) -> tuple[Any, ...]:
+        """See :meth:`Item.pack`."""
+        return tuple(_to_plain(item) for item in self.items)
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> Item:
+        """See :meth:`Item.unpack`."""
+        return cls(tuple(_from_plain(value) for value in values))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddingBlock(Item):
+    """Proteins and their vectors.
+
+    Attributes:
+        proteins: n proteins.
+        vectors: float32 array of shape (n, D); row i belongs to ``proteins[i]``.
+    """
+
+    proteins: tuple[Protein, ...]
+    vectors: np.ndarray[Any, np.dtype[np.float32]]
+
+    def __len__(self) -> int:
+        return len(self.proteins)
+
+    def pack(self) -> tuple[Any, ...]:
+        """See :meth:`Item.pack`."""
+        matrix = np.ascontiguousarray(self.vectors, dtype=np.float32)
+        return (
+            tuple(protein.pack() for protein in self.proteins),
+            matrix.shape[1],
+            matrix.tobytes(),
+        )
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> Item:
+        """See :meth:`Item.unpack`."""
+        proteins, dim, data = values
+        matrix = np.frombuffer(data, dtype=np.float32).reshape(len(proteins), dim)
+        return cls(tuple(Protein(*fields) for fields in proteins), matrix)
+
+
+# The position of a kind is its tag on the wire: append, never reorder.
+_KINDS: tuple[type[Item], ...] = (
+    Protein,
+    DeadLetter,
+    Settled,
+    EndOfFile,
+    FinishedFile,
+    Batch,
+    EmbeddingBlock,
+)
+_TAGS = {kind: tag for tag, kind in enumerate(_KINDS)}
+_FIELDS = {kind: tuple(f.name for f in dataclasses.fields(kind)) for kind in _KINDS}  # type: ignore[arg-type]
+
+
+def _to_plain(item: Item) -> tuple[Any, ...]:
+    return (_TAGS[type(item)], item.pack())
+
+
+def _from_plain(plain: tuple[Any, ...]) -> Item:
+    tag, values = plain
+    kind: type[Item] = _KINDS[tag]
+    return kind.unpack(values)
+
+
+class ItemCoder(Coder):  # type: ignore[misc]
+    """Writes an item as the tag of its kind and plain values; nothing is pickled."""
+
+    def __init__(self) -> None:
+        self._plain = FastPrimitivesCoder()
+
+    def encode(self, value: Item) -> bytes:
+        """Returns the bytes of an item."""
+        return self._plain.encode(_to_plain(value))  # type: ignore[no-any-return]
+
+    def decode(self, encoded: bytes) -> Item:
+        """Returns the item that :meth:`encode` wrote."""
+        return _from_plain(self._plain.decode(encoded))
+
+    def is_deterministic(self) -> bool:
+        """Items are values, never keys of a grouping."""
+        return False
+
+    def to_type_hint(self) -> type[Item]:
+        """The type that this coder is registered for."""
+        return Item
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+for _kind in (Item, *_KINDS):
+    beam.coders.registry.register_coder(_kind, ItemCoder)
+
+
+def proteins_of(items: Iterable[Item]) -> list[Protein]:
+    """Returns the proteins among the items, in order."""
+    return [item for item in items if isinstance(item, Protein)]

@@ -1,0 +1,54 @@
+"""Keys and timer names of the stateful steps.
+
+A stateful step needs a key. Ours is a lane: one on a local run, many on a cluster, where the
+number of lanes is the number of keys that workers can share out. A state key costs more than a
+millisecond (Beam sizes each with a walk over all loaded modules), so there are few.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import apache_beam as beam
+
+from transforms.items import Batch, EmbeddingBlock, Item
+
+
+def lane_of(address: str, lanes: int) -> int:
+    """Returns the lane of an address, the same in every process and on every machine."""
+    return zlib.crc32(address.encode()) % lanes if lanes > 1 else 0
+
+
+def record_address(item: Item) -> str:
+    """Returns what spreads records evenly: source and ordinal."""
+    if isinstance(item, Batch):
+        return record_address(item.items[0])
+    if isinstance(item, EmbeddingBlock):
+        return record_address(item.proteins[0])
+    return f"{source_address(item)}\0{getattr(item, 'ordinal', None)}"
+
+
+def source_address(item: Item) -> str:
+    """Returns what keeps a file together: its source."""
+    return str(getattr(item, "source", ""))
+
+
+def key_by_lane(lanes: int, address: Callable[[Item], str]) -> beam.PTransform:
+    """Returns the transform from items to (lane, item)."""
+
+    def to_pair(item: Item) -> tuple[int, Item]:
+        return lane_of(address(item), lanes), item
+
+    return beam.Map(to_pair).with_input_types(Item).with_output_types(tuple[int, Item])
+
+
+def timer_name(pcoll: beam.PCollection[tuple[int, Item]], purpose: str) -> str:
+    """Returns a timer family name of its own for the transform that is being applied.
+
+    Beam 2.77's FnApiRunner buffers timers by family name alone: two steps of one fused stage
+    whose timers share a name lose elements in silence. The full label of a transform is unique
+    in its pipeline and the same at every launch.
+    """
+    label = pcoll.pipeline.transforms_stack[-1].full_label
+    return f"{purpose}_{zlib.crc32(label.encode()):08x}"

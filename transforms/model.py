@@ -1,0 +1,214 @@
+"""The model as Beam's RunInference knows it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler
+from torch import nn
+
+from transforms import events
+from transforms.bisection import Failure
+from transforms.checkpoints import DEFAULT_MODEL, find_checkpoint
+from transforms.dead_letters import record_failed
+from transforms.devices import resolve_device, resolve_dtype
+from transforms.items import Batch, EmbeddingBlock, Item, Protein, proteins_of
+from transforms.passes import Vector, embed_passes
+from transforms.weights import load_encoder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model and how it is run.
+
+    Attributes:
+        model: ``demo``, a local directory, or a hub id.
+        revision: Branch, tag or commit on the hub; None for its main branch.
+        dtype: ``auto``, ``float16``, ``bfloat16`` or ``float32``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        toks_per_batch: Tokens of one forward pass, padding counted.
+    """
+
+    model: str = DEFAULT_MODEL
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    toks_per_batch: int = 2048
+
+
+@dataclass
+class _ModelCache:
+    """The models of this process.
+
+    Beam 2.77 loads a model for each lifetime of a DoFn: for each bundle on some runners, after
+    each minute of silence on others. These references outlive DoFns.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    kept: dict[str, nn.Module] = field(default_factory=dict)
+    loaded: dict[tuple[str | None, ...], tuple[str, nn.Module]] = field(default_factory=dict)
+    uncounted_loads: int = 0
+
+    def get(self, config: ModelConfig) -> nn.Module:
+        """Returns a model; loads it the first time, and again when its files have changed."""
+        with self.lock:
+            if config.model in self.kept:
+                return self.kept[config.model]
+            device = resolve_device(config.device)
+            dtype = resolve_dtype(config.dtype, device)
+            checkpoint = find_checkpoint(config.model, config.revision)
+            key = (checkpoint.model, checkpoint.revision, dtype, device)
+            fingerprint, model = self.loaded.get(key, (None, None))
+            if model is not None and fingerprint == checkpoint.fingerprint:
+                return model
+            started = time.perf_counter()
+            model = load_encoder(checkpoint, dtype, device)
+            seconds = time.perf_counter() - started
+            self.loaded[key] = checkpoint.fingerprint, model
+            self.uncounted_loads += 1
+        logger.info("Loaded %s in %.1f s: %s on %s", checkpoint.model, seconds, dtype, device)
+        events.emit(events.ModelLoaded(checkpoint.model, device, dtype, seconds))
+        return model
+
+    def take_uncounted_loads(self) -> int:
+        """Returns how many models were loaded since the last call."""
+        with self.lock:
+            loads, self.uncounted_loads = self.uncounted_loads, 0
+        return loads
+
+
+_CACHE = _ModelCache()
+# Threads of a worker share one model; two passes at once would need twice the memory.
+_INFERENCE = threading.Lock()
+
+
+def keep_model(name: str, model: nn.Module) -> None:
+    """Makes a model that is already loaded known under a name, for ``ModelConfig.model``.
+
+    Args:
+        name: Takes precedence over a directory or hub id of that name in this process.
+        model: On the device and in the dtype it is to be run with; gives
+            ``last_hidden_state`` (B, T, D) for ``input_ids`` and ``attention_mask`` (B, T).
+            It is put into eval mode.
+    """
+    with _CACHE.lock:
+        _CACHE.kept[name] = model.eval()
+
+
+class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[misc]
+    """Embeds batches: the mean over the residues of the last hidden state.
+
+    For each :class:`Batch` come out one :class:`EmbeddingBlock` with what was embedded, unless
+    that is nothing, a :class:`DeadLetter` for each protein that failed, and every other item as
+    it came. The handler keeps a bad record from harming its neighbours itself; what it raises
+    is fatal by intention.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self._config = config
+
+    def load_model(self) -> nn.Module:
+        """Returns the model, which is read once in a process.
+
+        Raises:
+            ConfigurationError: The model, its device or its dtype cannot be had.
+        """
+        return _CACHE.get(self._config)
+
+    def run_inference(
+        self, batch: Batch, model: nn.Module, inference_args: dict[str, Any] | None = None
+    ) -> list[Item]:
+        """Embeds the proteins of a batch.
+
+        Identical sequences are computed once.
+
+        Args:
+            batch: Proteins, and what rides along.
+            model: As :meth:`load_model` returns it.
+            inference_args: Unused.
+
+        Returns:
+            The block, if anything was embedded, its proteins in the order of the batch; then
+            dead letters and other items, in the order of the batch.
+
+        Raises:
+            Exception: The device is broken for this process.
+        """
+        # Beam drops what is counted while a DoFn is set up, where models are loaded.
+        if loads := _CACHE.take_uncounted_loads():
+            Metrics.counter(self.get_metrics_namespace(), "model_loads").inc(loads)
+        with _INFERENCE:
+            outcomes = _embed(proteins_of(batch.items), model, self._config.toks_per_batch)
+        return _collect(batch.items, outcomes)
+
+    def should_skip_batching(self) -> bool:
+        """Batches come from ``BatchByTokens``."""
+        return True
+
+    def get_num_bytes(self, batch: Batch) -> int:
+        """Returns the residues that the model is given, a byte each."""
+        return sum(len(protein.used) for protein in proteins_of(batch.items))
+
+    def get_metrics_namespace(self) -> str:
+        """Returns the namespace of Beam's inference metrics and of ``model_loads``."""
+        return "EsmModelHandler"
+
+
+def _embed(
+    proteins: Sequence[Protein], model: nn.Module, toks_per_batch: int
+) -> dict[str, Vector | Failure]:
+    """Returns what becomes of each sequence, and tells the listeners as it goes."""
+    by_sequence: dict[str, list[Protein]] = defaultdict(list)
+    for protein in proteins:
+        by_sequence[protein.used].append(protein)
+    outcomes: dict[str, Vector | Failure] = {}
+    for done in embed_passes(model, list(by_sequence), toks_per_batch):
+        outcomes.update(done)
+        embedded = [
+            protein
+            for sequence, outcome in done.items()
+            if not isinstance(outcome, Failure)
+            for protein in by_sequence[sequence]
+        ]
+        if embedded:
+            residues = sum(len(protein.sequence) for protein in embedded)
+            events.emit(events.RecordsEmbedded(len(embedded), residues))
+    return outcomes
+
+
+def _collect(items: Iterable[Item], outcomes: Mapping[str, Vector | Failure]) -> list[Item]:
+    """Puts the vectors into one block, before everything else that there was in the batch."""
+    proteins: list[Protein] = []
+    vectors: list[Vector] = []
+    others: list[Item] = []
+    for item in items:
+        if not isinstance(item, Protein):
+            others.append(item)
+            continue
+        outcome = outcomes[item.used]
+        if item.tokens != len(item.used) + 2:
+            message = f"{item.tokens} tokens were asked for, {len(item.used) + 2} were computed"
+            outcome = Failure("token_mismatch", message, attempts=1)
+        if isinstance(outcome, Failure):
+            others.append(
+                record_failed(
+                    item, "inference", outcome.error_type, outcome.message, outcome.attempts
+                )
+            )
+        else:
+            proteins.append(item)
+            vectors.append(outcome)
+    if not proteins:
+        return others
+    return [EmbeddingBlock(tuple(proteins), np.stack(vectors)), *others]

@@ -1,0 +1,114 @@
+"""The Parquet of a part: schema and writer settings.
+
+One row per embedded record. The vector is a fixed-size list of non-null float32, the one type
+that Polars, Hugging Face datasets, LanceDB and PyArrow read as a vector and every other engine
+as a list. PLAIN with zstd level 1: mantissas hardly compress, and byte-stream-split keeps Spark
+before 4.3 out. Statistics and Bloom filters help look-ups by id; on the vector they help nobody.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.accession import find_accession
+from transforms.commits import Output
+from transforms.items import Protein
+
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def make_schema(dim: int, metadata: dict[str, Any] | None = None) -> pa.Schema:
+    """Returns the schema of rows with vectors of width ``dim``.
+
+    Made where it is used: pickling a fixed-size list type loses its child field.
+
+    Args:
+        dim: Width of the vectors.
+        metadata: Written as JSON under the key ``esm_embed``.
+    """
+    element = pa.field("element", pa.float32(), nullable=False)
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("accession", pa.string()),
+            pa.field("description", pa.string()),
+            pa.field("sequence_length", pa.int32(), nullable=False),
+            pa.field("residues_used", pa.int32(), nullable=False),
+            pa.field("truncated", pa.bool_(), nullable=False),
+            pa.field("residue_changes", pa.string()),
+            pa.field("sequence_sha256", pa.string(), nullable=False),
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("ordinal", pa.int64(), nullable=False),
+            pa.field("model_id", pa.string(), nullable=False),
+            pa.field("model_revision", pa.string(), nullable=False),
+            pa.field("embedding", pa.list_(element, dim), nullable=False),
+        ],
+        metadata={b"esm_embed": json.dumps(metadata or {}).encode()},
+    )
+
+
+def encode_rows(proteins: Sequence[Protein], vectors: Vectors, output: Output) -> bytes:
+    """Returns the Parquet file of some embedded records.
+
+    Args:
+        proteins: n proteins.
+        vectors: float32 array of shape (n, D).
+        output: Names the model in the rows and the configuration in the footer.
+    """
+    dim = vectors.shape[1]
+    schema = make_schema(dim, dict(output.configuration))
+    flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
+    columns: dict[str, Any] = {
+        "id": [p.id for p in proteins],
+        "accession": [find_accession(p.id) for p in proteins],
+        "description": [p.description or None for p in proteins],
+        "sequence_length": [len(p.sequence) for p in proteins],
+        "residues_used": [p.residues_used for p in proteins],
+        "truncated": [p.residues_used < len(p.sequence) for p in proteins],
+        "residue_changes": [p.changes or None for p in proteins],
+        "sequence_sha256": [p.sequence_sha256 for p in proteins],
+        "source": [p.source for p in proteins],
+        "ordinal": [p.ordinal for p in proteins],
+        "model_id": [output.model] * len(proteins),
+        "model_revision": [output.revision] * len(proteins),
+        "embedding": pa.FixedSizeListArray.from_arrays(flat, type=schema.field("embedding").type),
+    }
+    arrays = [
+        pa.array(columns[field.name], field.type)
+        if field.name != "embedding"
+        else columns["embedding"]
+        for field in schema
+    ]
+    buffer = io.BytesIO()
+    blooms = {name: {"ndv": len(proteins), "fpp": 0.01} for name in ("id", "sequence_sha256")}
+    with pq.ParquetWriter(
+        buffer,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=["source", "model_id", "model_revision"],
+        write_statistics=[name for name in schema.names if name != "embedding"],
+        bloom_filter_options=blooms,
+    ) as writer:
+        # One part is one row group.
+        writer.write_table(pa.Table.from_arrays(arrays, schema=schema), len(proteins))
+    return buffer.getvalue()
+
+
+def read_columns(data: bytes, columns: Sequence[str]) -> pa.Table:
+    """Returns some columns of a part's Parquet file."""
+    return pq.read_table(pa.BufferReader(data), columns=list(columns))
+
+
+def to_matrix(column: pa.ChunkedArray) -> Vectors:
+    """Returns the embedding column as a float32 array of shape (n, D)."""
+    dim = column.type.list_size
+    chunks = [chunk.flatten().to_numpy() for chunk in column.chunks]
+    return np.concatenate(chunks).reshape(-1, dim) if chunks else np.zeros((0, dim), np.float32)

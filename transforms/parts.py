@@ -1,0 +1,237 @@
+"""Parts: what is committed at one time.
+
+A part is a Parquet file of its rows, a JSON Lines file of its dead letters and, written last, a
+commit record that names both: it counts only with that record. A part's name is its run, lane and
+sequence number; its data files add their digest. The sequence number lives in the state of the
+step, so a bundle that is tried again replaces its own commit record and never adds to it; the run
+is drawn anew at every start, so no other run's part is ever replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.coders import FastPrimitivesCoder
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import (
+    BagStateSpec,
+    ReadModifyWriteStateSpec,
+    TimerSpec,
+    on_timer,
+)
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
+
+from transforms import events, storage
+from transforms.commits import (
+    DEAD_LETTERS,
+    EMBEDDINGS,
+    Output,
+    PartRecord,
+    PartSource,
+    write_part_record,
+)
+from transforms.dead_letters import encode_dead_letters, now
+from transforms.items import DeadLetter, EmbeddingBlock, Item, ItemCoder, Protein, Settled
+from transforms.lanes import key_by_lane, record_address, timer_name
+from transforms.parquet import Vectors, encode_rows
+
+PART_RECORDS = 4096
+"""Records of a part, which is one Parquet row group of about 19 MiB at 1280 dimensions."""
+
+FIRST_PART_RECORDS = 64
+"""Records of a run's first part: a proof of life. Each further part may be four times larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartContent:
+    """What goes into a part.
+
+    Attributes:
+        proteins: n embedded records, sorted by source and ordinal.
+        vectors: float32 array of shape (n, D) in the same order.
+        dead_letters: Failed records and files, sorted likewise.
+    """
+
+    proteins: tuple[Protein, ...]
+    vectors: Vectors
+    dead_letters: tuple[DeadLetter, ...]
+
+
+def collect(items: Iterable[Item]) -> PartContent:
+    """Sorts blocks and dead letters into the content of one part."""
+    held = list(items)
+    blocks = [item for item in held if isinstance(item, EmbeddingBlock)]
+    dead = [item for item in held if isinstance(item, DeadLetter)]
+    dead.sort(key=lambda letter: (letter.source, -1 if letter.ordinal is None else letter.ordinal))
+    if not blocks:
+        return PartContent((), np.zeros((0, 0), np.float32), tuple(dead))
+    proteins = [protein for block in blocks for protein in block.proteins]
+    vectors = np.concatenate([block.vectors for block in blocks])
+    order = sorted(range(len(proteins)), key=lambda i: (proteins[i].source, proteins[i].ordinal))
+    return PartContent(tuple(proteins[i] for i in order), vectors[order], tuple(dead))
+
+
+def encode(content: PartContent, output: Output) -> tuple[bytes | None, bytes | None]:
+    """Returns the bytes of a part's Parquet and JSON Lines file; None for one with no record."""
+    rows = encode_rows(content.proteins, content.vectors, output) if content.proteins else None
+    dead = encode_dead_letters(content.dead_letters) if content.dead_letters else None
+    return rows, dead
+
+
+def publish(
+    name: str, content: PartContent, rows: bytes | None, dead: bytes | None, output: Output
+) -> PartRecord:
+    """Puts the files of a part in place and then commits it."""
+    record = PartRecord(
+        part=name,
+        run=output.run,
+        embeddings=_publish(output.root, EMBEDDINGS, name, ".parquet", rows),
+        dead_letters=_publish(output.root, DEAD_LETTERS, name, ".jsonl", dead),
+        time=now(),
+        sources=_count_sources(content),
+    )
+    write_part_record(output.root, record)
+    return record
+
+
+def _publish(root: str, folder: str, part: str, suffix: str, data: bytes | None) -> str | None:
+    if data is None:
+        return None
+    name = f"{part}-{hashlib.sha256(data).hexdigest()[:16]}{suffix}"
+    storage.publish(root, f"{folder}/{name}", lambda handle: handle.write(data))
+    return name
+
+
+def _count_sources(content: PartContent) -> dict[str, PartSource]:
+    rows = Counter(protein.source for protein in content.proteins)
+    dead = Counter(letter.source for letter in content.dead_letters if letter.ordinal is not None)
+    failed = {letter.source for letter in content.dead_letters if letter.ordinal is None}
+    items: tuple[Protein | DeadLetter, ...] = (*content.dead_letters, *content.proteins)
+    versions = {item.source: item.file_sha256 for item in items}
+    return {
+        source: PartSource(versions[source], rows[source], dead[source], source in failed)
+        for source in sorted(versions)
+    }
+
+
+def write_part(name: str, items: Sequence[Item], output: Output) -> list[Item]:
+    """Writes and commits one part.
+
+    Returns:
+        For each file of which it holds records, how many it settles.
+    """
+    content = collect(items)
+    record = publish(name, content, *encode(content, output), output)
+    events.emit(events.PartCommitted(name, len(content.proteins), len(content.dead_letters)))
+    return [
+        Settled(source, held.sha256, record.part, held.rows, held.dead_letters)
+        for source, held in record.sources.items()
+        if held.rows or held.dead_letters
+    ]
+
+
+def is_full(records: int, seconds: float, sequence: int, checkpoint_seconds: float) -> bool:
+    """Tells whether a part is to be written.
+
+    Args:
+        records: Rows and dead letters collected.
+        seconds: Time since the first of them.
+        sequence: Number of the part in its run and lane, from 0.
+        checkpoint_seconds: Work that a crash may cost at the most.
+    """
+    limit = min(PART_RECORDS, FIRST_PART_RECORDS << min(2 * sequence, 16))
+    return records >= limit or seconds >= checkpoint_seconds
+
+
+def _make_dofn(
+    output: Output, checkpoint_seconds: float, clock: Callable[[], float], timers: str
+) -> beam.DoFn:
+    """Makes the stateful DoFn; its class is made here because its timer's name is an argument."""
+    window_end = TimerSpec(f"{timers}_window_end", TimeDomain.WATERMARK)
+    held_spec = BagStateSpec("held", ItemCoder())
+    # (records, clock at the first, its timestamp in microseconds, sequence number of the part)
+    tally_spec = ReadModifyWriteStateSpec("tally", FastPrimitivesCoder())
+
+    class _WritePartsDoFn(beam.DoFn):  # type: ignore[misc]
+        def process(
+            self,
+            element: tuple[int, Item],
+            timestamp: Any = beam.DoFn.TimestampParam,
+            window: Any = beam.DoFn.WindowParam,
+            held: Any = beam.DoFn.StateParam(held_spec),
+            tally: Any = beam.DoFn.StateParam(tally_spec),
+            end: Any = beam.DoFn.TimerParam(window_end),
+        ) -> Iterator[Any]:
+            lane, item = element
+            if not isinstance(item, EmbeddingBlock | DeadLetter):
+                yield item
+                return
+            records, opened, stamp, sequence = tally.read() or (0, 0.0, 0, 0)
+            if records == 0:
+                opened, stamp = clock(), timestamp.micros
+                end.set(window.end)
+            held.add(item)
+            records += len(item) if isinstance(item, EmbeddingBlock) else 1
+            tally.write((records, opened, stamp, sequence))
+            if is_full(records, clock() - opened, sequence, checkpoint_seconds):
+                yield from self.write(lane, held, tally)
+
+        @on_timer(window_end)  # type: ignore[untyped-decorator]
+        def write_at_window_end(
+            self,
+            lane: Any = beam.DoFn.KeyParam,
+            held: Any = beam.DoFn.StateParam(held_spec),
+            tally: Any = beam.DoFn.StateParam(tally_spec),
+        ) -> Iterator[Any]:
+            yield from self.write(lane, held, tally)
+
+        def write(self, lane: int, held: Any, tally: Any) -> Iterator[Any]:
+            records, _, stamp, sequence = tally.read() or (0, 0.0, 0, 0)
+            if records == 0:
+                return
+            settled = write_part(f"part-{output.run}-{lane}-{sequence}", list(held.read()), output)
+            held.clear()
+            tally.write((0, 0.0, 0, sequence + 1))
+            for item in settled:
+                yield TimestampedValue(item, Timestamp(micros=stamp))
+
+    return _WritePartsDoFn()
+
+
+@dataclass
+class WriteParts(beam.PTransform):  # type: ignore[misc]
+    """Collects blocks and dead letters, writes them as parts and sends on what is settled.
+
+    In come items of all kinds; out go a :class:`Settled` for each file of each part, and every
+    other kind as it came. A part is written at 4,096 records, ``checkpoint_seconds`` after its
+    first record, or at the end of the window; the first parts of a run are smaller.
+
+    Attributes:
+        output: Where to write.
+        checkpoint_seconds: Work that a crash may cost at the most.
+        lanes: Number of keys; 1 on a local run.
+        clock: Seconds; replaced by tests.
+    """
+
+    output: Output
+    checkpoint_seconds: float = 60.0
+    lanes: int = 1
+    clock: Callable[[], float] = time.time
+
+    def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
+        """Applies the step."""
+        keyed = items | "Key by lane" >> key_by_lane(self.lanes, record_address)
+        dofn = _make_dofn(
+            self.output, self.checkpoint_seconds, self.clock, timer_name(keyed, "part")
+        )
+        return keyed | "Fill parts" >> beam.ParDo(dofn).with_input_types(
+            tuple[int, Item]
+        ).with_output_types(Item)

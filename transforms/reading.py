@@ -1,0 +1,176 @@
+"""From a FASTA file to its records.
+
+A file is read twice. The first pass reads it to its end, hashes it and counts; only then do
+records go on, so that a damaged file yields no row and a reader of the output never sees half
+of one. The second pass yields the records and makes sure that they are those of the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+
+import apache_beam as beam
+
+from transforms import events, storage
+from transforms.compression import CorruptError, TruncatedError, decompress
+from transforms.dead_letters import announce, file_failed, now, record_failed
+from transforms.errors import FastaFormatError
+from transforms.fasta import (
+    MAX_RECORD_RESIDUES,
+    Counts,
+    FastaRecord,
+    parse_fasta,
+    scan_fasta,
+)
+from transforms.finding import FastaFile
+from transforms.items import DeadLetter, EndOfFile, Item, Protein
+
+OpenChunks = Callable[[str], Iterator[bytes]]
+
+_stop = threading.Event()
+
+
+class FileChangedError(Exception):
+    """A file changed while it was read, so that what was sent on is of no single version."""
+
+
+class _StoppedError(Exception):
+    """A stop was requested in the middle of a file."""
+
+
+def request_stop() -> None:
+    """Asks every reader of this process to end where it is, without an EndOfFile."""
+    _stop.set()
+
+
+def stop_requested() -> bool:
+    """Tells whether readers are to end."""
+    return _stop.is_set()
+
+
+def clear_stop() -> None:
+    """Lets readers read again."""
+    _stop.clear()
+
+
+class ReadFasta(beam.PTransform):  # type: ignore[misc]
+    """Reads files: each FastaFile becomes its records and an EndOfFile, or one DeadLetter."""
+
+    def expand(self, files: beam.PCollection[FastaFile]) -> beam.PCollection[Item]:
+        """Returns the items of the files, those of one file in order."""
+        return files | beam.ParDo(_ReadFastaDoFn()).with_output_types(Item)
+
+
+class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
+    def process(self, element: FastaFile) -> Iterator[Item]:
+        yield from read_items(element)
+
+
+def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -> Iterator[Item]:
+    """Yields the records of a file, lazily, and its EndOfFile.
+
+    A record without residues or with too many is a DeadLetter. A file that cannot be read to
+    its end is one DeadLetter and nothing else. After :func:`request_stop` nothing more comes.
+
+    Args:
+        file: The file.
+        open_chunks: Returns the bytes of a URL in chunks.
+
+    Raises:
+        FileChangedError: The second pass found other bytes than the first.
+        OSError: The file could be read once, but not twice.
+    """
+    if stop_requested():
+        return
+    digest = hashlib.sha256()
+    try:
+        counts = scan_fasta(decompress(_hashed(open_chunks(file.url), digest)))
+    except _StoppedError:
+        return
+    except (FastaFormatError, OSError) as error:
+        yield file_failed(file.source, _error_type(error), f"{file.url}: {error}")
+        return
+    yield from _items_of(file, open_chunks, digest.hexdigest(), counts)
+
+
+def _items_of(
+    file: FastaFile, open_chunks: OpenChunks, file_sha256: str, counts: Counts
+) -> Iterator[Item]:
+    """The second pass."""
+    events.emit(events.FileOpened(file.source, file.size, counts.records, counts.residues))
+    digest = hashlib.sha256()
+    try:
+        for record in parse_fasta(decompress(_hashed(open_chunks(file.url), digest))):
+            if stop_requested():
+                return
+            yield _item_of(record, file.source, file_sha256)
+    except _StoppedError:
+        return
+    except FastaFormatError as error:
+        raise FileChangedError(_changed(file)) from error
+    if digest.hexdigest() != file_sha256:
+        raise FileChangedError(_changed(file))
+    yield EndOfFile(
+        source=file.source,
+        file_sha256=file_sha256,
+        url=file.url,
+        size=file.size,
+        mtime=file.mtime,
+        records=counts.records,
+        residues=counts.residues,
+    )
+
+
+def _item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | DeadLetter:
+    place = f"record {record.ordinal + 1:,} (line {record.line:,})"
+    if record.sequence is None:
+        return announce(
+            DeadLetter(
+                source=source,
+                ordinal=record.ordinal,
+                id=record.id,
+                description=record.description,
+                sequence=None,
+                length=record.length,
+                sequence_sha256="",
+                file_sha256=file_sha256,
+                stage="read",
+                error_type="too_long",
+                message=f"{place} has {record.length:,} residues; "
+                f"the longest that can be read has {MAX_RECORD_RESIDUES:,}",
+                attempts=1,
+                time=now(),
+            )
+        )
+    protein = Protein(
+        source, record.ordinal, record.id, record.description, record.sequence, file_sha256
+    )
+    if not record.sequence:
+        message = f"{place} has a header but no sequence"
+        return record_failed(protein, "read", "empty_sequence", message)
+    return protein
+
+
+def _hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    for chunk in chunks:
+        if stop_requested():
+            raise _StoppedError
+        digest.update(chunk)
+        yield chunk
+
+
+def _error_type(error: Exception) -> str:
+    if isinstance(error, TruncatedError):
+        return "truncated"
+    if isinstance(error, CorruptError):
+        return "corrupt"
+    return "not_fasta" if isinstance(error, FastaFormatError) else "unreadable"
+
+
+def _changed(file: FastaFile) -> str:
+    return (
+        f"{file.url} changed while it was read: run again when nothing writes to it, "
+        "and it is read anew"
+    )

@@ -1,0 +1,166 @@
+"""The residue policy: what a sequence may hold, and what is done about the rest.
+
+The model knows one token for each of the 20 amino acids and U, Z, O, B and X. Everything else
+must be dealt with before the model, openly: a tokenizer that swallows or merges an unknown
+letter gives a wrong vector under a right name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import apache_beam as beam
+
+from transforms.dead_letters import record_failed
+from transforms.errors import ConfigurationError
+from transforms.items import Item, Protein
+from transforms.passing import ActOnKinds, act_on_kinds
+
+ALLOWED_RESIDUES = "ACDEFGHIKLMNPQRSTVWYUZOBX"
+"""The 20 amino acids and U, Z, O, B and X, each with a token of its own."""
+
+Residues = Literal["clean", "strict"]
+LongSequences = Literal["truncate", "reject"]
+
+_ALLOWED = ALLOWED_RESIDUES.encode()
+_FORBIDDEN = re.compile(f"[^{ALLOWED_RESIDUES}]")
+
+
+@dataclass(frozen=True, slots=True)
+class ResiduePolicy:
+    """What is done with residues that the model does not know and with long sequences.
+
+    Attributes:
+        residues: ``clean`` upper-cases, drops one terminal ``*`` and maps J to X, and refuses
+            whatever is then not allowed; ``strict`` refuses anything that is not allowed as
+            it is written.
+        long_sequences: ``truncate`` gives the model the first ``truncation_seq_length``
+            residues; ``reject`` refuses longer sequences.
+        truncation_seq_length: Residues that the model is given at the most.
+    """
+
+    residues: Residues = "clean"
+    long_sequences: LongSequences = "truncate"
+    truncation_seq_length: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.residues not in get_args(Residues):
+            raise ConfigurationError(f"--residues is clean or strict, not {self.residues!r}.")
+        if self.long_sequences not in get_args(LongSequences):
+            raise ConfigurationError(
+                f"--long_sequences is truncate or reject, not {self.long_sequences!r}."
+            )
+        if self.truncation_seq_length < 1:
+            raise ConfigurationError(
+                f"--truncation_seq_length must be at least 1, not {self.truncation_seq_length}."
+            )
+
+
+class ResidueError(ValueError):
+    """A sequence that the policy refuses; ``error_type`` is its short class."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+def clean_sequence(sequence: str) -> tuple[str, str]:
+    """Brings a sequence into the model's alphabet where that loses nothing.
+
+    Returns:
+        The sequence and what was changed, in words; both as they came for a sequence that
+        needs nothing.
+    """
+    changes = []
+    if (upper := sequence.upper()) != sequence and len(upper) == len(sequence):
+        sequence = upper
+        changes.append("upper-cased")
+    if sequence.endswith("*"):
+        sequence = sequence[:-1]
+        changes.append("terminal * dropped")
+    if count := sequence.count("J"):
+        sequence = sequence.replace("J", "X")
+        changes.append(f"{count} J to X")
+    return sequence, "; ".join(changes)
+
+
+def check_alphabet(sequence: str) -> None:
+    """Makes sure that every residue has a token.
+
+    Raises:
+        ResidueError: The sequence is empty or holds something else; its first position is
+            named, counted from 1.
+    """
+    if not sequence:
+        raise ResidueError("empty_sequence", "no residue is left")
+    if _is_allowed(sequence):
+        return
+    found = _FORBIDDEN.search(sequence)
+    assert found is not None
+    count = len(_FORBIDDEN.findall(sequence))
+    more = f", the first of {count}" if count > 1 else ""
+    raise ResidueError(
+        "invalid_residue",
+        f"{found.group()!r} at position {found.start() + 1}{more} is not an amino acid letter",
+    )
+
+
+def _is_allowed(sequence: str) -> bool:
+    return sequence.isascii() and not sequence.encode().translate(None, _ALLOWED)
+
+
+def apply_policy(protein: Protein, policy: ResiduePolicy) -> Protein:
+    """Returns the protein as the model will see it.
+
+    Raises:
+        ResidueError: The policy refuses it.
+    """
+    sequence, changes = protein.sequence, ""
+    if policy.residues == "clean" and not _is_allowed(sequence):
+        sequence, changes = clean_sequence(sequence)
+    check_alphabet(sequence)
+    if policy.long_sequences == "reject" and len(sequence) > policy.truncation_seq_length:
+        raise ResidueError(
+            "too_long",
+            f"{len(sequence):,} residues are more than the {policy.truncation_seq_length:,} of "
+            "--truncation_seq_length",
+        )
+    return replace(
+        protein,
+        sequence=sequence,
+        sequence_sha256=hashlib.sha256(sequence.encode()).hexdigest(),
+        residues_used=min(len(sequence), policy.truncation_seq_length),
+        changes=changes,
+    )
+
+
+class _CheckResiduesDoFn(ActOnKinds):
+    kinds = (Protein,)
+
+    def __init__(self, policy: ResiduePolicy) -> None:
+        self._policy = policy
+
+    def act(self, item: Protein) -> Iterable[Item]:  # type: ignore[override]
+        try:
+            return (apply_policy(item, self._policy),)
+        except ResidueError as error:
+            return (record_failed(item, "residues", error.error_type, str(error)),)
+
+
+@dataclass
+class CheckResidues(beam.PTransform):  # type: ignore[misc]
+    """Applies the residue policy to each protein; one that it refuses becomes a dead letter.
+
+    A sequence that needs no change is not changed. What was changed is recorded in
+    ``Protein.changes``.
+    """
+
+    policy: ResiduePolicy = ResiduePolicy()
+
+    def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
+        """Applies the step."""
+        return items | act_on_kinds(_CheckResiduesDoFn(self.policy))
