@@ -195,7 +195,10 @@ class _BeamHelp(argparse.Action):
 def _beam_parser() -> argparse.ArgumentParser:
     from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 
-    parser: argparse.ArgumentParser = _BeamArgumentParser(add_help=False, allow_abbrev=False)
+    class _BeamParser(_Parser, _BeamArgumentParser):  # type: ignore[misc]
+        """Beam's parser with our way of refusing."""
+
+    parser = _BeamParser(prog="", usage="", add_help=False, allow_abbrev=False)
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
     return parser
@@ -236,9 +239,6 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
 
 def _check_beam_args(beam_args: Sequence[str]) -> None:
     """Refuses what Beam would pass over with a log line: a misspelt option of ours, most often."""
-    try:
-        _, unknown = _beam_parser().parse_known_args(list(beam_args))
-    except SystemExit as error:
-        raise ConfigurationError("An option of Beam has a value that makes no sense.") from error
+    _, unknown = _beam_parser().parse_known_args(list(beam_args))
     if unknown:
         raise ConfigurationError(f"Unknown option {unknown[0]}. See --help and --help_beam.")

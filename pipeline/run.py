@@ -12,24 +12,21 @@ from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
-# Beam says at import that the client of Google's storage is not installed.
-logging.getLogger().setLevel(logging.ERROR)
-
-from pipeline.checks import Plan, prepare  # noqa: E402
-from pipeline.graph import build  # noqa: E402
-from pipeline.options import RunConfig, parse_options  # noqa: E402
-from pipeline.progress import Progress  # noqa: E402
-from pipeline.report import (  # noqa: E402
+from pipeline.checks import Plan, prepare
+from pipeline.graph import build
+from pipeline.options import RunConfig, parse_options
+from pipeline.progress import Progress
+from pipeline.report import (
     Report,
     check_accounting,
     make_report,
     summarise,
     write_report,
 )
-from pipeline.runners import GraphError, run_graph  # noqa: E402
-from transforms import events  # noqa: E402
-from transforms.errors import ConfigurationError  # noqa: E402
-from transforms.reading import clear_stop, request_stop  # noqa: E402
+from pipeline.runners import GraphError, run_graph
+from transforms import events
+from transforms.errors import ConfigurationError
+from transforms.reading import clear_stop, request_stop
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +36,9 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its code."""
     try:
-        sys.exit(run(parse_options(argv)))
+        config = parse_options(argv)
+        _set_up_logging(config)
+        sys.exit(run(config))
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
@@ -54,7 +53,6 @@ def run(config: RunConfig) -> int:
     Raises:
         ConfigurationError: Nothing can run as asked; nothing was changed.
     """
-    _set_up_logging(config)
     plan = prepare(config)
     with ExitStack() as stack:
         if not config.quiet:
@@ -152,6 +150,6 @@ def _draining() -> Iterator[list[int]]:
     try:
         yield received
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
         clear_stop()

@@ -81,7 +81,7 @@ def test_every_record_has_one_outcome_in_its_place(
     count: int, poison: set[int], capacity: int
 ) -> None:
     model = Model(sorted(poison), capacity)
-    results = run_isolated(model, range(count))
+    results = run_isolated(model, range(count), free=lambda: None)
     assert len(results) == count
     for item, result in enumerate(results):
         if item in poison:

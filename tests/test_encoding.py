@@ -33,11 +33,11 @@ def test_sequences_are_encoded_as_by_hugging_face(tokenizer: Any, sequence: str)
 
 
 def test_the_special_tokens_are_those_of_hugging_face(tokenizer: Any) -> None:
-    assert (CLS, PAD, EOS) == (
+    assert (
         tokenizer.cls_token_id,
         tokenizer.pad_token_id,
         tokenizer.eos_token_id,
-    )
+    ) == (CLS, PAD, EOS)
 
 
 @given(sequence=st.text(max_size=30))

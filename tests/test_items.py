@@ -24,7 +24,6 @@ from transforms.items import (
     ItemCoder,
     Protein,
     Settled,
-    proteins_of,
 )
 
 KINDS = {
@@ -123,9 +122,10 @@ def test_beam_takes_the_coder(kind: type[Item]) -> None:
 
 
 def test_a_batch_counts_its_proteins() -> None:
-    held = (make_protein(0), Settled("a.fa", "", "part", 1, 0), make_protein(1))
-    assert len(Batch(held)) == 2
-    assert proteins_of(held) == [held[0], held[2]]
+    first, other, second = make_protein(0), Settled("a.fa", "", "part", 1, 0), make_protein(1)
+    batch = Batch((first, other, second))
+    assert len(batch) == 2
+    assert batch.proteins == [first, second]
 
 
 def test_what_the_model_is_given() -> None:

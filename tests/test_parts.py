@@ -165,7 +165,9 @@ class FailingPublish:
         return digest
 
 
-@pytest.mark.parametrize(("call", "after"), [(1, False), (1, True), (2, False), (2, True), (3, False)])
+@pytest.mark.parametrize(
+    ("call", "after"), [(1, False), (1, True), (2, False), (2, True), (3, False)]
+)
 def test_a_part_counts_only_once_its_record_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, after: bool
 ) -> None:

@@ -34,9 +34,7 @@ def refusal(sequence: str, policy: ResiduePolicy) -> ResidueError:
 
 @pytest.mark.parametrize("policy", [CLEAN, STRICT])
 @pytest.mark.parametrize("sequence", ["M", "MKTAYI", ALLOWED_RESIDUES, "XXUZOB"])
-def test_a_sequence_that_needs_nothing_is_not_changed(
-    sequence: str, policy: ResiduePolicy
-) -> None:
+def test_a_sequence_that_needs_nothing_is_not_changed(sequence: str, policy: ResiduePolicy) -> None:
     protein = apply_policy(raw(sequence), policy)
     assert protein.sequence is sequence
     assert protein.changes == ""
@@ -156,8 +154,7 @@ sequences = (
 def test_whatever_passes_is_what_the_model_knows(sequence: str, policy: ResiduePolicy) -> None:
     try:
         protein = apply_policy(raw(sequence), policy)
-    except ResidueError as error:
-        assert error.error_type in {"empty_sequence", "invalid_residue", "too_long"}
+    except ResidueError:
         return
     assert protein.sequence
     assert set(protein.sequence) <= set(ALLOWED_RESIDUES)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from apache_beam.io.filesystems import FileSystems
 from helpers import files_below, sha256
 
 from transforms import storage
@@ -72,6 +74,35 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, old: bytes | None) -> N
     storage.publish(str(tmp_path), "sub/a", write)
     assert seen == ([] if old is None else [old])
     assert (tmp_path / "sub/a").read_bytes() == b"halfwhole"
+
+
+class Upload(io.BytesIO):
+    """A handle of an object store: what was written is there as soon as it is closed."""
+
+    def __init__(self, bucket: dict[str, bytes], url: str) -> None:
+        super().__init__()
+        self._bucket, self._url = bucket, url
+
+    def close(self) -> None:
+        if not self.closed:
+            self._bucket[self._url] = self.getvalue()
+        super().close()
+
+
+def test_an_upload_is_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket: dict[str, bytes] = {}
+    monkeypatch.setattr(FileSystems, "create", lambda url, **_: Upload(bucket, url))
+    digest = storage.publish("gs://bucket/out", "pt/a", lambda handle: handle.write(b"content"))
+    assert digest == sha256(b"content")
+    assert bucket == {"gs://bucket/out/pt/a": b"content"}
+
+    def write(handle: BinaryIO) -> None:
+        handle.write(b"half")
+        raise RuntimeError("bug")
+
+    with pytest.raises(RuntimeError, match="bug"):
+        storage.publish("gs://bucket/out", "pt/b", write)
+    assert list(bucket) == ["gs://bucket/out/pt/a"]
 
 
 NAMES = ["a b.fa", "glob*.fa", "sub/c.fa", "sub/ünï.fa", "x[1].fa", "z?.fa"]

@@ -98,7 +98,7 @@ class FindFasta(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[FastaFile]:
         """Returns the files, in order."""
-        # Reshuffling would shuffle them; work is spread over workers by the keyed steps.
+        # Without a Reshuffle they keep their order; the keyed steps spread the work.
         return begin | beam.Create(self.files, reshuffle=False).with_output_types(FastaFile)
 
 

@@ -17,7 +17,6 @@ passes the others on, so every record that was read arrives at the end with an o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,8 +194,13 @@ class Batch(Item):
 
     items: tuple[Item, ...]
 
+    @property
+    def proteins(self) -> list[Protein]:
+        """The proteins of the batch, in order."""
+        return [item for item in self.items if isinstance(item, Protein)]
+
     def __len__(self) -> int:
-        return sum(isinstance(item, Protein) for item in self.items)
+        return len(self.proteins)
 
     def pack(self) -> tuple[Any, ...]:
         """See :meth:`Item.pack`."""
@@ -278,10 +282,6 @@ class ItemCoder(Coder):  # type: ignore[misc]
         """Returns the item that :meth:`encode` wrote."""
         return _from_plain(self._plain.decode(encoded))
 
-    def is_deterministic(self) -> bool:
-        """Items are values, never keys of a grouping."""
-        return False
-
     def to_type_hint(self) -> type[Item]:
         """The type that this coder is registered for."""
         return Item
@@ -295,8 +295,3 @@ class ItemCoder(Coder):  # type: ignore[misc]
 
 for _kind in (Item, *_KINDS):
     beam.coders.registry.register_coder(_kind, ItemCoder)
-
-
-def proteins_of(items: Iterable[Item]) -> list[Protein]:
-    """Returns the proteins among the items, in order."""
-    return [item for item in items if isinstance(item, Protein)]

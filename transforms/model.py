@@ -20,7 +20,7 @@ from transforms.bisection import Failure
 from transforms.checkpoints import DEFAULT_MODEL, find_checkpoint
 from transforms.dead_letters import record_failed
 from transforms.devices import resolve_device, resolve_dtype
-from transforms.items import Batch, EmbeddingBlock, Item, Protein, proteins_of
+from transforms.items import Batch, EmbeddingBlock, Item, Protein
 from transforms.passes import Vector, embed_passes
 from transforms.weights import load_encoder
 
@@ -149,7 +149,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         if loads := _CACHE.take_uncounted_loads():
             Metrics.counter(self.get_metrics_namespace(), "model_loads").inc(loads)
         with _INFERENCE:
-            outcomes = _embed(proteins_of(batch.items), model, self._config.toks_per_batch)
+            outcomes = _embed(batch.proteins, model, self._config.toks_per_batch)
         return _collect(batch.items, outcomes)
 
     def should_skip_batching(self) -> bool:
@@ -158,7 +158,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
 
     def get_num_bytes(self, batch: Batch) -> int:
         """Returns the residues that the model is given, a byte each."""
-        return sum(len(protein.used) for protein in proteins_of(batch.items))
+        return sum(len(protein.used) for protein in batch.proteins)
 
     def get_metrics_namespace(self) -> str:
         """Returns the namespace of Beam's inference metrics and of ``model_loads``."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import apache_beam as beam
@@ -28,8 +28,7 @@ class CommittedRecords:
         self._root = root
         self._commits = commits
         self._run = run
-        self._open: dict[str, dict[int | None, Settled]] = {}
-        self._digests: dict[str, dict[int | None, str]] = {}
+        self._open: dict[str, dict[int | None, tuple[str, Settled]]] = {}
 
     def find(self, record: Record) -> Settled | None:
         """Returns what settles the record, or None if it is new.
@@ -38,31 +37,25 @@ class CommittedRecords:
         the policy are; the output's configuration vouches for the rest.
         """
         if record.source not in self._open:
-            self._read(record.source, record.file_sha256)
-        settled = self._open[record.source].get(record.ordinal)
-        same = self._digests[record.source].get(record.ordinal) == record.sequence_sha256
-        return settled if same else None
+            self._open[record.source] = dict(self._read(record.source, record.file_sha256))
+        digest, settled = self._open[record.source].get(record.ordinal, (None, None))
+        return settled if digest == record.sequence_sha256 else None
 
     def close(self, source: str) -> None:
         """Lets go of a file's keys."""
         self._open.pop(source, None)
-        self._digests.pop(source, None)
 
-    def _read(self, source: str, version: str) -> None:
-        settled: dict[int | None, Settled] = {}
-        digests: dict[int | None, str] = {}
+    def _read(self, source: str, version: str) -> Iterator[tuple[int | None, tuple[str, Settled]]]:
         for part in self._commits.parts_of(source, but_not_of_run=self._run):
             if part.sources[source].sha256 != version:
                 continue
             keys = read_keys(self._root, part, source)
             row = Settled(source, version, part.part, 1, 0)
-            dead = Settled(source, version, part.part, 0, 1)
-            # A dead letter of a whole file settles no record.
-            whole = Settled(source, version, part.part, 0, 0)
-            settled.update(dict.fromkeys(keys.rows, row))
-            settled.update({o: whole if o is None else dead for o in keys.dead_letters})
-            digests |= {**keys.rows, **keys.dead_letters}
-        self._open[source], self._digests[source] = settled, digests
+            for ordinal, digest in keys.rows.items():
+                yield ordinal, (digest, row)
+            for dead, digest in keys.dead_letters.items():
+                # A dead letter of the whole file settles no record.
+                yield dead, (digest, replace(row, rows=0, dead_letters=int(dead is not None)))
 
 
 @lru_cache(maxsize=1)
@@ -90,8 +83,8 @@ class _SkipCommittedDoFn(ActOnKinds):
         settled = self._committed.find(item)
         if settled is None:
             return (item,)
-        length = len(item.sequence) if isinstance(item, Protein) else item.length
-        events.emit(events.RecordsSkipped(1, length))
+        if isinstance(item, Protein):
+            events.emit(events.RecordsSkipped(1, len(item.sequence)))
         return (settled,)
 
 

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.internal import pickler
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import Timestamp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers import make_protein
+from transforms.batching import BatchByTokens, Fill, TokenBudget, _make_dofn, token_cost
+from transforms.errors import ConfigurationError
+from transforms.items import Batch, EndOfFile, Item, ItemCoder, Protein
+
+COSTS = st.lists(st.integers(0, 40), max_size=60)
+
+
+def fill_batches(budget: TokenBudget, costs: Iterable[int]) -> list[list[int]]:
+    """The rule of the transform, with nothing of Beam in it."""
+    batches: list[list[int]] = [[]]
+    fill = Fill()
+    for cost in costs:
+        if not budget.fits(fill, cost):
+            batches.append([])
+            fill = Fill()
+        batches[-1].append(cost)
+        fill = budget.add(fill, cost)
+        if budget.is_full(fill):
+            batches.append([])
+            fill = Fill()
+    return [batch for batch in batches if batch]
+
+
+@given(COSTS, st.integers(1, 50), st.integers(1, 10))
+def test_a_budget_loses_nothing_and_is_exceeded_by_singles_alone(
+    costs: list[int], max_cost: int, max_count: int
+) -> None:
+    batches = fill_batches(TokenBudget(max_cost, max_count), costs)
+    assert [cost for batch in batches for cost in batch] == costs
+    for batch in batches:
+        assert len(batch) <= max_count
+        assert sum(batch) <= max_cost or len(batch) == 1
+
+
+@given(COSTS, st.integers(1, 50))
+def test_batches_are_as_large_as_the_budget_allows(costs: list[int], max_cost: int) -> None:
+    for batch, following in pairwise(fill_batches(TokenBudget(max_cost), costs)):
+        assert sum(batch) == max_cost or sum(batch) + following[0] > max_cost
+
+
+@pytest.mark.parametrize(("max_cost", "max_count"), [(0, 1), (1, 0), (-5, 1)])
+def test_a_budget_of_nothing_is_refused(max_cost: int, max_count: int) -> None:
+    with pytest.raises(ConfigurationError):
+        TokenBudget(max_cost, max_count)
+
+
+class FakeState:
+    """State as a runner keeps it: encoded, and shared by all bundles of a key."""
+
+    def __init__(self) -> None:
+        self._encoded: list[bytes] = []
+        self._value: Any = None
+
+    def add(self, item: Item) -> None:
+        self._encoded.append(ItemCoder().encode(item))
+
+    def write(self, value: Any) -> None:
+        self._value = value
+
+    def read(self) -> Any:
+        return [ItemCoder().decode(each) for each in self._encoded] or self._value
+
+    def clear(self) -> None:
+        self._encoded, self._value = [], None
+
+
+class FakeTimer:
+    def __init__(self) -> None:
+        self.time: Any = None
+
+    def set(self, time: Any) -> None:
+        self.time = time
+
+
+def run_dofn(items: Sequence[Item], cuts: Sequence[int], budget: TokenBudget) -> list[Any]:
+    """Drives the DoFn as a runner does, with a new instance for each bundle."""
+    held, fill, end = FakeState(), FakeState(), FakeTimer()
+    made = _make_dofn(budget, token_cost, 0.0, "test")
+    out: list[Any] = []
+    edges = sorted({0, len(items), *(cut % (len(items) + 1) for cut in cuts)})
+    for start, stop in pairwise(edges):
+        dofn = pickler.roundtrip(made)
+        for time, item in enumerate(items[start:stop], start):
+            out += dofn.process((0, item), Timestamp(time), GlobalWindow(), held, fill, end)
+    if end.time is not None:
+        out += pickler.roundtrip(made).flush_at_window_end(held, fill)
+    return out
+
+
+@given(COSTS, st.lists(st.integers(0, 60), max_size=6), st.integers(3, 50), st.integers(1, 10))
+@settings(deadline=None, max_examples=60)
+def test_the_transform_keeps_every_item_in_order_however_bundles_are_cut(
+    costs: list[int], cuts: list[int], max_cost: int, max_count: int
+) -> None:
+    items: list[Item] = [
+        make_protein(ordinal=i, sequence="M" * (cost - 2))
+        if cost > 2
+        else EndOfFile("a.faa", "f", "u", 1, 1.0, i, 0)
+        for i, cost in enumerate(costs)
+    ]
+    out = run_dofn(items, cuts, TokenBudget(max_cost, max_count))
+    batches = [stamped.value for stamped in out]
+    assert [item for batch in batches for item in batch.items] == items
+    expected = fill_batches(TokenBudget(max_cost, max_count), map(token_cost, items))
+    assert [[token_cost(item) for item in batch.items] for batch in batches] == expected
+    first = 0
+    for stamped in out:
+        assert stamped.timestamp == Timestamp(first)
+        first += len(stamped.value.items)
+
+
+
+def unbatch(batch: Item) -> Iterable[Item]:
+    assert isinstance(batch, Batch)
+    return batch.items
+
+
+def proteins(count: int) -> list[Item]:
+    return [make_protein(ordinal=i, sequence="M" * (1 + i % 97)) for i in range(count)]
+
+
+def ordinals(batch: Item) -> list[int]:
+    assert isinstance(batch, Batch)
+    return [protein.ordinal for protein in batch.proteins]
+
+
+def create(pipeline: beam.Pipeline, items: Sequence[Item]) -> beam.PCollection[Item]:
+    return pipeline | beam.Create(items).with_output_types(Item)
+
+
+def test_applied_twice_side_by_side_each_copy_sends_on_every_item() -> None:
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        items = create(pipeline, proteins(1000))
+        for name in ("one", "other"):
+            out = items | name >> BatchByTokens(500) | f"{name} ordinals" >> beam.FlatMap(ordinals)
+            assert_that(out, equal_to(list(range(1000))), label=f"every item of {name}")
+
+
+def test_applied_twice_one_after_the_other_every_item_comes_out() -> None:
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        out = (
+            create(pipeline, proteins(1000))
+            | "Once" >> BatchByTokens(500)
+            | "Unbatch" >> beam.FlatMap(unbatch).with_output_types(Item)
+            | "Twice" >> BatchByTokens(300)
+            | beam.FlatMap(ordinals)
+        )
+        assert_that(out, equal_to(list(range(1000))))
+
+
+@pytest.mark.parametrize("lanes", [1, 7])
+def test_order_is_kept_within_a_lane(lanes: int) -> None:
+    def check(batches: list[Item]) -> None:
+        assert sum(map(len, batches)) == 500  # type: ignore[arg-type]
+        for batch in batches:
+            assert ordinals(batch) == sorted(ordinals(batch))
+
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        out = create(pipeline, proteins(500)) | BatchByTokens(400, lanes=lanes)
+        assert_that(out, check)

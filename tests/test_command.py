@@ -1,0 +1,381 @@
+"""The command line, as a user runs it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+import torch
+
+from pipeline.options import parse_options
+from pipeline.run import main, run
+from transforms import events, reading
+from transforms.commits import read_commits
+from transforms.fasta import FastaRecord, parse_fasta
+
+REPO = Path(__file__).parents[1]
+LARGE = REPO.parent / "shared/data/large/general_19789.fasta.gz"
+GOOD = ">a first\nMKTAYIAKQR\n>b second\nGGGSSS*\n>c\nmkv\n"
+
+
+def command(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *map(str, args)],
+        cwd=REPO, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def exit_code(*args: str | Path) -> int:
+    """Runs the command in this process, which loads the libraries only once."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(arg) for arg in args])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+@pytest.fixture
+def fasta(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "good.faa"
+    path.parent.mkdir()
+    path.write_text(GOOD)
+    return path
+
+
+def rows(output: Path) -> list[dict[str, object]]:
+    table = ds.dataset(output / "embeddings", format="parquet").to_table()
+    return sorted(table.to_pylist(), key=lambda row: (row["source"], row["ordinal"]))
+
+
+def report(output: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads((output / "run_report.json").read_text())
+    return content
+
+
+def test_a_clean_run_exits_0_and_leaves_what_is_documented(fasta: Path, tmp_path: Path) -> None:
+    done = command("--input", fasta.parent, "--output", tmp_path / "out", "--model", "demo")
+    assert done.returncode == 0, done.stderr
+    assert "3 proteins embedded" in done.stdout
+    assert "random weights" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        ".staging", "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
+    ]  # fmt: skip
+    pt = torch.load(tmp_path / "out/pt/good_ESM.pt", weights_only=True)
+    assert pt["proteins"] == ["a", "b", "c"]
+    written = rows(tmp_path / "out")
+    assert [row["id"] for row in written] == ["a", "b", "c"]
+    assert [row["residue_changes"] for row in written] == [None, "terminal * dropped", "upper-cased"]
+    assert report(tmp_path / "out")["totals"] == {
+        "files": 1, "failed_files": 0, "read": 3, "embedded": 3, "dead_lettered": 0,
+        "embedded_this_run": 3,
+    }  # fmt: skip
+
+
+def test_quiet_says_nothing(fasta: Path, tmp_path: Path) -> None:
+    done = command("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_dead_letters_exit_3_and_are_told(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta.write_text(GOOD + ">bad id of a digit\nMK1\n>empty\n")
+    (fasta.parent / "cut.faa.gz").write_bytes(gzip.compress(GOOD.encode() * 99)[:-20])
+    out = tmp_path / "out"
+    assert exit_code("--input", fasta.parent, "--output", out, "--model", "demo") == 3
+    said = capsys.readouterr().out
+    for words in ("3 failed", "invalid_residue", "empty_sequence", "truncated", "cut.faa.gz"):
+        assert words in said
+    assert torch.load(out / "pt/good_ESM.pt", weights_only=True)["proteins"] == ["a", "b", "c"]
+    assert not (out / "pt/cut_ESM.pt").exists()
+    sidecar = [
+        json.loads(line) for line in (out / "pt/good_ESM.failures.jsonl").read_text().splitlines()
+    ]
+    assert [(d["ordinal"], d["id"], d["error_type"]) for d in sidecar] == [
+        (3, "bad", "invalid_residue"),
+        (4, "empty", "empty_sequence"),
+    ]
+    log = (out / "extraction_failures.log").read_text().splitlines()
+    assert len(log) == 3
+    assert all(len(line.split(" | ")) == 5 for line in log)
+    found = report(out)
+    assert found["exit_code"] == 3
+    statuses = {f["source"]: f["status"] for f in found["files"]}  # type: ignore[attr-defined]
+    assert statuses == {"cut.faa.gz": "failed", "good.faa": "finished"}
+    # Once more: nothing is computed or written again, and the exit code is the same.
+    before = read_commits(str(out))
+    assert exit_code("--input", fasta.parent, "--output", out, "--model", "demo") == 3
+    assert read_commits(str(out)) == before
+
+
+def test_a_finished_output_needs_neither_graph_nor_model(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo")
+    assert exit_code(*args) == 0
+    monkeypatch.setattr("pipeline.run.run_graph", lambda *_: pytest.fail("a graph was run"))
+    assert exit_code(*args) == 0
+    os.utime(fasta, (1, 1))  # another time, the same content
+    assert exit_code(*args) == 0
+    assert exit_code(*args, "--toks_per_batch", "300") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("--residues", "strict"), "--residues was clean, now strict"),
+        (("--truncation_seq_length", "5"), "--truncation_seq_length was 1024, now 5"),
+        (("--dtype", "bfloat16"), "--dtype was float32, now bfloat16"),
+        (("--sinks", "parquet"), "--sinks was"),
+    ],
+)
+def test_another_configuration_is_refused(
+    change: tuple[str, str], says: str, fasta: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 0
+    before = rows(tmp_path / "out")
+    assert exit_code(*args, *change) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "--overwrite" in error
+    assert rows(tmp_path / "out") == before
+    # The strict policy takes the first record alone: the others have a * and small letters.
+    strict = "strict" in change
+    assert exit_code(*args, *change, "--overwrite") == (3 if strict else 0)
+    assert len(rows(tmp_path / "out")) == (1 if strict else 3)
+
+
+def test_other_weights_under_the_same_name_are_refused(
+    fasta: Path, tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    subprocess.run(["cp", "-r", tiny_checkpoint, model], check=True)
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", model, "--quiet")
+    assert exit_code(*args) == 0
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    assert exit_code(*args) == 2
+    assert "weights" in capsys.readouterr().err
+
+
+def test_a_changed_file_is_refused_for_now(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 0
+    fasta.write_text(GOOD + ">d\nMM\n")
+    assert exit_code(*args) == 2
+    assert "has changed" in capsys.readouterr().err
+
+
+def test_more_files_may_come_later(fasta: Path, tmp_path: Path) -> None:
+    args = ("--input", fasta.parent, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 0
+    (fasta.parent / "more.faa").write_text(">d\nMKL\n")
+    assert exit_code(*args) == 0
+    assert [row["id"] for row in rows(tmp_path / "out")] == ["a", "b", "c", "d"]
+    assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--input", "{in}/nothing*.faa"), "nothing*.faa"),
+        (("--input", "{in}/good.faa", "--model", "./nowhere"), "no directory ./nowhere"),
+        (("--input", "{in}/good.faa", "--model", "{in}"), "config.json"),
+        (("--input", "{in}/good.faa", "--device", "cuda:99"), "--device cuda:99"),
+        (("--input", "{in}/good.faa", "--expected_dim", "1280"), "--expected_dim is 1280"),
+        (("--input", "{in}/good.faa", "--output", "{in}/good.faa/out"), "another --output"),
+        (("--input", "{in}/good.faa", "--input", "{in}/good.fasta"), "good.fasta"),
+        (("--input", "{in}/good.faa", "--toks_per_batch", "-3"), "at least 1"),
+        (("--input", "{in}/good.faa", "--input_root", "/elsewhere"), "/elsewhere"),
+    ],
+)
+def test_checks_before_any_reading_exit_2_with_one_sentence(
+    args: tuple[str, ...], says: str, fasta: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    fasta.with_suffix(".fasta").write_text(GOOD)
+    given = [arg.replace("{in}", str(fasta.parent)) for arg in args]
+    defaults = ["--output", str(tmp_path / "out"), "--model", "demo"]
+    assert exit_code(*defaults, *given) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert says in error
+    assert not (tmp_path / "out" / "commits").exists()
+
+
+def test_two_inputs_of_one_name_are_refused(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta.with_suffix(".fasta").write_text(GOOD)
+    args = ("--output", tmp_path / "out", "--model", "demo", "--quiet", "--input")
+    assert exit_code(*args, fasta.parent) == 2
+    assert "good.fasta" in capsys.readouterr().err
+    # Also when the other came with an earlier run.
+    assert exit_code(*args, fasta) == 0
+    assert exit_code(*args, fasta.with_suffix(".fasta")) == 2
+    assert "good.faa" in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_not_taken_for_an_output(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "out/embeddings/part-0.parquet"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("precious")
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo")
+    for more in ((), ("--overwrite",)):
+        assert exit_code(*args, *more) == 2
+        assert "something else" in capsys.readouterr().err
+        assert theirs.read_text() == "precious"
+
+
+def test_without_network_a_hub_model_is_refused_and_nothing_else_taken(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert exit_code("--input", fasta, "--output", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "Synthyra/FastESM2_650" in error
+    assert "--model demo" in error
+    assert not (tmp_path / "out/commits").exists()
+
+
+def test_parquet_alone(fasta: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    args = ("--input", fasta, "--output", out, "--model", "demo", "--sinks", "parquet")
+    assert exit_code(*args) == 0
+    assert len(rows(out)) == 3
+    assert not (out / "pt").exists()
+
+
+def write_many(folder: Path, files: int, records: int) -> None:
+    draw = random.Random(0)
+    folder.mkdir()
+    for n in range(files):
+        text = "".join(
+            f">f{n}_{i}\n{''.join(draw.choices('ACDEFGHIKLMNPQRSTVWY', k=draw.randrange(5, 90)))}\n"
+            for i in range(records)
+        )
+        (folder / f"f{n}.faa").write_text(text)
+
+
+def started(*args: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *map(str, args)],
+        cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_parts(process: subprocess.Popen[str], output: Path, count: int) -> None:
+    while len(list((output / "commits").glob("part-*"))) < count:
+        assert process.poll() is None, "the run ended before it could be stopped"
+        time.sleep(0.01)
+
+
+def comparable(output: Path) -> list[tuple[object, ...]]:
+    return [(r["source"], r["ordinal"], r["id"], r["sequence_sha256"]) for r in rows(output)]
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_the_same_command_carries_on(tmp_path: Path) -> None:
+    write_many(tmp_path / "in", files=8, records=700)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    args = ("--input", tmp_path / "in", "--model", "demo", "--quiet", "--output")
+    assert command(*args, whole).returncode == 0
+    process = started(*args, broken)
+    wait_for_parts(process, broken, 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = read_commits(str(broken)).parts
+    embedded_before = sum(part.rows for part in before.values())
+    assert 0 < embedded_before < 8 * 700
+    assert command(*args, broken).returncode == 0
+    after = read_commits(str(broken)).parts
+    assert before.items() <= after.items()
+    totals = report(broken)["totals"]
+    assert totals["embedded_this_run"] == 8 * 700 - embedded_before  # type: ignore[index]
+    assert comparable(broken) == comparable(whole)
+    for n in range(8):
+        one, other = (
+            torch.load(output / f"pt/f{n}_ESM.pt", weights_only=True) for output in (whole, broken)
+        )
+        assert one["proteins"] == other["proteins"]
+        for left, right in zip(one["data"], other["data"], strict=True):
+            torch.testing.assert_close(left, right, atol=1e-5, rtol=0)
+    assert len(list((broken / "embeddings").iterdir())) == len(after)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_drains_and_the_same_command_carries_on(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    write_many(tmp_path / "in", files=8, records=700)
+    args = ("--input", tmp_path / "in", "--model", "demo", "--output", tmp_path / "out")
+    process = started(*args)
+    wait_for_parts(process, tmp_path / "out", 1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == code, said
+    assert "carries on" in said
+    assert "Traceback" not in said
+    assert report(tmp_path / "out")["exit_code"] == code
+    assert 0 < len(rows(tmp_path / "out")) < 8 * 700
+    assert command(*args).returncode == 0
+    assert len(comparable(tmp_path / "out")) == len(set(comparable(tmp_path / "out"))) == 8 * 700
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LARGE.exists(), reason="the shared data are not at hand")
+def test_the_first_pt_is_there_before_half_of_the_records_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The real records, their sequences shortened: here their number counts, not their length.
+    records = list(parse_fasta([gzip.decompress(LARGE.read_bytes())]))
+    assert len(records) == 19_789
+    (tmp_path / "in").mkdir()
+    for n in range(20):
+        text = "".join(
+            f">{r.id}\n{(r.sequence or '')[:20]}\n" for r in records[n * 990 : (n + 1) * 990]
+        )
+        (tmp_path / f"in/f{n:02}.faa").write_text(text)
+    count = 0
+    counts_at_pt: list[int] = []
+
+    def counting(chunks: Iterator[bytes]) -> Iterator[FastaRecord]:
+        nonlocal count
+        for record in parse_fasta(chunks):
+            count += 1
+            yield record
+
+    def note(event: events.Event) -> None:
+        if isinstance(event, events.FileFinished):
+            assert (tmp_path / "out/pt" / event.source).with_name(
+                f"{event.source.removesuffix('.faa')}_ESM.pt"
+            ).exists()
+            counts_at_pt.append(count)
+
+    monkeypatch.setattr(reading, "parse_fasta", counting)
+    args = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--model", "demo"]
+    with events.listening(note):
+        assert run(parse_options([*args, "--quiet"])) == 0
+    assert count == 19_789
+    assert len(counts_at_pt) == 20
+    assert counts_at_pt[0] < 19_789 / 2

@@ -1,0 +1,92 @@
+"""Tests of reading committed parts back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import (
+    assert_same_bits,
+    commit,
+    make_block,
+    make_dead_letter,
+    make_output,
+    make_protein,
+    sha256,
+    vector_of,
+)
+
+from transforms.commits import Output, PartRecord, read_part_record
+from transforms.committed import Keys, read_dead_letters, read_keys, read_rows
+from transforms.items import Item
+
+A = [make_protein(i, sequence="MKT" + "A" * i, residues_used=2 + i) for i in (4, 0, 2)]
+B = [make_protein(i, "a.fa.b") for i in (1, 0)]
+WHOLE = make_dead_letter(None, "broken.fa")
+DEAD = [make_dead_letter(3, sequence="M1"), make_dead_letter(1, sequence="M22")]
+DEAD_B = make_dead_letter(7, "b.fa", sequence=None, sequence_sha256="")
+
+
+def written(output: Output, *items: Item) -> PartRecord:
+    return read_part_record(output.root, commit(output, *items))
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    return make_output(tmp_path)
+
+
+@pytest.fixture
+def part(output: Output) -> PartRecord:
+    items = make_block(A[0], B[0]), DEAD[0], make_block(B[1], *A[1:]), WHOLE, DEAD_B, DEAD[1]
+    return written(output, *items)
+
+
+def test_rows_of_a_file(output: Output, part: PartRecord) -> None:
+    rows = read_rows(output.root, part, "a.fa")
+    assert rows.ordinals == [0, 2, 4]
+    assert rows.ids == ["a.fa-0", "a.fa-2", "a.fa-4"]
+    assert rows.residues_used == [2, 4, 6]
+    assert_same_bits(rows.vectors, [vector_of(p) for p in sorted(A, key=lambda p: p.ordinal)])
+    other = read_rows(output.root, part, "a.fa.b")
+    assert other.ordinals == [0, 1]
+    assert_same_bits(other.vectors, [vector_of(B[1]), vector_of(B[0])])
+
+
+def test_keys_of_a_file(output: Output, part: PartRecord) -> None:
+    assert read_keys(output.root, part, "a.fa") == Keys(
+        rows={p.ordinal: p.sequence_sha256 for p in A},
+        dead_letters={1: sha256("M22"), 3: sha256("M1")},
+    )
+    assert read_keys(output.root, part, "broken.fa") == Keys({}, {None: ""})
+    assert read_keys(output.root, part, "b.fa") == Keys({}, {7: ""})
+
+
+def test_dead_letters_of_a_file(output: Output, part: PartRecord) -> None:
+    assert read_dead_letters(output.root, part, "a.fa") == (DEAD[1], DEAD[0])
+    assert read_dead_letters(output.root, part, "broken.fa") == (WHOLE,)
+    assert read_dead_letters(output.root, part, "b.fa") == (DEAD_B,)
+
+
+def test_a_file_that_the_part_does_not_hold(output: Output, part: PartRecord) -> None:
+    assert read_rows(output.root, part, "a") is None
+    assert read_keys(output.root, part, "a") == Keys({}, {})
+    assert read_dead_letters(output.root, part, "a") == ()
+
+
+def test_a_part_without_rows_or_without_dead_letters(output: Output) -> None:
+    dead = written(output, DEAD[0])
+    assert read_rows(output.root, dead, "a.fa") is None
+    assert read_keys(output.root, dead, "a.fa") == Keys({}, {3: sha256("M1")})
+    rows = written(output, make_block(A[1]))
+    assert read_dead_letters(output.root, rows, "a.fa") == ()
+    assert read_keys(output.root, rows, "a.fa") == Keys({0: A[1].sequence_sha256}, {})
+
+
+def test_a_part_that_was_replaced_is_read_anew(output: Output) -> None:
+    first = written(output, make_block(A[0]))
+    assert read_rows(output.root, first, "a.fa").ordinals == [4]
+    second = written(output, make_block(A[1]))
+    assert first.part == second.part
+    assert read_rows(output.root, second, "a.fa").ordinals == [0]
+    assert list(read_keys(output.root, second, "a.fa").rows) == [0]

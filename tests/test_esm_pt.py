@@ -1,0 +1,303 @@
+"""Tests of the .pt of each file and of file records."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import (
+    assert_same_bits,
+    commit,
+    files_below,
+    make_block,
+    make_dead_letter,
+    make_end,
+    make_output,
+    make_protein,
+    sha256,
+    vector_of,
+)
+
+from transforms import esm_pt, events
+from transforms.commits import FileRecord, Output, PartRecord, read_commits, read_part_record
+from transforms.dead_letters import decode_dead_letters
+from transforms.errors import AccountingError
+from transforms.esm_pt import _WriteEsmPtDoFn, failures_name, finish_file, pt_name
+from transforms.items import FinishedFile, Item
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    return make_output(tmp_path)
+
+
+def write_parts(output: Output, *parts: list[Item]) -> list[str]:
+    return [commit(output, *items, sequence=number) for number, items in enumerate(parts)]
+
+
+def read_parts(output: Output, names: list[str]) -> list[PartRecord]:
+    return [read_part_record(output.root, name) for name in names]
+
+
+def finish(
+    output: Output, names: list[str], rows: int, dead: int = 0, source: str = "a.fa"
+) -> FileRecord:
+    finished = FinishedFile(make_end(rows + dead, source), rows, dead, tuple(sorted(names)))
+    return finish_file(finished, read_parts(output, names), output)
+
+
+def load(output: Output, source: str = "a.fa") -> dict[str, Any]:
+    return torch.load(Path(output.root) / pt_name(source), weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("a.fa", "pt/a_ESM.pt"),
+        ("viral/my.family.fa.gz", "pt/viral/my.family_ESM.pt"),
+        ("a b [1].fasta", "pt/a b [1]_ESM.pt"),
+        ("proteins.txt", "pt/proteins.txt_ESM.pt"),
+    ],
+)
+def test_names(source: str, name: str) -> None:
+    assert pt_name(source) == name
+    assert failures_name(source) == name.removesuffix(".pt") + ".failures.jsonl"
+
+
+def test_the_format_is_that_of_the_script(output: Output) -> None:
+    proteins = [make_protein(0, id="p"), make_protein(1, id="p"), make_protein(2, id="ü|1")]
+    names = write_parts(output, [make_block(*proteins)])
+    record = finish(output, names, rows=3)
+    content = load(output)
+    assert type(content) is dict
+    assert list(content) == ["proteins", "data"]
+    assert content["proteins"] == ["p", "p", "ü|1"]
+    assert {type(name) for name in content["proteins"]} == {str}
+    assert type(content["data"]) is list
+    for tensor, protein in zip(content["data"], proteins, strict=True):
+        assert type(tensor) is torch.Tensor
+        assert (tensor.dtype, tensor.shape) == (torch.float32, (4,))
+        assert_same_bits(tensor.numpy(), vector_of(protein))
+    assert record.pt == pt_name("a.fa")
+    assert record.pt_sha256 == sha256((Path(output.root) / record.pt).read_bytes())
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_records_are_in_fasta_order_whatever_the_parts(output: Output, order: tuple) -> None:
+    proteins = [make_protein(i) for i in range(12)]
+    names = write_parts(
+        output,
+        [make_block(proteins[11], proteins[0], proteins[5])],
+        [make_block(*proteins[1:5]), make_block(make_protein(0, "b.fa"))],
+        [make_block(*proteins[10:5:-1])],
+    )
+    finish(output, [names[i] for i in order], rows=12)
+    content = load(output)
+    assert content["proteins"] == [f"a.fa-{i}" for i in range(12)]
+    assert_same_bits(torch.stack(content["data"]).numpy(), [vector_of(p) for p in proteins])
+
+
+def test_the_longest_first(tmp_path: Path) -> None:
+    output = make_output(tmp_path, pt_order="length")
+    lengths = [5, 7, 5, 9, 7, 5]
+    proteins = [make_protein(i, sequence="M" * 20, residues_used=n) for i, n in enumerate(lengths)]
+    names = write_parts(output, [make_block(*proteins[3:])], [make_block(*proteins[:3])])
+    finish(output, names, rows=6)
+    content = load(output)
+    expected = [3, 1, 4, 0, 2, 5]
+    assert content["proteins"] == [f"a.fa-{i}" for i in expected]
+    assert_same_bits(
+        torch.stack(content["data"]).numpy(), [vector_of(proteins[i]) for i in expected]
+    )
+
+
+@pytest.mark.parametrize("pt_order", ["input", "length"])
+def test_one_storage_holds_the_rows_and_nothing_else(tmp_path: Path, pt_order: str) -> None:
+    output, dim = make_output(tmp_path, pt_order=pt_order), 256
+    few = [make_protein(i) for i in range(5)]
+    many = [make_protein(i, "b.fa") for i in range(400)]
+    names = write_parts(output, [make_block(*few, *many, dim=dim)])
+    record = finish(output, names, rows=5)
+    tensors = load(output)["data"]
+    assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == 1
+    assert tensors[0].untyped_storage().nbytes() == 5 * dim * 4
+    # What is not vectors is names and frame: the rows of the other file would be 400 kB.
+    assert (Path(output.root) / record.pt).stat().st_size < 5 * dim * 4 + 8192
+
+
+def test_an_empty_file_has_empty_lists(output: Output) -> None:
+    record = finish(output, [], rows=0)
+    assert load(output) == {"proteins": [], "data": []}
+    assert files_below(output.root) == ["pt/a_ESM.pt"]
+    assert (record.records, record.rows, record.dead_letters, record.parts) == (0, 0, 0, ())
+
+
+def test_failures_stand_beside_what_worked(output: Output) -> None:
+    dead = [make_dead_letter(i) for i in (3, 1)]
+    other = make_dead_letter(0, "b.fa"), make_dead_letter(None, "broken.fa")
+    names = write_parts(
+        output,
+        [make_block(make_protein(2)), dead[0], *other],
+        [make_block(make_protein(0)), dead[1]],
+    )
+    record = finish(output, names, rows=2, dead=2)
+    assert load(output)["proteins"] == ["a.fa-0", "a.fa-2"]
+    data = (Path(output.root) / "pt/a_ESM.failures.jsonl").read_bytes()
+    assert decode_dead_letters(data) == (dead[1], dead[0])
+    assert json.loads(data.splitlines()[0])["sequence"] == "MKT1"
+    assert (record.rows, record.dead_letters) == (2, 2)
+
+
+def test_a_file_of_dead_letters_only(output: Output) -> None:
+    names = write_parts(output, [make_dead_letter(0), make_block(make_protein(0, "b.fa"))])
+    finish(output, names, rows=0, dead=1)
+    assert load(output) == {"proteins": [], "data": []}
+    assert (Path(output.root) / failures_name("a.fa")).exists()
+
+
+def test_a_file_without_failures_has_no_failures_file(output: Output) -> None:
+    names = write_parts(output, [make_block(make_protein(0)), make_dead_letter(0, "b.fa")])
+    finish(output, names, rows=1)
+    assert not (Path(output.root) / failures_name("a.fa")).exists()
+
+
+def test_a_dead_letter_of_the_whole_file_is_none_of_its_records(output: Output) -> None:
+    # It could not be read in one run, and could in the next.
+    names = write_parts(output, [make_dead_letter(None), make_block(make_protein(0))])
+    finish(output, names, rows=1)
+    assert load(output)["proteins"] == ["a.fa-0"]
+    assert not (Path(output.root) / failures_name("a.fa")).exists()
+
+
+PARTS = {
+    # What is wrong with a file of four records, and which record it is, counted from 1.
+    "missing": ([[make_block(make_protein(0), make_protein(1)), make_dead_letter(3)]], 3),
+    "last missing": ([[make_block(*(make_protein(i) for i in range(3)))]], 4),
+    "doubled row": (
+        [
+            [make_block(*(make_protein(i) for i in range(4)))],
+            [make_block(make_protein(1))],
+        ],
+        2,
+    ),
+    "row and dead letter": (
+        [[make_block(*(make_protein(i) for i in range(4))), make_dead_letter(2)]],
+        3,
+    ),
+    "one too many": ([[make_block(*(make_protein(i) for i in range(5)))]], 5),
+    "one missing, one doubled": (
+        [[make_block(*(make_protein(i) for i in (0, 1, 3))), make_dead_letter(3)]],
+        3,
+    ),
+    "all missing": ([[make_block(make_protein(0, "b.fa"))]], 1),
+}
+
+
+@pytest.mark.parametrize("pt", [True, False])
+@pytest.mark.parametrize(("parts", "record"), PARTS.values(), ids=PARTS)
+def test_a_record_without_exactly_one_outcome(
+    tmp_path: Path, parts: list[list[Item]], record: int, pt: bool
+) -> None:
+    output = make_output(tmp_path, pt=pt)
+    names = write_parts(output, *parts)
+    with pytest.raises(AccountingError, match=rf"a\.fa: read 4.* record {record} has \d outcomes"):
+        finish(output, names, rows=4)
+    assert not (Path(output.root) / "pt").exists()
+
+
+def test_the_record_of_a_file(tmp_path: Path) -> None:
+    output = make_output(tmp_path, pt=False)
+    names = write_parts(output, [make_block(make_protein(0))], [make_dead_letter(1)])
+    assert finish(output, names, rows=1, dead=1) == FileRecord(
+        source="a.fa",
+        url="/data/a.fa",
+        size=100,
+        mtime=1.5,
+        sha256=sha256("a.fa"),
+        records=2,
+        residues=12,
+        rows=1,
+        dead_letters=1,
+        parts=tuple(names),
+        pt=None,
+        pt_sha256=None,
+    )
+    assert not (Path(output.root) / "pt").exists()
+
+
+SOURCES = ["a.fa", "b.fa", "sub/c.fa"]
+
+
+def run_bundle(output: Output, per_record: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Finishes three files in one bundle; returns how many were on record after each of them."""
+    monkeypatch.setattr(esm_pt, "SECONDS_PER_RECORD", math.inf)
+    monkeypatch.setattr(esm_pt, "FILES_PER_RECORD", per_record)
+    names = write_parts(output, [make_block(*(make_protein(0, source) for source in SOURCES))])
+    on_record = []
+    dofn = _WriteEsmPtDoFn(output)
+    dofn.start_bundle()
+    for source in SOURCES:
+        finished = FinishedFile(make_end(1, source), 1, 0, tuple(names))
+        assert list(dofn.process(finished)) == [finished]
+        assert load(output, source)["proteins"] == [f"{source}-0"]
+        on_record.append(len(read_commits(output.root).files))
+    dofn.finish_bundle()
+    return on_record
+
+
+def record_files(output: Output) -> list[str]:
+    return [name for name in files_below(output.root) if name.startswith("commits/files-run1-")]
+
+
+def test_several_files_share_one_record_file(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[events.Event] = []
+    with events.listening(heard.append):
+        assert run_bundle(output, 100, monkeypatch) == [0, 0, 0]
+    assert len(record_files(output)) == 1
+    assert sorted(read_commits(output.root).files) == SOURCES
+    assert heard[-3:] == [events.FileFinished(source, 1, 0) for source in SOURCES]
+
+
+def test_a_record_file_is_written_when_it_is_full(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_bundle(output, 2, monkeypatch) == [0, 2, 2]
+    assert len(record_files(output)) == 2
+    assert sorted(read_commits(output.root).files) == SOURCES
+
+
+def test_files_that_took_their_time_are_put_on_record(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = write_parts(output, [make_block(make_protein(0))])
+    monkeypatch.setattr(esm_pt, "SECONDS_PER_RECORD", 0.0)
+    dofn = _WriteEsmPtDoFn(output)
+    dofn.start_bundle()
+    list(dofn.process(FinishedFile(make_end(1), 1, 0, tuple(names))))
+    assert list(read_commits(output.root).files) == ["a.fa"]
+
+
+def test_a_bundle_without_a_finished_file_writes_nothing(output: Output) -> None:
+    dofn = _WriteEsmPtDoFn(output)
+    dofn.start_bundle()
+    protein = make_protein()
+    assert list(dofn.process(protein)) == [protein]
+    dofn.finish_bundle()
+    assert files_below(output.root) == []
+
+
+def test_a_part_that_was_replaced_between_bundles_is_read_anew(output: Output) -> None:
+    dofn = _WriteEsmPtDoFn(output)
+    for source in ("a.fa", "b.fa"):
+        (name,) = write_parts(output, [make_block(make_protein(0, source))])
+        dofn.start_bundle()
+        list(dofn.process(FinishedFile(make_end(1, source), 1, 0, (name,))))
+        dofn.finish_bundle()
+    assert load(output, "b.fa")["proteins"] == ["b.fa-0"]

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.fast_esm import extract_fast_esm
+from transforms.checkpoints import find_checkpoint
+from transforms.errors import ConfigurationError, FastaFormatError
+from transforms.weights import load_encoder
+
+SEQUENCES = {"a": "MKTAYIAK", "long": "ACDEFGHIKL" * 200, "b": "GGG", "a2": "MKTAYIAK"}
+
+
+@pytest.fixture
+def fasta(tmp_path: Path) -> Path:
+    path = tmp_path / "my.family.fa"
+    path.write_text("".join(f">{name} x\n{text}\n" for name, text in SEQUENCES.items()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path) -> torch.nn.Module:
+    return load_encoder(find_checkpoint(str(tiny_checkpoint)), "float32", "cpu")
+
+
+def test_the_signature_is_that_of_the_script() -> None:
+    parameters = inspect.signature(extract_fast_esm).parameters
+    assert {name: p.default for name, p in parameters.items()} == {
+        "fasta_file": inspect.Parameter.empty,
+        "out_file": None,
+        "model": None,
+        "tokenizer": None,
+        "truncation_seq_length": 1024,
+        "toks_per_batch": 2048,
+    }
+
+
+def test_it_returns_and_saves_what_the_script_did(
+    fasta: Path, tmp_path: Path, model: torch.nn.Module
+) -> None:
+    out = tmp_path / "saved_ESM.pt"
+    proteins, data = extract_fast_esm(str(fasta), str(out), model, object(), 1024, 300)
+    assert proteins == list(SEQUENCES)
+    saved = torch.load(out, weights_only=True)
+    assert saved["proteins"] == proteins
+    for sequence, tensor, other in zip(SEQUENCES.values(), data, saved["data"], strict=True):
+        assert torch.equal(tensor, other)
+        assert tensor.dtype == torch.float32
+        reference = embed_alone(model, sequence[:1024])
+        torch.testing.assert_close(tensor, reference, atol=1e-5, rtol=0)
+    assert sorted(os.listdir(tmp_path)) == ["my.family.fa", "saved_ESM.pt"]
+
+
+def embed_alone(model: torch.nn.Module, sequence: str) -> torch.Tensor:
+    from transforms.encoding import encode
+
+    ids = torch.from_numpy(encode(sequence))[None]
+    with torch.inference_mode():
+        hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+    return hidden[0, 1 : len(sequence) + 1].mean(0)
+
+
+def test_a_saved_file_is_returned_and_not_computed_again(fasta: Path, tmp_path: Path) -> None:
+    out = tmp_path / "saved.pt"
+    torch.save({"proteins": ["x"], "data": [torch.ones(3)]}, out)
+    proteins, data = extract_fast_esm(str(fasta), str(out), model="nowhere/at-all")
+    assert proteins == ["x"]
+    assert torch.equal(data[0], torch.ones(3))
+
+
+def test_failed_records_are_left_out_and_listed(
+    fasta: Path, tmp_path: Path, model: torch.nn.Module, caplog: pytest.LogCaptureFixture
+) -> None:
+    with fasta.open("a") as handle:
+        handle.write(">bad\nMK7\n")
+    caplog.set_level(logging.WARNING)
+    out = tmp_path / "saved.pt"
+    proteins, data = extract_fast_esm(str(fasta), str(out), model)
+    assert proteins == list(SEQUENCES)
+    assert len(data) == len(proteins)
+    (failure,) = (tmp_path / "saved.failures.jsonl").read_text().splitlines()
+    assert json.loads(failure)["id"] == "bad"
+    assert "bad | invalid_residue" in caplog.text
+
+
+def test_nothing_is_saved_where_nothing_worked(
+    tmp_path: Path, fasta: Path, model: torch.nn.Module
+) -> None:
+    out = tmp_path / "saved.pt"
+    fasta.write_text(">bad\nMK7\n")
+    with pytest.raises(RuntimeError, match=r"None of the 1 records.*'7' at position 3"):
+        extract_fast_esm(str(fasta), str(out), model)
+    fasta.write_text("LOCUS\n")
+    with pytest.raises(FastaFormatError, match="GenBank"):
+        extract_fast_esm(str(fasta), str(out), model)
+    with pytest.raises(ConfigurationError, match="nothing.fa"):
+        extract_fast_esm(str(tmp_path / "nothing.fa"), str(out), model)
+    assert os.listdir(tmp_path) == ["my.family.fa"]
+
+
+def test_a_model_may_be_named(fasta: Path) -> None:
+    _, data = extract_fast_esm(str(fasta), model="demo")
+    assert [tuple(tensor.shape) for tensor in data] == [(128,)] * 4

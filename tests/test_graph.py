@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import gzip
+import random
+from functools import partial
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+import torch
+from apache_beam.portability.api import beam_runner_api_pb2
+
+from pipeline.graph import build
+from pipeline.runners import run_graph
+from tests.helpers import make_output
+from transforms.batching import BatchByTokens
+from transforms.commits import Output, read_commits
+from transforms.committed import read_dead_letters, read_rows
+from transforms.embed import EmbedConfig
+from transforms.finding import find_fasta
+from transforms.items import Item
+from transforms.model import ModelConfig
+
+PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
+STEPS = [
+    "Find FASTA",
+    "Read FASTA",
+    "Check residues",
+    "Skip committed",
+    "Batch by tokens",
+    "Run inference",
+    "Validate embeddings",
+    "Write parts",
+    "Complete files",
+    "Write ESM pt",
+]
+
+
+def write_inputs(folder: Path, files: int = 6, seed: int = 1) -> dict[str, list[str]]:
+    """Writes FASTA files of 0 to 50 records, every seventh a bad one; returns their ids."""
+    draw = random.Random(seed)
+    folder.mkdir()
+    ids: dict[str, list[str]] = {}
+    for n in range(files):
+        count = draw.randrange(1, 51) if n else 0
+        ids[f"f{n}.faa"] = [f"f{n}_{i}" for i in range(count)]
+        text = "".join(
+            f">f{n}_{i} a record\n{'1' * (i % 7 == 3)}{''.join(draw.choices('ACDEFGHIKL', k=9 + i))}\n"
+            for i in range(count)
+        )
+        (folder / f"f{n}.faa").write_text(text)
+    (folder / "broken.faa.gz").write_bytes(gzip.compress(b">x\nMK\n" * 99)[:-9])
+    return ids
+
+
+def run(inputs: Path, output: Output, checkpoint: Path, *beam_args: str, lanes: int = 1) -> None:
+    model = ModelConfig(str(checkpoint), device="cpu", dtype="float32", toks_per_batch=100)
+    config = EmbedConfig(model=model, dim=32, lanes=lanes)
+    files = find_fasta([str(inputs)]).files
+    run_graph(partial(build, files=files, config=config, output=output), beam_args)
+
+
+def check_output(output: Output, ids: dict[str, list[str]]) -> None:
+    committed = read_commits(output.root)
+    assert committed.failed_sources() == {"broken.faa.gz"}
+    assert committed.files.keys() == ids.keys()
+    for source, expected in ids.items():
+        parts = committed.parts_of(source)
+        rows = [held for part in parts if (held := read_rows(output.root, part, source))]
+        vectors = {o: v for held in rows for o, v in zip(held.ordinals, held.vectors, strict=True)}
+        dead = [d.ordinal for p in parts for d in read_dead_letters(output.root, p, source)]
+        assert sorted([*vectors, *dead]) == list(range(len(expected)))
+        assert sum(len(held.ordinals) for held in rows) == len(vectors)
+        assert sorted(dead) == [i for i in range(len(expected)) if i % 7 == 3]
+        pt = torch.load(f"{output.root}/{committed.files[source].pt}", weights_only=True)
+        assert pt["proteins"] == [expected[o] for o in sorted(vectors)]
+        for o, tensor in zip(sorted(vectors), pt["data"], strict=True):
+            assert torch.equal(tensor, torch.from_numpy(vectors[o]))
+
+
+RUNNERS = {
+    "in memory": (),
+    "threads": (
+        "--runner=FnApiRunner", "--direct_running_mode=multi_threading", "--direct_num_workers=2",
+    ),
+    "processes": (
+        "--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2",
+    ),
+    "bundles": ("--runner=BundleBasedDirectRunner",),
+    "prism": ("--runner=PrismRunner", f"--prism_location={PRISM}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("runner", "lanes"),
+    [
+        ("in memory", 1), ("in memory", 3), ("threads", 3), ("processes", 3),
+        ("bundles", 1), ("bundles", 3), ("prism", 1), ("prism", 3),
+    ],
+)  # fmt: skip
+def test_every_record_comes_out_on_every_local_engine(
+    runner: str, lanes: int, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    if runner == "prism" and not PRISM.exists():
+        pytest.skip("Beam's Prism runner is not at hand")
+    ids = write_inputs(tmp_path / "in")
+    output = make_output(tmp_path)
+    run(tmp_path / "in", output, tiny_checkpoint, *RUNNERS[runner], lanes=lanes)
+    check_output(output, ids)
+
+
+def test_a_second_run_uses_what_the_first_has_committed(
+    tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    ids = write_inputs(tmp_path / "in")
+    first = make_output(tmp_path, run="first")
+    run(tmp_path / "in", first, tiny_checkpoint)
+    before = read_commits(first.root).parts
+    for record in (Path(first.root) / "commits").glob("files-*"):
+        record.unlink()  # as if killed before any file was finished
+    second = make_output(tmp_path, run="second")
+    run(tmp_path / "in", second, tiny_checkpoint)
+    assert read_commits(first.root).parts == before
+    check_output(second, ids)
+
+
+def built(tmp_path: Path) -> beam.Pipeline:
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    build(pipeline, [], EmbedConfig(model=ModelConfig("demo")), make_output(tmp_path))
+    return pipeline
+
+
+def test_the_graph_is_one_line_in_the_documented_order(tmp_path: Path) -> None:
+    pipeline = built(tmp_path)
+    steps = pipeline.transforms_stack[0].parts
+    assert [step.full_label for step in steps] == STEPS
+    for step, following in zip(steps, steps[1:], strict=False):
+        assert set(step.outputs.values()) == set(following.inputs)
+
+
+def test_every_step_takes_and_gives_items(tmp_path: Path) -> None:
+    for step in built(tmp_path).transforms_stack[0].parts[1:]:
+        (out,) = step.outputs.values()
+        assert out.element_type is Item, step.full_label
+
+
+def timer_families(pipeline: beam.Pipeline) -> list[str]:
+    found = []
+    for transform in pipeline.to_runner_api().components.transforms.values():
+        if transform.spec.urn == "beam:transform:pardo:v1":
+            payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload)
+            found += list(payload.timer_family_specs)
+    return found
+
+
+def test_no_two_timers_of_a_pipeline_share_a_name(tmp_path: Path) -> None:
+    pipeline = built(tmp_path)
+    items = pipeline | "More" >> beam.Create([])
+    items | "One" >> BatchByTokens(9) | "Other" >> BatchByTokens(9)
+    families = timer_families(pipeline)
+    assert len(families) == 4
+    assert len(set(families)) == 4

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.options import RunConfig, parse_options
+from transforms.errors import ConfigurationError
+from transforms.model import ModelConfig
+from transforms.residues import ResiduePolicy
+
+REQUIRED = ["--input", "a.faa", "--output", "out"]
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    assert parse_options(REQUIRED) == RunConfig(
+        inputs=("a.faa",),
+        output="out",
+        residues=ResiduePolicy("clean", "truncate", 1024),
+        model=ModelConfig("Synthyra/FastESM2_650", None, "auto", "auto", 2048),
+    )
+
+
+def test_every_option_reaches_its_step() -> None:
+    argv = [
+        "--input", "a.faa", "--input", "b", "--output", "out", "--input_root", "/r",
+        "--overwrite", "--sinks", "parquet", "--pt_order", "length", "--model", "m",
+        "--revision", "v", "--dtype", "bfloat16", "--device", "cuda:1", "--toks_per_batch", "7",
+        "--expected_dim", "1280", "--residues", "strict", "--long_sequences", "reject",
+        "--truncation_seq_length", "9", "--quiet", "--verbose", "--runner", "FnApiRunner",
+    ]  # fmt: skip
+    assert parse_options(argv) == RunConfig(
+        inputs=("a.faa", "b"),
+        output="out",
+        input_root="/r",
+        residues=ResiduePolicy("strict", "reject", 9),
+        model=ModelConfig("m", "v", "bfloat16", "cuda:1", 7),
+        expected_dim=1280,
+        pt=False,
+        pt_order="length",
+        overwrite=True,
+        quiet=True,
+        verbose=True,
+        beam_args=("--runner", "FnApiRunner"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ([], "--input, --output"),
+        ([*REQUIRED, "--toks_per_batch", "0"], "at least 1"),
+        ([*REQUIRED, "--toks_per_batch", "many"], "invalid whole number value: 'many'"),
+        ([*REQUIRED, "--truncation_seq_length", "-1"], "at least 1"),
+        ([*REQUIRED, "--expected_dim", "0"], "at least 1"),
+        ([*REQUIRED, "--dtype", "int8"], "--dtype"),
+        ([*REQUIRED, "--residues", "lenient"], "--residues"),
+        ([*REQUIRED, "--sinks", "pt"], "--sinks"),
+        ([*REQUIRED, "--sinks", "csv"], "--sinks"),
+        ([*REQUIRED, "--toks_per_bach", "300"], "Unknown option --toks_per_bach"),
+        ([*REQUIRED, "--toks", "300"], "Unknown option --toks"),
+        ([*REQUIRED, "stray.faa"], "Unknown option stray.faa"),
+        ([*REQUIRED, "--model", "demo", "--revision", "x"], "--revision"),
+        ([*REQUIRED, "--direct_num_workers", "x"], "direct_num_workers"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(argv: list[str], says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_options(argv)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_options(["--help"])
+    assert caught.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for option in (
+        "input", "output", "model", "revision", "dtype", "device", "toks_per_batch",
+        "truncation_seq_length", "expected_dim", "long_sequences", "residues", "pt_order",
+        "sinks", "input_root", "overwrite",
+    ):  # fmt: skip
+        assert f"--{option}" in shown
+    for default in ("Synthyra/FastESM2_650", "2048", "1024", "parquet,pt"):
+        assert f"(default: {default})" in shown

@@ -1,0 +1,82 @@
+"""The shape of the project: what is installed, and who imports whom."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import tarfile
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import pipeline
+import transforms
+
+REPO = Path(__file__).parents[1]
+MODULES = {
+    ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in ("pipeline", "transforms")
+    for path in sorted((REPO / package).rglob("*.py"))
+}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of ours that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            # `from package import module` needs the module, not the package's other names.
+            found |= (names & MODULES.keys()) or {node.module}
+    return found & MODULES.keys()
+
+
+def test_transforms_never_imports_pipeline() -> None:
+    for name, path in MODULES.items():
+        if name.startswith("transforms"):
+            assert not [i for i in imports(path) if i.startswith("pipeline")], name
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    graph = {name: imports(path) - {name} for name, path in MODULES.items()}
+    assert set(TopologicalSorter(graph).static_order()) == MODULES.keys()
+
+
+def test_no_file_is_over_300_lines() -> None:
+    long = {n: c for n, p in MODULES.items() if (c := len(p.read_text().splitlines())) > 300}
+    assert not long
+
+
+def test_only_storage_opens_files() -> None:
+    for name, path in MODULES.items():
+        calls = {
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert name == "transforms.storage" or "open" not in calls, name
+
+
+@pytest.mark.parametrize("module", [pipeline, transforms])
+def test_the_packages_are_ours_and_not_others_of_the_same_name(module: object) -> None:
+    assert Path(module.__file__).parents[1] == REPO  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_both_packages_and_no_tests(tmp_path: Path) -> None:
+    # A copy, because the build leaves its traces in the folder.
+    skipped = shutil.ignore_patterns(".*", "*.egg-info", "out", "build", "dist", "__pycache__")
+    shutil.copytree(REPO, tmp_path / "copy", ignore=skipped)
+    build = [sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", str(tmp_path / "dist")]
+    subprocess.run(build, cwd=tmp_path / "copy", check=True, capture_output=True)
+    (archive,) = (tmp_path / "dist").glob("*.tar.gz")
+    assert archive.name.startswith("fastesm_beam-")
+    with tarfile.open(archive) as opened:
+        held = {name.partition("/")[2] for name in opened.getnames()}
+    assert {str(path.relative_to(REPO)) for path in MODULES.values()} <= held
+    assert not [name for name in held if name.startswith("tests")]
