@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.helpers import make_protein
 from transforms.batching import BatchByTokens, Fill, TokenBudget, _make_dofn, token_cost
 from transforms.errors import ConfigurationError
-from transforms.items import Batch, EndOfFile, Item, ItemCoder, Protein
+from transforms.items import Batch, EndOfFile, Item, ItemCoder
 
 COSTS = st.lists(st.integers(0, 40), max_size=60)
 
@@ -123,7 +123,6 @@ def test_the_transform_keeps_every_item_in_order_however_bundles_are_cut(
     for stamped in out:
         assert stamped.timestamp == Timestamp(first)
         first += len(stamped.value.items)
-
 
 
 def unbatch(batch: Item) -> Iterable[Item]:

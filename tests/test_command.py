@@ -74,7 +74,11 @@ def test_a_clean_run_exits_0_and_leaves_what_is_documented(fasta: Path, tmp_path
     assert pt["proteins"] == ["a", "b", "c"]
     written = rows(tmp_path / "out")
     assert [row["id"] for row in written] == ["a", "b", "c"]
-    assert [row["residue_changes"] for row in written] == [None, "terminal * dropped", "upper-cased"]
+    assert [row["residue_changes"] for row in written] == [
+        None,
+        "terminal * dropped",
+        "upper-cased",
+    ]
     assert report(tmp_path / "out")["totals"] == {
         "files": 1, "failed_files": 0, "read": 3, "embedded": 3, "dead_lettered": 0,
         "embedded_this_run": 3,
@@ -367,9 +371,11 @@ def test_the_first_pt_is_there_before_half_of_the_records_are_read(
 
     def note(event: events.Event) -> None:
         if isinstance(event, events.FileFinished):
-            assert (tmp_path / "out/pt" / event.source).with_name(
-                f"{event.source.removesuffix('.faa')}_ESM.pt"
-            ).exists()
+            assert (
+                (tmp_path / "out/pt" / event.source)
+                .with_name(f"{event.source.removesuffix('.faa')}_ESM.pt")
+                .exists()
+            )
             counts_at_pt.append(count)
 
     monkeypatch.setattr(reading, "parse_fasta", counting)

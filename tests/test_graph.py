@@ -36,6 +36,10 @@ STEPS = [
 ]
 
 
+def is_bad(ordinal: int) -> bool:
+    return ordinal % 7 == 3
+
+
 def write_inputs(folder: Path, files: int = 6, seed: int = 1) -> dict[str, list[str]]:
     """Writes FASTA files of 0 to 50 records, every seventh a bad one; returns their ids."""
     draw = random.Random(seed)
@@ -45,7 +49,7 @@ def write_inputs(folder: Path, files: int = 6, seed: int = 1) -> dict[str, list[
         count = draw.randrange(1, 51) if n else 0
         ids[f"f{n}.faa"] = [f"f{n}_{i}" for i in range(count)]
         text = "".join(
-            f">f{n}_{i} a record\n{'1' * (i % 7 == 3)}{''.join(draw.choices('ACDEFGHIKL', k=9 + i))}\n"
+            f">f{n}_{i} a record\n{'1' * is_bad(i)}{''.join(draw.choices('ACDEFGHIKL', k=9 + i))}\n"
             for i in range(count)
         )
         (folder / f"f{n}.faa").write_text(text)
@@ -71,7 +75,7 @@ def check_output(output: Output, ids: dict[str, list[str]]) -> None:
         dead = [d.ordinal for p in parts for d in read_dead_letters(output.root, p, source)]
         assert sorted([*vectors, *dead]) == list(range(len(expected)))
         assert sum(len(held.ordinals) for held in rows) == len(vectors)
-        assert sorted(dead) == [i for i in range(len(expected)) if i % 7 == 3]
+        assert sorted(dead) == list(filter(is_bad, range(len(expected))))
         pt = torch.load(f"{output.root}/{committed.files[source].pt}", weights_only=True)
         assert pt["proteins"] == [expected[o] for o in sorted(vectors)]
         for o, tensor in zip(sorted(vectors), pt["data"], strict=True):

@@ -46,7 +46,8 @@ def test_counters_and_sums_come_back_by_name() -> None:
     ("text", "cause"),
     [
         (
-            "Traceback (most recent call last):\n  File x\ntransforms.errors.AccountingError: a.faa "
+            "Traceback (most recent call last):\n  File x\n"
+            "transforms.errors.AccountingError: a.faa "
             "[while running 'Write ESM pt/ParDo(_D)']\n",
             "AccountingError: a.faa",
         ),

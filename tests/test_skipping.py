@@ -17,7 +17,8 @@ from helpers import (
 )
 
 from transforms import events, skipping
-from transforms.commits import Output, read_commits
+from transforms.commits import Output, PartRecord, read_commits
+from transforms.committed import Keys
 from transforms.items import Item, Settled
 from transforms.skipping import CommittedRecords, _SkipCommittedDoFn
 
@@ -97,17 +98,23 @@ def test_the_parts_of_the_own_run_do_not_count(old: Output) -> None:
     assert own.find(DEAD) is None
 
 
-def test_the_keys_of_a_file_are_read_once_and_let_go_at_its_end(
-    records: CommittedRecords, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[tuple[str, str]] = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The part and file of each read of keys."""
+    calls: list[tuple[str, str]] = []
     read_keys = skipping.read_keys
 
-    def reading(root, part, source):
-        read.append((part.part, source))
+    def reading(root: str, part: PartRecord, source: str) -> Keys:
+        calls.append((part.part, source))
         return read_keys(root, part, source)
 
     monkeypatch.setattr(skipping, "read_keys", reading)
+    return calls
+
+
+def test_the_keys_of_a_file_are_read_once_and_let_go_at_its_end(
+    records: CommittedRecords, read: list[tuple[str, str]]
+) -> None:
     for record in (ROW, DEAD, LATER_ROW, OTHER_ROW):
         records.find(record)
     of_a = [(FIRST, "a.fa"), (SECOND, "a.fa")]
@@ -118,6 +125,14 @@ def test_the_keys_of_a_file_are_read_once_and_let_go_at_its_end(
     assert records.find(ROW) == settled("a.fa", FIRST, 1, 0)
     assert read == [*of_a, (FIRST, "b.fa"), *of_a]
     records.close("never opened")
+
+
+def test_the_step_lets_go_of_a_file_at_its_end(old: Output, read: list[tuple[str, str]]) -> None:
+    dofn = _SkipCommittedDoFn(replace(old, run="run2"))
+    dofn.setup()
+    for item in (OTHER_ROW, OTHER_ROW, make_end(1, "b.fa"), OTHER_ROW):
+        list(dofn.process(item))
+    assert read == [(FIRST, "b.fa")] * 2
 
 
 def test_the_step_replaces_what_is_committed(old: Output) -> None:

@@ -1,7 +1,4 @@
-"""Which weights a model name stands for, and what they are.
-
-Imports neither torch nor transformers: a wrong name is found before either is paid for.
-"""
+"""Which weights a model name stands for, and what they are."""
 
 from __future__ import annotations
 
