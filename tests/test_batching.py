@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pytest
 from apache_beam.internal import pickler
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given, settings
@@ -16,8 +20,9 @@ from hypothesis import strategies as st
 from tests.helpers import make_protein
 from transforms.batching import BatchByTokens, Fill, TokenBudget, _make_dofn, token_cost
 from transforms.errors import ConfigurationError
-from transforms.items import Batch, EndOfFile, Item, ItemCoder
+from transforms.items import Batch, EndOfFile, Item, ItemCoder, Protein
 
+PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 COSTS = st.lists(st.integers(0, 40), max_size=60)
 
 
@@ -96,8 +101,8 @@ def run_dofn(items: Sequence[Item], cuts: Sequence[int], budget: TokenBudget) ->
     edges = sorted({0, len(items), *(cut % (len(items) + 1) for cut in cuts)})
     for start, stop in pairwise(edges):
         dofn = pickler.roundtrip(made)
-        for time, item in enumerate(items[start:stop], start):
-            out += dofn.process((0, item), Timestamp(time), GlobalWindow(), held, fill, end)
+        for second, item in enumerate(items[start:stop], start):
+            out += dofn.process((0, item), Timestamp(second), GlobalWindow(), held, fill, end)
     if end.time is not None:
         out += pickler.roundtrip(made).flush_at_window_end(held, fill)
     return out
@@ -123,6 +128,56 @@ def test_the_transform_keeps_every_item_in_order_however_bundles_are_cut(
     for stamped in out:
         assert stamped.timestamp == Timestamp(first)
         first += len(stamped.value.items)
+
+
+def test_a_waiting_batch_asks_to_be_woken_once_and_is_then_sent_on() -> None:
+    held, fill, end, waited = FakeState(), FakeState(), FakeTimer(), FakeTimer()
+    dofn = pickler.roundtrip(_make_dofn(TokenBudget(100), token_cost, 5.0, "test"))
+    woken = []
+    for ordinal in range(3):
+        item = (0, make_protein(ordinal=ordinal))
+        assert not list(dofn.process(item, Timestamp(1), GlobalWindow(), held, fill, end, waited))
+        woken.append(waited.time)
+    assert woken[0] is not None
+    assert woken == [woken[0]] * 3
+    assert end.time == GlobalWindow().end
+    (sent,) = dofn.flush_after_wait(held, fill)
+    assert [protein.ordinal for protein in sent.value.proteins] == [0, 1, 2]
+    assert not list(dofn.flush_at_window_end(held, fill))
+
+
+class Note(beam.DoFn):
+    """Counts by a file: what a lambda captures is a copy."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def process(self, batch: Batch) -> None:
+        with open(self._path, "a") as notes:
+            notes.write(f"{len(batch)}\n")
+
+
+def at(second: float) -> Protein:
+    return make_protein(ordinal=int(second * 1000))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
+def test_partial_batches_are_sent_on_while_a_stream_goes_on(tmp_path: Path) -> None:
+    start, notes = time.time(), tmp_path / "notes"
+    args = ["--runner=PrismRunner", f"--prism_location={PRISM}", "--streaming"]
+    with beam.Pipeline(options=PipelineOptions(args)) as pipeline:
+        (
+            pipeline
+            | PeriodicImpulse(start, start + 4, 0.25)
+            | beam.Map(at).with_output_types(Item)
+            | BatchByTokens(10**6, max_batch_wait=0.5)
+            | beam.ParDo(Note(str(notes)))
+        )
+    counts = [int(line) for line in notes.read_text().split()]
+    assert sum(counts) == 16
+    # The end of the window, which alone would send one batch, comes after the stream.
+    assert len(counts) > 1
 
 
 def unbatch(batch: Item) -> Iterable[Item]:

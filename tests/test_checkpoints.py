@@ -153,7 +153,7 @@ class FakeHub:
         snapshot.mkdir(parents=True)
         for name, path in self.files.items():
             if any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
-                shutil.copy(path, snapshot)
+                shutil.copy(path, snapshot / name)
         (repository / "refs").mkdir()
         (repository / "refs" / (revision or "main")).write_text(COMMIT)
         return str(snapshot)

@@ -153,6 +153,7 @@ class TestFaults:
             ({"num_hidden_layers": 3}, "are missing"),
             ({"num_hidden_layers": 1}, "are left over"),
             ({"intermediate_size": 128}, "have another shape"),
+            ({"num_attention_heads": 8}, "have another shape"),
             ({"num_attention_heads": 5}, "cannot be loaded"),
         ],
     )

@@ -39,50 +39,55 @@ def load_encoder(checkpoint: Checkpoint, dtype: str, device: str) -> nn.Module:
     Raises:
         ConfigurationError: Weights are missing, left over, or unreadable.
     """
+    try:
+        with _silence():
+            encoder, report = _read(checkpoint, dtype)
+    except Exception as error:  # each format of weights has errors of its own
+        if is_out_of_memory(error):
+            raise
+        raise ConfigurationError(
+            f"The weights in {checkpoint.directory} cannot be loaded "
+            f"({type(error).__name__}: {error}). Download them again."
+        ) from error
+    _check(checkpoint, report)
+    return encoder.eval().requires_grad_(False).to(device)
+
+
+def _read(checkpoint: Checkpoint, dtype: str) -> tuple[nn.Module, dict[str, Any]]:
     from transformers import EsmConfig, EsmModel
 
-    with _silence():
-        try:
-            config = EsmConfig(**encoder_config(checkpoint))
-            encoder, report = EsmModel.from_pretrained(
-                checkpoint.directory,
-                config=config,
-                state_dict=_draw_demo_weights(config) if checkpoint.directory is None else None,
-                add_pooling_layer=False,
-                attn_implementation="sdpa",
-                dtype=getattr(torch, dtype),
-                ignore_mismatched_sizes=True,  # _check names them
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        except Exception as error:  # each format of weights has errors of its own
-            if is_out_of_memory(error):
-                raise
-            raise ConfigurationError(
-                f"The weights in {checkpoint.directory} cannot be loaded "
-                f"({type(error).__name__}: {error}). Download them again."
-            ) from error
-    _check(checkpoint, report)
-    module: nn.Module = encoder.eval().requires_grad_(False).to(device)
-    return module
+    config = EsmConfig(**encoder_config(checkpoint))
+    encoder, report = EsmModel.from_pretrained(
+        checkpoint.directory,
+        config=config,
+        state_dict=_draw_demo_weights(config) if checkpoint.directory is None else None,
+        add_pooling_layer=False,
+        attn_implementation="sdpa",
+        dtype=getattr(torch, dtype),
+        ignore_mismatched_sizes=True,  # _check names them
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    return encoder, report
 
 
 def _check(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
     """Makes sure that the checkpoint and the encoder that config.json describes are the same."""
     faults = {
         "are missing": [key for key in report["missing_keys"] if not key.startswith(_NOT_NEEDED)],
-        "have another shape": [key for key, *_ in report["mismatched_keys"]],
         "are left over": [
             key
             for key in report["unexpected_keys"]
             if key.removeprefix("esm.").startswith("encoder.") and not key.endswith("inv_freq")
         ],
+        # Those of the contact head too: that is how a wrong number of heads shows.
+        "have another shape": [key for key, *_ in report["mismatched_keys"]],
     }
     for fault, keys in faults.items():
         if keys:
             raise ConfigurationError(
                 f"The weights in {checkpoint.directory} do not fit its config.json: {len(keys)} "
-                f"encoder parameters {fault} ({', '.join(sorted(keys)[:3])}). "
+                f"parameters {fault} ({', '.join(sorted(keys)[:3])}). "
                 "Give --model a checkpoint that is complete."
             )
 
