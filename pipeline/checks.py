@@ -170,8 +170,7 @@ def delete_output(root: str) -> None:
         REPORT, FAILURES_LOG,
     )  # fmt: skip
     for name in names:
-        if storage.exists(url := storage.join(root, name)):
-            storage.delete(url)
+        storage.delete(storage.join(root, name))
 
 
 def find_unfinished(

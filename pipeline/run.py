@@ -24,7 +24,7 @@ from pipeline.report import (
     write_report,
 )
 from pipeline.runners import GraphError, run_graph
-from transforms import events
+from transforms import events, storage
 from transforms.errors import ConfigurationError
 from transforms.reading import clear_stop, request_stop
 
@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
+    except KeyboardInterrupt:  # before there was anything to drain
+        sys.exit(128 + signal.SIGINT)
 
 
 def run(config: RunConfig) -> int:
@@ -64,6 +66,7 @@ def run(config: RunConfig) -> int:
         report = execute(plan, config.beam_args)
     code = _exit_code(report, received)
     write_report(plan.output.root, report, code)
+    storage.delete(storage.join(plan.output.root, storage.STAGING))  # empty by now
     _tell(report, plan, code, config.quiet)
     return code
 

@@ -68,7 +68,7 @@ def test_a_clean_run_exits_0_and_leaves_what_is_documented(fasta: Path, tmp_path
     assert "random weights" in done.stdout
     assert "Traceback" not in done.stderr
     assert sorted(os.listdir(tmp_path / "out")) == [
-        ".staging", "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
+        "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
     ]  # fmt: skip
     pt = torch.load(tmp_path / "out/pt/good_ESM.pt", weights_only=True)
     assert pt["proteins"] == ["a", "b", "c"]

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import files_below
 
+from tests.helpers import files_below
 from transforms.commits import (
     Commits,
     FileRecord,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import (
+
+from tests.helpers import (
     assert_same_bits,
     commit,
     make_block,
@@ -15,7 +16,6 @@ from helpers import (
     sha256,
     vector_of,
 )
-
 from transforms.commits import Output, PartRecord, read_part_record
 from transforms.committed import Keys, read_dead_letters, read_keys, read_rows
 from transforms.items import Item

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from apache_beam.coders import FastPrimitivesCoder
-from helpers import make_dead_letter, make_end, make_protein, sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import make_dead_letter, make_end, make_protein, sha256
 from transforms.completion import OpenFiles, _CompleteFilesDoFn, settle
 from transforms.errors import AccountingError
 from transforms.items import EndOfFile, FinishedFile, Item, Settled

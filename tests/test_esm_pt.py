@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import (
+
+from tests.helpers import (
     assert_same_bits,
     commit,
     files_below,
@@ -22,7 +23,6 @@ from helpers import (
     sha256,
     vector_of,
 )
-
 from transforms import esm_pt, events
 from transforms.commits import FileRecord, Output, PartRecord, read_commits, read_part_record
 from transforms.dead_letters import decode_dead_letters

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from apache_beam.coders import Coder, FastPrimitivesCoder, registry
-from helpers import make_protein
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.helpers import make_protein
 from transforms import items
 from transforms.items import (
     Batch,

@@ -10,8 +10,8 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 from apache_beam.coders import registry
-from helpers import make_block, make_dead_letter, make_end, make_protein, sha256
 
+from tests.helpers import make_block, make_dead_letter, make_end, make_protein, sha256
 from transforms.items import Batch, ItemCoder, Settled
 from transforms.lanes import key_by_lane, lane_of, record_address, source_address, timer_name
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import assert_same_bits, make_output, make_protein, sha256
 
+from tests.helpers import assert_same_bits, make_output, make_protein, sha256
 from transforms.parquet import encode_rows, make_schema, read_columns, to_matrix
 
 DIM = 6

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers import (
     assert_same_bits,
     files_below,
     make_block,
@@ -19,9 +22,6 @@ from helpers import (
     sha256,
     vector_of,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from transforms import events, storage
 from transforms.commits import PartSource, read_commits, sweep
 from transforms.committed import read_rows

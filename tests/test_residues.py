@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import make_block, make_dead_letter, make_end, make_protein, sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import make_block, make_dead_letter, make_end, make_protein, sha256
 from transforms.errors import ConfigurationError
 from transforms.items import Batch, DeadLetter, Item, Protein, Settled
 from transforms.residues import (

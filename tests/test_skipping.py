@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import (
+
+from tests.helpers import (
     commit,
     make_block,
     make_dead_letter,
@@ -15,7 +16,6 @@ from helpers import (
     make_protein,
     sha256,
 )
-
 from transforms import events, skipping
 from transforms.commits import Output, PartRecord, read_commits
 from transforms.committed import Keys

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import pytest
 from apache_beam.io.filesystems import FileSystems
-from helpers import files_below, sha256
 
+from tests.helpers import files_below, sha256
 from transforms import storage
 
 

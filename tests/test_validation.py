@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits, make_block, make_dead_letter, make_end, make_protein
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import assert_same_bits, make_block, make_dead_letter, make_end, make_protein
 from transforms.items import DeadLetter, EmbeddingBlock, Item
 from transforms.validation import _ValidateDoFn, validate
 

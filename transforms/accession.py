@@ -6,7 +6,7 @@ import re
 
 # https://www.uniprot.org/help/accession_numbers; a version (.1) or isoform (-2) may follow.
 _UNIPROT = re.compile(
-    r"(?:[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9](?:[A-Z][A-Z0-9]{2}[0-9]){1,2})(?:\.\d+|-\d+)?"
+    r"(?:[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9](?:[A-Z][A-Z0-9]{2}[0-9]){1,2})(?:[.-][0-9]+)?"
 )
 _CLUSTER = re.compile(r"UniRef(?:50|90|100)_(\S+)")
 _SECOND_FIELD = ("sp", "tr", "ref", "gb", "emb", "dbj", "pdb", "pir", "prf", "lcl")

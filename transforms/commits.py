@@ -199,9 +199,7 @@ def sweep(root: str) -> None:
 
     Only for a run that has the output to itself, before it writes anything.
     """
-    staging = storage.join(root, storage.STAGING)
-    if storage.is_local(root) and storage.exists(staging):
-        storage.delete(staging)
+    storage.delete(storage.join(root, storage.STAGING))
     parts = read_commits(root).parts.values()
     named = {name for part in parts for name in (part.embeddings, part.dead_letters)}
     for folder in (storage.join(root, EMBEDDINGS), storage.join(root, DEAD_LETTERS)):
@@ -221,5 +219,5 @@ def _read_json(url: str) -> dict[str, Any]:
 
 
 def _write_json(root: str, name: str, content: Mapping[str, Any]) -> None:
-    data = json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8", "surrogateescape")
+    data = json.dumps(content, indent=1).encode()
     storage.publish(root, name, lambda handle: handle.write(data))

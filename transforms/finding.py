@@ -226,9 +226,9 @@ def _source(url: str, root: str) -> str:
         raise ConfigurationError(f"{url} does not lie below the input root {root or '/'}")
     source = url.removeprefix(prefix)
     try:
-        source.encode()
+        url.encode()
     except UnicodeEncodeError as error:
         raise ConfigurationError(
-            f"the name of the file {source!r} is not UTF-8, so no output can name it: rename it"
+            f"the path {url!r} is not UTF-8, so no output can name it: rename it"
         ) from error
     return source

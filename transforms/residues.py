@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import string
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -27,6 +28,8 @@ Residues = Literal["clean", "strict"]
 LongSequences = Literal["truncate", "reject"]
 
 _ALLOWED = ALLOWED_RESIDUES.encode()
+# ASCII alone: Unicode would make an I of a dotless i, which is no amino acid letter.
+_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 _FORBIDDEN = re.compile(f"[^{ALLOWED_RESIDUES}]")
 
 
@@ -76,7 +79,7 @@ def clean_sequence(sequence: str) -> tuple[str, str]:
         needs nothing.
     """
     changes = []
-    if (upper := sequence.upper()) != sequence and len(upper) == len(sequence):
+    if (upper := sequence.translate(_UPPER)) != sequence:
         sequence = upper
         changes.append("upper-cased")
     if sequence.endswith("*"):

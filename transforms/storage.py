@@ -11,6 +11,7 @@ import glob
 import hashlib
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -142,12 +143,13 @@ def list_names(folder: str) -> list[str]:
 
 
 def delete(url: str) -> None:
-    """Removes a file, or a local folder with all that is in it."""
+    """Removes a file, or a folder with all that is in it; nothing where there is nothing."""
     if not is_local(url):
-        FileSystems.delete([url])
+        if urls := [found.url for found in match(url.rstrip("/") + "/")] or [url] * exists(url):
+            FileSystems.delete(urls)
     elif os.path.isdir(url):
         shutil.rmtree(url)
-    else:
+    elif os.path.lexists(url):
         os.remove(url)
 
 
@@ -183,8 +185,7 @@ def publish(root: str, name: str, write: Callable[[BinaryIO], object]) -> str:
     """
     target = join(root, *name.split("/"))
     if not is_local(root):
-        with FileSystems.create(target, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
-            return _write_hashed(handle, write)
+        return _upload(target, write)
     staging = os.path.join(root, STAGING)
     os.makedirs(staging, exist_ok=True)
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -200,6 +201,16 @@ def publish(root: str, name: str, write: Callable[[BinaryIO], object]) -> str:
             os.remove(staged)
         raise
     _sync_folder(os.path.dirname(target))
+    return digest
+
+
+def _upload(target: str, write: Callable[[BinaryIO], object]) -> str:
+    # Closing an upload publishes it, also after an error: it is begun when all is written.
+    with tempfile.TemporaryFile() as staged:
+        digest = _write_hashed(staged, write)
+        staged.seek(0)
+        with FileSystems.create(target, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+            shutil.copyfileobj(staged, handle)
     return digest
 
 
