@@ -168,9 +168,10 @@ def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--long_sequences",
-        choices=("truncate", "reject"),
+        choices=("truncate", "reject", "window"),
         default="truncate",
-        help="beyond --truncation_seq_length (default: %(default)s)",
+        help="what is done beyond --truncation_seq_length: keep the first residues, dead-letter "
+        "the record, or average overlapping windows (default: %(default)s)",
     )
     add(
         "--truncation_seq_length",

@@ -51,7 +51,7 @@ def test_every_record_comes_out_once_as_embedding_or_dead_letter(
     path = tmp_path / "p.faa"
     path.write_text("".join(f">{name}\n{text}\n" for name, text in (GOOD | BAD).items()))
     model = load_encoder(find_checkpoint(str(tiny_checkpoint)), "float32", "cpu")
-    (expected,) = embed_passes(model, sorted(set(GOOD.values())), 2048)
+    (expected,) = embed_passes(model, sorted(set(GOOD.values())), 2048, 1024)
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         found = (
             pipeline

@@ -11,10 +11,15 @@ def hidden_states(lengths: list[int], dtype: torch.dtype = torch.float32) -> tor
     return torch.randn(len(lengths), max(lengths) + 2, 5, generator=generator).to(dtype)
 
 
+def pool_whole(hidden: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    stops = torch.tensor(lengths) + 1
+    return mean_pool(hidden, torch.ones_like(stops), stops)
+
+
 def test_averages_positions_1_to_n() -> None:
     lengths = [1, 7, 4]
     hidden = hidden_states(lengths)
-    pooled = mean_pool(hidden, torch.tensor(lengths))
+    pooled = pool_whole(hidden, lengths)
     for row, length in enumerate(lengths):
         torch.testing.assert_close(pooled[row], hidden[row, 1 : length + 1].mean(0))
 
@@ -23,17 +28,17 @@ def test_averages_positions_1_to_n() -> None:
 def test_what_is_not_a_residue_does_not_leak_in(value: float) -> None:
     lengths = [1, 7, 4]
     hidden = hidden_states(lengths)
-    expected = mean_pool(hidden, torch.tensor(lengths))
+    expected = pool_whole(hidden, lengths)
     for row, length in enumerate(lengths):
         hidden[row, 0] = value
         hidden[row, length + 1 :] = value
-    assert torch.equal(mean_pool(hidden, torch.tensor(lengths)), expected)
+    assert torch.equal(pool_whole(hidden, lengths), expected)
 
 
 def test_nan_in_a_residue_is_kept() -> None:
     hidden = hidden_states([3, 3])
     hidden[0, 2, 1] = float("nan")
-    pooled = mean_pool(hidden, torch.tensor([3, 3]))
+    pooled = pool_whole(hidden, [3, 3])
     assert torch.isnan(pooled).sum() == 1
     assert torch.isnan(pooled[0, 1])
 
@@ -42,7 +47,7 @@ def test_nan_in_a_residue_is_kept() -> None:
 def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
     # 2,000 residues of 100: a float16 sum would be infinite, a bfloat16 one would stall.
     hidden = torch.full((1, 2002, 1), 100.0, dtype=dtype)
-    pooled = mean_pool(hidden, torch.tensor([2000]))
+    pooled = pool_whole(hidden, [2000])
     assert pooled.dtype == torch.float32
     assert pooled.item() == 100.0
 
@@ -50,5 +55,12 @@ def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
 def test_one_long_sequence_in_half_precision_is_as_exact_as_its_values() -> None:
     hidden = hidden_states([1000], torch.float16)
     expected = hidden[0, 1:1001].double().mean(0)
-    pooled = mean_pool(hidden, torch.tensor([1000]))[0].double()
+    pooled = pool_whole(hidden, [1000])[0].double()
     assert (pooled - expected).abs().max() < 1e-7
+
+
+def test_a_window_averages_its_own_positions() -> None:
+    hidden = hidden_states([7, 7])
+    pooled = mean_pool(hidden, torch.tensor([3, 1]), torch.tensor([5, 2]))
+    torch.testing.assert_close(pooled[0], hidden[0, 3:5].mean(0))
+    torch.testing.assert_close(pooled[1], hidden[1, 1])

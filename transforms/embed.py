@@ -46,7 +46,8 @@ class EmbedConfig:
 
 def infer(config: EmbedConfig) -> beam.PTransform:
     """Returns the inference step, batches in and blocks out."""
-    return RunInference(EsmModelHandler(config.model)).with_output_types(Item)
+    handler = EsmModelHandler(config.model, config.residues.truncation_seq_length)
+    return RunInference(handler).with_output_types(Item)
 
 
 @dataclass

@@ -112,11 +112,17 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
     that is nothing, a :class:`DeadLetter` for each protein that failed, and every other item as
     it came. The handler keeps a bad record from harming its neighbours itself; what it raises
     is fatal by intention.
+
+    Args:
+        config: The model and how it is run.
+        max_residues: Residues that the model is given at the most; a longer sequence is taken in
+            windows. The residue policy truncates before that, unless windows are asked for.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, max_residues: int = 1024) -> None:
         super().__init__()
         self._config = config
+        self._max_residues = max_residues
 
     def load_model(self) -> nn.Module:
         """Returns the model, which is read once in a process.
@@ -149,7 +155,9 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         if loads := _CACHE.take_uncounted_loads():
             Metrics.counter(self.get_metrics_namespace(), "model_loads").inc(loads)
         with _INFERENCE:
-            outcomes = _embed(batch.proteins, model, self._config.toks_per_batch)
+            outcomes = _embed(
+                batch.proteins, model, self._config.toks_per_batch, self._max_residues
+            )
         return _collect(batch.items, outcomes)
 
     def should_skip_batching(self) -> bool:
@@ -166,14 +174,14 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
 
 
 def _embed(
-    proteins: Sequence[Protein], model: nn.Module, toks_per_batch: int
+    proteins: Sequence[Protein], model: nn.Module, toks_per_batch: int, max_residues: int
 ) -> dict[str, Vector | Failure]:
     """Returns what becomes of each sequence, and tells the listeners as it goes."""
     by_sequence: dict[str, list[Protein]] = defaultdict(list)
     for protein in proteins:
         by_sequence[protein.used].append(protein)
     outcomes: dict[str, Vector | Failure] = {}
-    for done in embed_passes(model, list(by_sequence), toks_per_batch):
+    for done in embed_passes(model, list(by_sequence), toks_per_batch, max_residues):
         outcomes.update(done)
         embedded = [
             protein

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import nn
 from transforms.bisection import Failure, run_isolated
 from transforms.encoding import TokenIds, encode, pad
 from transforms.pooling import mean_pool
+from transforms.windows import Window, cut_windows
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -41,8 +44,43 @@ def slice_passes(lengths: Sequence[int], toks_per_batch: int) -> list[list[int]]
     return passes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """What goes through the model as one row: a window of a sequence, encoded."""
+
+    sequence: str
+    window: Window
+    ids: TokenIds
+
+
+class _OpenMean:
+    """The mean of a sequence, weighted by the residues that count in each of its windows."""
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self._missing = len(windows)
+        self._residues = windows[-1].last
+        self._sum: Any = 0.0
+        self._failure: Failure | None = None
+
+    def add(self, window: Window, outcome: Vector | Failure) -> bool:
+        """Adds the outcome of a window; tells whether it was the last."""
+        self._missing -= 1
+        if isinstance(outcome, Failure):
+            self._failure = self._failure or outcome
+        else:
+            self._sum = self._sum + outcome.astype(np.float64) * window.weight
+        return self._missing == 0
+
+    def close(self) -> Vector | Failure:
+        """Returns the mean, or why there is none: a window that fails fails the sequence."""
+        if self._failure is not None:
+            return self._failure
+        mean: Vector = (self._sum / self._residues).astype(np.float32)
+        return mean
+
+
 def embed_passes(
-    model: nn.Module, sequences: Sequence[str], toks_per_batch: int
+    model: nn.Module, sequences: Sequence[str], toks_per_batch: int, max_residues: int
 ) -> Iterator[dict[str, Vector | Failure]]:
     """Embeds sequences, each of them once.
 
@@ -50,34 +88,49 @@ def embed_passes(
         model: Gives ``last_hidden_state`` (B, T, D) for ``input_ids`` and ``attention_mask``.
         sequences: Residues, upper case.
         toks_per_batch: Tokens of one pass, padding counted.
+        max_residues: What the model is given at the most; a longer sequence is taken in windows,
+            and its vector is their mean, weighted by the residues that count in each.
 
     Yields:
-        After each pass, its sequences with their vectors, float32 of shape (D,), or failures.
+        After each pass, the sequences that it completes with their vectors, float32 of shape
+        (D,), or failures.
 
     Raises:
         Exception: The device is broken for this process; see :func:`run_isolated`.
     """
-    encoded: dict[str, TokenIds] = {}
+    pieces: list[_Piece] = []
+    means: dict[str, _OpenMean] = {}
     for sequence in dict.fromkeys(sequences):
+        windows = cut_windows(len(sequence), max_residues)
         try:
-            encoded[sequence] = encode(sequence)
+            encoded = [encode(sequence[window.start : window.stop]) for window in windows]
         except ValueError as error:
             error_type = "invalid_residue" if sequence else "empty_sequence"
             yield {sequence: Failure(error_type, str(error), attempts=1)}
-    distinct = list(encoded)
-    for chosen in slice_passes([len(sequence) for sequence in distinct], toks_per_batch):
-        members = [distinct[index] for index in chosen]
-        outcomes = run_isolated(partial(_forward, model), [encoded[member] for member in members])
-        yield dict(zip(members, outcomes, strict=True))
+            continue
+        means[sequence] = _OpenMean(windows)
+        pieces += map(_Piece, repeat(sequence), windows, encoded)
+    for chosen in slice_passes([len(piece.ids) - 2 for piece in pieces], toks_per_batch):
+        members = [pieces[index] for index in chosen]
+        outcomes = run_isolated(partial(_forward, model), members)
+        completed: dict[str, Vector | Failure] = {}
+        for piece, outcome in zip(members, outcomes, strict=True):
+            if means[piece.sequence].add(piece.window, outcome):
+                completed[piece.sequence] = means.pop(piece.sequence).close()
+        yield completed
 
 
 @torch.inference_mode()
-def _forward(model: nn.Module, encoded: Sequence[TokenIds]) -> list[Vector]:
-    """Returns the mean over the residues for each encoded sequence."""
+def _forward(model: nn.Module, pieces: Sequence[_Piece]) -> list[Vector]:
+    """Returns the mean over the residues that count for each piece."""
     parameter = next(model.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
-    input_ids, attention_mask = (torch.from_numpy(array).to(device) for array in pad(encoded))
-    lengths = attention_mask.sum(dim=1) - 2
-    hidden = model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    arrays = (
+        *pad([piece.ids for piece in pieces]),
+        np.array([1 + piece.window.first - piece.window.start for piece in pieces]),
+        np.array([1 + piece.window.last - piece.window.start for piece in pieces]),
+    )
+    input_ids, mask, starts, stops = (torch.from_numpy(array).to(device) for array in arrays)
+    hidden = model(input_ids=input_ids, attention_mask=mask).last_hidden_state
     # .cpu() waits for the device, so that its errors come up here, in the pass they belong to.
-    return list(mean_pool(hidden, lengths).cpu().numpy())
+    return list(mean_pool(hidden, starts, stops).cpu().numpy())

@@ -6,21 +6,23 @@ import torch
 from torch import Tensor
 
 
-def mean_pool(hidden: Tensor, lengths: Tensor) -> Tensor:
-    """Averages over the residues: positions 1 to n, without ``<cls>``, ``<eos>`` and padding.
+def mean_pool(hidden: Tensor, starts: Tensor, stops: Tensor) -> Tensor:
+    """Averages over positions ``starts`` to ``stops``, which are residues.
 
-    Sums in float32 on the device, whatever the dtype of the hidden states: a float16 sum over a
-    long protein loses three digits. Padding is left out by selection, not by multiplication with
-    zero, so that NaN in it does not matter.
+    For a whole sequence of n residues these are 1 and n + 1: without ``<cls>``, ``<eos>`` and
+    padding. Sums in float32 on the device, whatever the dtype of the hidden states: a float16 sum
+    over a long protein loses three digits. What is not averaged is left out by selection, not by
+    multiplication with zero, so that NaN in it does not matter.
 
     Args:
         hidden: Last hidden states of shape (B, T, D), any float dtype.
-        lengths: Residues n of each sequence, integers of shape (B,), 1 <= n <= T - 2.
+        starts: First position of each sequence, integers of shape (B,), at least 1.
+        stops: Where the positions of each end, of shape (B,), larger than ``starts``.
 
     Returns:
         float32 of shape (B, D).
     """
     positions = torch.arange(hidden.shape[1], device=hidden.device)
-    is_residue = (positions >= 1) & (positions <= lengths[:, None])
-    residues = hidden.masked_fill(~is_residue[:, :, None], 0.0)
-    return residues.sum(dim=1, dtype=torch.float32) / lengths[:, None]
+    is_averaged = (positions >= starts[:, None]) & (positions < stops[:, None])
+    residues = hidden.masked_fill(~is_averaged[:, :, None], 0.0)
+    return residues.sum(dim=1, dtype=torch.float32) / (stops - starts)[:, None]

@@ -25,7 +25,7 @@ ALLOWED_RESIDUES = "ACDEFGHIKLMNPQRSTVWYUZOBX"
 """The 20 amino acids and U, Z, O, B and X, each with a token of its own."""
 
 Residues = Literal["clean", "strict"]
-LongSequences = Literal["truncate", "reject"]
+LongSequences = Literal["truncate", "reject", "window"]
 
 _ALLOWED = ALLOWED_RESIDUES.encode()
 # ASCII alone: Unicode would make an I of a dotless i, which is no amino acid letter.
@@ -42,8 +42,9 @@ class ResiduePolicy:
             whatever is then not allowed; ``strict`` refuses anything that is not allowed as
             it is written.
         long_sequences: ``truncate`` gives the model the first ``truncation_seq_length``
-            residues; ``reject`` refuses longer sequences.
-        truncation_seq_length: Residues that the model is given at the most.
+            residues; ``reject`` refuses longer sequences; ``window`` gives it all of them, in
+            windows of that many.
+        truncation_seq_length: Residues that the model is given at the most, at one time.
     """
 
     residues: Residues = "clean"
@@ -55,7 +56,7 @@ class ResiduePolicy:
             raise ConfigurationError(f"--residues is clean or strict, not {self.residues!r}.")
         if self.long_sequences not in get_args(LongSequences):
             raise ConfigurationError(
-                f"--long_sequences is truncate or reject, not {self.long_sequences!r}."
+                f"--long_sequences is truncate, reject or window, not {self.long_sequences!r}."
             )
         if self.truncation_seq_length < 1:
             raise ConfigurationError(
@@ -132,11 +133,12 @@ def apply_policy(protein: Protein, policy: ResiduePolicy) -> Protein:
             f"{len(sequence):,} residues are more than the {policy.truncation_seq_length:,} of "
             "--truncation_seq_length",
         )
+    limit = len(sequence) if policy.long_sequences == "window" else policy.truncation_seq_length
     return replace(
         protein,
         sequence=sequence,
         sequence_sha256=hashlib.sha256(sequence.encode()).hexdigest(),
-        residues_used=min(len(sequence), policy.truncation_seq_length),
+        residues_used=min(len(sequence), limit),
         changes=changes,
     )
 
