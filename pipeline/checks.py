@@ -92,7 +92,13 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
         pt=config.pt,
         pt_order=config.pt_order,
     )
-    model = replace(config.model, device=device, dtype=dtype, revision=checkpoint.revision)
+    model = replace(
+        config.model,
+        model=checkpoint.model,
+        revision=checkpoint.revision,
+        device=device,
+        dtype=dtype,
+    )
     embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size)
     return Plan(listing, todo, embed, output, checkpoint)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-import uuid
 
 import torch
 
@@ -21,6 +20,8 @@ from transforms.model import ModelConfig, keep_model
 from transforms.residues import ResiduePolicy
 
 logger = logging.getLogger(__name__)
+
+_LOADED = "a model in memory"
 
 Embedded = tuple[list[str], list[torch.Tensor]]
 
@@ -88,22 +89,21 @@ def extract_fast_esm(
 
 def _prepare_loaded(config: RunConfig, model: torch.nn.Module) -> Plan:
     """Plans a run with a model that is in memory already."""
-    name = f"loaded-{uuid.uuid4().hex[:12]}"
     weights = next(model.parameters())
-    keep_model(name, model)
+    keep_model(_LOADED, model)
     loaded = ModelConfig(
-        name,
+        _LOADED,
         dtype=str(weights.dtype).removeprefix("torch."),
         device=str(weights.device),
         toks_per_batch=config.model.toks_per_batch,
     )
     checkpoint = Checkpoint(
-        model=name,
+        model=_LOADED,
         revision=None,
         directory=None,
         hidden_size=int(model.config.hidden_size),  # type: ignore[union-attr, arg-type]
         layers=int(model.config.num_hidden_layers),  # type: ignore[union-attr, arg-type]
-        fingerprint=name,
+        fingerprint=_LOADED,
     )
     return prepare(
         RunConfig(config.inputs, config.output, residues=config.residues, model=loaded), checkpoint
