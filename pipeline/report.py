@@ -32,6 +32,7 @@ class FileOutcome:
         url: Where it was read.
         status: ``finished``, ``failed`` (could not be read to its end) or ``unfinished``.
         read: Records that it holds; None where that is not known.
+        residues: Residues of those records; None where that is not known.
         embedded: Rows on disk.
         dead_lettered: Dead letters on disk, the file's own not counted.
         embedded_this_run: Rows that this run has added.
@@ -42,6 +43,7 @@ class FileOutcome:
     url: str
     status: str
     read: int | None
+    residues: int | None
     embedded: int
     dead_lettered: int
     embedded_this_run: int
@@ -56,7 +58,6 @@ class Report:
         files: The files of this run and of every earlier one on this output.
         dead_letters: All dead letters of the output.
         missing: Input files of this run that have no outcome.
-        residues: Residues of the finished files.
         seconds: How long the run took.
         failure: What stopped the graph; None if nothing did.
         details: Configuration, versions, metrics and times.
@@ -65,7 +66,6 @@ class Report:
     files: tuple[FileOutcome, ...]
     dead_letters: tuple[DeadLetter, ...]
     missing: tuple[str, ...]
-    residues: int
     seconds: float
     failure: str | None
     details: Mapping[str, Any]
@@ -104,7 +104,6 @@ def make_report(
         files=files,
         dead_letters=tuple(_dead_letters(plan.output.root, committed)),
         missing=tuple(o.source for o in files if o.source in urls and o.status == "unfinished"),
-        residues=sum(record.residues for record in committed.files.values()),
         seconds=seconds,
         failure=failure,
         details={
@@ -132,6 +131,7 @@ def _outcome(source: str, url: str, committed: Commits, failed: set[str], run: s
         url=url or (record.url if record else ""),
         status=status,
         read=record.records if record else None,
+        residues=record.residues if record else None,
         embedded=sum(part.sources[source].rows for part in parts),
         dead_lettered=sum(part.sources[source].dead_letters for part in parts),
         embedded_this_run=sum(part.sources[source].rows for part in parts if part.run == run),
@@ -159,7 +159,7 @@ def check_accounting(report: Report) -> list[str]:
 
 def write_report(root: str, report: Report, exit_code: int) -> None:
     """Writes ``run_report.json`` and ``extraction_failures.log``."""
-    names = ("read", "embedded", "dead_lettered", "embedded_this_run")
+    names = ("read", "residues", "embedded", "dead_lettered", "embedded_this_run")
     content = {
         "exit_code": exit_code,
         "failure": report.failure,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import random
 import signal
@@ -16,12 +18,17 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 import torch
+import zstandard
 
 from pipeline.options import parse_options
 from pipeline.run import main, run
 from transforms import events, reading
+from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
+from transforms.encoding import encode
 from transforms.fasta import FastaRecord, parse_fasta
+from transforms.weights import load_encoder
+from transforms.windows import cut_windows
 
 REPO = Path(__file__).parents[1]
 LARGE = REPO.parent / "shared/data/large/general_19789.fasta.gz"
@@ -80,7 +87,7 @@ def test_a_clean_run_exits_0_and_leaves_what_is_documented(fasta: Path, tmp_path
         "upper-cased",
     ]
     assert report(tmp_path / "out")["totals"] == {
-        "files": 1, "failed_files": 0, "read": 3, "embedded": 3, "dead_lettered": 0,
+        "files": 1, "failed_files": 0, "read": 3, "residues": 20, "embedded": 3, "dead_lettered": 0,
         "embedded_this_run": 3,
     }  # fmt: skip
 
@@ -385,3 +392,54 @@ def test_the_first_pt_is_there_before_half_of_the_records_are_read(
     assert count == 19_789
     assert len(counts_at_pt) == 20
     assert counts_at_pt[0] < 19_789 / 2
+
+
+def test_every_compression_and_line_end_gives_equal_vectors(tmp_path: Path) -> None:
+    text = "".join(f">p{i} x\n{'ACDEFGHIKLMNPQRSTVWY'[i % 7 :]}\nMKTAYI\n" for i in range(40))
+    plain = text.encode()
+    blocks = [gzip.compress(plain[i : i + 200]) for i in range(0, len(plain), 200)]
+    forms = {
+        "plain.faa": plain,
+        "gz.faa": gzip.compress(plain),
+        "bgz.faa": b"".join(blocks),
+        "bz2.faa": bz2.compress(plain),
+        "xz.faa": lzma.compress(plain),
+        "zst.faa": zstandard.ZstdCompressor().compress(plain),
+        "crlf.faa": plain.replace(b"\n", b"\r\n"),
+        "cr.faa": plain.replace(b"\n", b"\r"),
+    }
+    (tmp_path / "in").mkdir()
+    for name, data in forms.items():
+        (tmp_path / "in" / name).write_bytes(data)
+    args = ("--input", tmp_path / "in", "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 0
+    expected = torch.load(tmp_path / "out/pt/plain_ESM.pt", weights_only=True)
+    assert len(expected["proteins"]) == 40
+    for name in forms:
+        pt = torch.load(tmp_path / f"out/pt/{name.removesuffix('.faa')}_ESM.pt", weights_only=True)
+        assert pt["proteins"] == expected["proteins"]
+        for vector, other in zip(pt["data"], expected["data"], strict=True):
+            torch.testing.assert_close(vector, other, atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_sequence_of_70_000_residues_is_used_whole_in_windows(tmp_path: Path) -> None:
+    sequence = "".join(random.Random(70).choices("ACDEFGHIKLMNPQRSTVWY", k=70_000))
+    (tmp_path / "long.faa").write_text(f">long\n{sequence}\n>short\nMKTAYI\n")
+    out = tmp_path / "out"
+    args = ("--input", tmp_path / "long.faa", "--output", out, "--model", "demo", "--quiet")
+    assert exit_code(*args, "--long_sequences", "window") == 0
+    long, short = rows(out)
+    assert (long["residues_used"], long["truncated"]) == (70_000, False)
+    assert short["residues_used"] == 6
+    model = load_encoder(find_checkpoint("demo"), "float32", "cpu").double()
+    total = torch.zeros(128, dtype=torch.float64)
+    for window in cut_windows(70_000, 1024):
+        ids = torch.from_numpy(encode(sequence[window.start : window.stop]))[None]
+        with torch.inference_mode():
+            hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        first, last = 1 + window.first - window.start, 1 + window.last - window.start
+        total += hidden[0, first:last].sum(0)
+    expected = total / 70_000
+    found = torch.tensor(long["embedding"], dtype=torch.float64)
+    assert (found - expected).abs().max() / expected.square().mean().sqrt() < 1e-5

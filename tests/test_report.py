@@ -5,15 +5,15 @@ from dataclasses import replace
 from pipeline.report import FileOutcome, Report, check_accounting, log_line
 from tests.helpers import make_dead_letter
 
-GOOD = FileOutcome("a.faa", "/a.faa", "finished", 5, 3, 2, 3, "pt/a_ESM.pt")
+GOOD = FileOutcome("a.faa", "/a.faa", "finished", 5, 99, 3, 2, 3, "pt/a_ESM.pt")
 
 
 def make_report(*files: FileOutcome, missing: tuple[str, ...] = ()) -> Report:
-    return Report(files, (), missing, 0, 1.0, None, {})
+    return Report(files, (), missing, 1.0, None, {})
 
 
 def test_files_that_add_up_are_not_told() -> None:
-    failed = FileOutcome("b.faa", "/b.faa", "failed", None, 0, 0, 0, None)
+    failed = FileOutcome("b.faa", "/b.faa", "failed", None, None, 0, 0, 0, None)
     assert check_accounting(make_report(GOOD, failed)) == []
 
 
