@@ -16,6 +16,7 @@ from transforms.devices import resolve_device, resolve_dtype
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, Listing, check_names, find_fasta, stem
+from transforms.model import ModelConfig
 
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 
@@ -65,23 +66,18 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
     """
     root = storage.absolute(config.output)
     held = commits.read_configuration(root)
-    input_root = config.input_root or (None if config.overwrite or not held else held["input_root"])
-    listing = find_fasta(config.inputs, config.input_root and input_root)
+    begun = None if config.overwrite else held
+    # An output keeps the input root of its first run, so that a file keeps its name.
+    listing = find_fasta(config.inputs, config.input_root or (begun and begun["input_root"]))
     check_names(listing.files)
     _check_output(root, is_ours=held is not None)
-    device = resolve_device(config.model.device)
-    dtype = resolve_dtype(config.model.dtype, device)
-    checkpoint = checkpoint or find_checkpoint(config.model.model, config.model.revision)
-    _check_width(checkpoint, config.expected_dim)
-    configuration = _configuration(config, listing.root, checkpoint, dtype)
-    if held is not None and not config.overwrite:
-        check_same(root, held, configuration)
+    model, checkpoint = _find_model(config, checkpoint)
+    configuration = _configuration(config, listing.root, checkpoint, model.dtype)
+    if begun is not None:
+        check_same(root, begun, configuration)
         commits.sweep(root)
-    elif held is not None:
+    else:
         delete_output(root)
-    committed = commits.read_commits(root)
-    todo = find_unfinished(root, listing.files, committed)
-    if held is None or config.overwrite:
         commits.write_configuration(root, configuration)
     output = Output(
         root=root,
@@ -92,6 +88,26 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
         pt=config.pt,
         pt_order=config.pt_order,
     )
+    return Plan(
+        listing=listing,
+        todo=find_unfinished(root, listing.files, commits.read_commits(root)),
+        embed=EmbedConfig(config.residues, model, dim=checkpoint.hidden_size),
+        output=output,
+        checkpoint=checkpoint,
+    )
+
+
+def _find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelConfig, Checkpoint]:
+    """Returns how the model is run, with nothing left to be decided on a worker."""
+    device = resolve_device(config.model.device)
+    dtype = resolve_dtype(config.model.dtype, device)
+    checkpoint = checkpoint or find_checkpoint(config.model.model, config.model.revision)
+    width = checkpoint.hidden_size
+    if config.expected_dim is not None and width != config.expected_dim:
+        raise ConfigurationError(
+            f"--model {checkpoint.model} gives vectors of {width} values, but --expected_dim is "
+            f"{config.expected_dim}. Give another --model or --expected_dim."
+        )
     model = replace(
         config.model,
         model=checkpoint.model,
@@ -99,8 +115,7 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
         device=device,
         dtype=dtype,
     )
-    embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size)
-    return Plan(listing, todo, embed, output, checkpoint)
+    return model, checkpoint
 
 
 def _configuration(
@@ -140,14 +155,6 @@ def _check_output(root: str, is_ours: bool) -> None:
                 f"{storage.join(root, folder)} holds files of something else. "
                 "Give another --output."
             )
-
-
-def _check_width(checkpoint: Checkpoint, expected: int | None) -> None:
-    if expected is not None and checkpoint.hidden_size != expected:
-        raise ConfigurationError(
-            f"--model {checkpoint.model} gives vectors of {checkpoint.hidden_size} values, but "
-            f"--expected_dim is {expected}. Give another --model or --expected_dim."
-        )
 
 
 def check_same(root: str, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -201,6 +201,20 @@ def test_more_files_may_come_later(fasta: Path, tmp_path: Path) -> None:
     assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 1  # type: ignore[index]
 
 
+def test_a_file_keeps_its_name_whichever_patterns_later_runs_have(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ("--output", tmp_path / "out", "--model", "demo", "--quiet", "--input")
+    assert exit_code(*args, fasta.parent) == 0
+    (fasta.parent / "sub").mkdir()
+    (fasta.parent / "sub/good.faa").write_text(">d\nMKL\n")
+    assert exit_code(*args, fasta.parent / "sub") == 0
+    assert {row["source"] for row in rows(tmp_path / "out")} == {"good.faa", "sub/good.faa"}
+    (tmp_path / "elsewhere.faa").write_text(GOOD)
+    assert exit_code(*args, tmp_path / "elsewhere.faa") == 2
+    assert "below the input root" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
