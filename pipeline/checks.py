@@ -68,7 +68,8 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
     held = commits.read_configuration(root)
     begun = None if config.overwrite else held
     # An output keeps the input root of its first run, so that a file keeps its name.
-    listing = find_fasta(config.inputs, config.input_root or (begun and begun["input_root"]))
+    input_root = config.input_root or (begun["input_root"] if begun else None)
+    listing = find_fasta(config.inputs, input_root)
     check_names(listing.files)
     _check_output(root, is_ours=held is not None)
     model, checkpoint = _find_model(config, checkpoint)
