@@ -9,7 +9,7 @@
 # TORCH_INDEX_URL=… takes torch from another package index, e.g. the one that pytorch.org names
 # for a small CPU build or for an older CUDA driver.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 
 die() { echo "error: $*" >&2; exit 2; }
 
@@ -28,41 +28,45 @@ find_python() {
 # Installs once for each version of what is to be installed; an interrupted install is done again.
 install() {
   local extras=$1 python wanted
-  wanted="$extras ${TORCH_INDEX_URL:-} $(cat constraints.txt pyproject.toml | cksum)"
-  [ "$(cat .venv/installed 2>/dev/null)" = "$wanted" ] && return
+  wanted="$extras ${TORCH_INDEX_URL:-} $(cat "$here"/constraints.txt "$here"/pyproject.toml | cksum)"
+  [ "$(cat "$here/.venv/installed" 2>/dev/null)" = "$wanted" ] && return
   python=$(find_python)
   echo "Setting up .venv with $("$python" --version); this is done once." >&2
-  [ -x .venv/bin/python ] || "$python" -m venv .venv || die "'$python -m venv' failed (on Debian and Ubuntu: apt install python3-venv)"
+  [ -x "$here/.venv/bin/python" ] || "$python" -m venv "$here/.venv" || die "'$python -m venv' failed (on Debian and Ubuntu: apt install python3-venv)"
   # First, and by name: PyPI's torch for Linux runs on NVIDIA GPUs and on CPUs, that for macOS on both of its own.
-  pip install -c constraints.txt torch ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"}
-  pip install -c constraints.txt -e ".$extras"
+  pip install -c "$here/constraints.txt" torch ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"}
+  pip install -c "$here/constraints.txt" -e "$here$extras"
   check_gpu
-  echo "$wanted" >.venv/installed
+  echo "$wanted" >"$here/.venv/installed"
 }
 
 pip() {
-  .venv/bin/python -m pip --quiet --disable-pip-version-check "$@" ||
+  "$here/.venv/bin/python" -m pip --quiet --disable-pip-version-check "$@" ||
     die "'pip $*' failed; its message is above. Is there a network?"
 }
 
 check_gpu() {
   command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1 || return 0
-  .venv/bin/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
+  "$here/.venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
     echo "warning: this machine has an NVIDIA GPU that the installed torch cannot use, most often because its driver is old. Set TORCH_INDEX_URL to the index that pytorch.org names for your CUDA version, remove .venv and run this again." >&2
 }
+
+# The test packages stay once they are there.
+installed_extras() { grep -o '^\[dev\]' "$here/.venv/installed" 2>/dev/null || true; }
 
 case "${1:-}" in
   test)
     shift
     install "[dev]"
+    cd "$here"
     exec .venv/bin/python -m pytest "$@"
     ;;
   "")
-    install "$(test -f .venv/installed && grep -o '^\[dev\]' .venv/installed || true)"
-    exec .venv/bin/python -m pipeline --input examples --output out --model demo
+    install "$(installed_extras)"
+    exec "$here/.venv/bin/fastesm-beam" --input "$here/examples" --output out --model demo
     ;;
   *)
-    install "$(test -f .venv/installed && grep -o '^\[dev\]' .venv/installed || true)"
-    exec .venv/bin/python -m pipeline "$@"
+    install "$(installed_extras)"
+    exec "$here/.venv/bin/fastesm-beam" "$@"
     ;;
 esac

@@ -1,14 +1,17 @@
 """``python -m pipeline``, and the console script."""
 
 import logging
+import sys
 
 
 def main() -> None:
     """Runs the command line."""
     # Beam warns at import of a client that it does not find and that nobody here needs.
     logging.getLogger().setLevel(logging.ERROR)
-    from pipeline import run
-
+    try:
+        from pipeline import run
+    except KeyboardInterrupt:
+        sys.exit(130)
     run.main()
 
 

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.options import RunConfig
+from pipeline.outputs import (
+    check_output,
+    check_same,
+    check_whole,
+    delete_output,
+    find_unfinished,
+)
+from pipeline.runners import check_runner, is_in_this_process
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
-from transforms.commits import Commits, Output
+from transforms.commits import Output
 from transforms.devices import resolve_device, resolve_dtype
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, Listing, check_names, find_fasta, stem
-from transforms.model import ModelConfig
-
-REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
-
-# What a change of each setting is called, and the option that sets it.
-_SETTINGS = {
-    "input_root": "--input_root",
-    "model": "--model",
-    "fingerprint": "--model (its weights or configuration)",
-    "revision": "--revision",
-    "dtype": "--dtype",
-    "residues": "--residues",
-    "long_sequences": "--long_sequences",
-    "truncation_seq_length": "--truncation_seq_length",
-    "pt": "--sinks",
-    "pt_order": "--pt_order",
-}
+from transforms.finding import FastaFile, Listing, check_names, find_fasta
+from transforms.model import EsmModelHandler, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class Plan:
 
 
 def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
-    """Checks everything, makes the output ready and returns what is to be done.
+    """Checks everything, then makes the output ready and returns what is to be done.
 
     Args:
         config: What is asked for.
@@ -64,22 +54,36 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
     Raises:
         ConfigurationError: Something is not as it must be; nothing was changed.
     """
+    check_runner(config.beam_args)
     root = storage.absolute(config.output)
-    held = commits.read_configuration(root)
+    try:
+        held = commits.read_configuration(root)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot read {root} ({error.strerror or error}). Give another --output."
+        ) from error
     begun = None if config.overwrite else held
     # An output keeps the input root of its first run, so that a file keeps its name.
     input_root = config.input_root or (begun["input_root"] if begun else None)
     listing = find_fasta(config.inputs, input_root)
     check_names(listing.files)
-    _check_output(root, is_ours=held is not None)
+    check_output(root, is_ours=held is not None)
     model, checkpoint = _find_model(config, checkpoint)
     configuration = _configuration(config, listing.root, checkpoint, model.dtype)
+    todo = listing.files
     if begun is not None:
         check_same(root, begun, configuration)
-        commits.sweep(root)
-    else:
+        committed = commits.read_commits(root)
+        check_whole(root, committed)
+        todo = find_unfinished(root, listing.files, committed)
+    if todo and is_in_this_process(config.beam_args):
+        # Kept in this process for the graph: weights that cannot be loaded show before anything
+        # is deleted.
+        EsmModelHandler(model).load_model()
+    if begun is None:
         delete_output(root)
         commits.write_configuration(root, configuration)
+    commits.sweep(root)
     output = Output(
         root=root,
         run=uuid.uuid4().hex[:12],
@@ -89,13 +93,8 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
         pt=config.pt,
         pt_order=config.pt_order,
     )
-    return Plan(
-        listing=listing,
-        todo=find_unfinished(root, listing.files, commits.read_commits(root)),
-        embed=EmbedConfig(config.residues, model, dim=checkpoint.hidden_size),
-        output=output,
-        checkpoint=checkpoint,
-    )
+    embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size)
+    return Plan(listing, todo, embed, output, checkpoint)
 
 
 def _find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelConfig, Checkpoint]:
@@ -122,7 +121,7 @@ def _find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[Model
 def _configuration(
     config: RunConfig, input_root: str, checkpoint: Checkpoint, dtype: str
 ) -> dict[str, Any]:
-    """Returns what every row of an output is computed with; nothing else may differ in it."""
+    """Returns what may not change from one run on an output to the next."""
     return {
         "format": 1,
         "input_root": input_root,
@@ -139,104 +138,3 @@ def _configuration(
         "pt": config.pt,
         "pt_order": config.pt_order,
     }
-
-
-def _check_output(root: str, is_ours: bool) -> None:
-    try:
-        storage.check_writable(root)
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot write to {root} ({error.strerror or error}). Give another --output."
-        ) from error
-    if is_ours:
-        return
-    for folder in (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT):
-        if storage.list_names(storage.join(root, folder)):
-            raise ConfigurationError(
-                f"{storage.join(root, folder)} holds files of something else. "
-                "Give another --output."
-            )
-
-
-def check_same(root: str, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Makes sure that an output goes on as it was begun.
-
-    Raises:
-        ConfigurationError: It was made with another configuration; the difference is named.
-    """
-    differing = [name for name in wanted if held.get(name) != wanted[name]]
-    named = [name for name in differing if name in _SETTINGS] or differing
-    if named:
-        differences = "; ".join(
-            f"{_SETTINGS.get(name, name)} was {held.get(name)}, now {wanted[name]}"
-            for name in named
-        )
-        raise ConfigurationError(
-            f"{root} was made with another configuration: {differences}. Use the old one, give "
-            "another --output, or --overwrite to delete what is there."
-        )
-
-
-def delete_output(root: str) -> None:
-    """Deletes what earlier runs committed, the commit records first."""
-    names = (
-        commits.COMMITS, commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.PT, storage.STAGING,
-        REPORT, FAILURES_LOG,
-    )  # fmt: skip
-    for name in names:
-        storage.delete(storage.join(root, name))
-
-
-def find_unfinished(
-    root: str, files: Sequence[FastaFile], committed: Commits
-) -> tuple[FastaFile, ...]:
-    """Returns the files that are still to be embedded.
-
-    A finished file is recognised by size and time, else by its content.
-
-    Raises:
-        ConfigurationError: A file has changed since records of it were committed, or its
-            ``.pt`` would take the name of another's.
-    """
-    known = {stem(source): source for source in committed.files}
-    todo = []
-    for file in files:
-        other = known.get(stem(file.source), file.source)
-        if other != file.source:
-            raise ConfigurationError(
-                f"{file.url} would get the same .pt as {other}, which this output holds already. "
-                "Rename one of them or give another --output."
-            )
-        if not _is_finished(root, file, committed):
-            todo.append(file)
-    return tuple(todo)
-
-
-def _is_finished(root: str, file: FastaFile, committed: Commits) -> bool:
-    record = committed.files.get(file.source)
-    same_stat = record and (record.size, record.mtime) == (file.size, file.mtime)
-    versions = {record.sha256} if record else {
-        part.sources[file.source].sha256 for part in committed.parts_of(file.source)
-        if not part.sources[file.source].failed
-    }  # fmt: skip
-    if versions and not same_stat and versions != {_sha256(file)}:
-        raise ConfigurationError(
-            f"{file.url} has changed since it was embedded into {root}. Give another --output, "
-            "or --overwrite to begin anew."
-        )
-    if record is None:
-        return False
-    return record.pt is None or storage.exists(storage.join(root, *record.pt.split("/")))
-
-
-def _sha256(file: FastaFile) -> str:
-    digest = hashlib.sha256()
-    try:
-        for chunk in storage.open_chunks(file.url):
-            digest.update(chunk)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{file.url} was embedded before and cannot be read now "
-            f"({error.strerror or error}). Make it readable or leave it out."
-        ) from error
-    return digest.hexdigest()

@@ -14,7 +14,7 @@ from pipeline.report import Report, log_line
 from pipeline.run import execute
 from transforms import storage
 from transforms.checkpoints import DEFAULT_MODEL, Checkpoint
-from transforms.errors import FastaFormatError
+from transforms.errors import ConfigurationError, FastaFormatError
 from transforms.esm_pt import failures_name, pt_name
 from transforms.model import ModelConfig, keep_model
 from transforms.residues import ResiduePolicy
@@ -27,8 +27,8 @@ Embedded = tuple[list[str], list[torch.Tensor]]
 
 
 def extract_fast_esm(
-    fasta_file: str,
-    out_file: str | None = None,
+    fasta_file: str | os.PathLike[str],
+    out_file: str | os.PathLike[str] | None = None,
     model: torch.nn.Module | str | None = None,
     tokenizer: object = None,
     truncation_seq_length: int = 1024,
@@ -40,10 +40,11 @@ def extract_fast_esm(
     takes one bad record for the failure of its batch.
 
     Args:
-        fasta_file: The FASTA file.
+        fasta_file: The FASTA file; one, not a folder.
         out_file: Where to save ``{'proteins': …, 'data': …}``; if the file is there, it is loaded
             and returned. Records that failed are listed beside it in ``….failures.jsonl``.
-        model: A loaded FastESM2 or ESM-2 model, or the name of one; None for FastESM2_650.
+        model: A loaded FastESM2 or ESM-2 model, with or without a head, or the name of one; None
+            for FastESM2_650.
         tokenizer: Not needed; accepted because the script took one.
         truncation_seq_length: Residues that the model is given at the most.
         toks_per_batch: Tokens of one forward pass.
@@ -56,9 +57,15 @@ def extract_fast_esm(
         FastaFormatError: The file cannot be read to its end.
         RuntimeError: No record of the file could be embedded, or the run failed.
     """
-    if out_file and os.path.exists(out_file):
-        return _load(out_file)
-    folder = os.path.dirname(os.path.abspath(out_file)) if out_file else None
+    fasta_file = os.fspath(fasta_file)
+    if os.path.isdir(fasta_file):
+        raise ConfigurationError(f"{fasta_file} is a folder; give one FASTA file.")
+    target = os.path.abspath(out_file) if out_file else None
+    if target and os.path.exists(target):
+        return _load(target)
+    folder = os.path.dirname(target) if target else None
+    if folder:
+        os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".extract_fast_esm-", dir=folder) as work:
         config = RunConfig(
             inputs=(fasta_file,),
@@ -79,18 +86,19 @@ def extract_fast_esm(
             logger.warning("%s", log_line(letter))
         (source,) = (file.source for file in plan.listing.files)
         embedded = _load(os.path.join(work, pt_name(source)))
-        if out_file:
+        if target:
             if report.dead_letters:
-                failures = f"{out_file.removesuffix('.pt')}.failures.jsonl"
+                failures = f"{target.removesuffix('.pt')}.failures.jsonl"
                 storage.move(os.path.join(work, failures_name(source)), failures)
-            storage.move(os.path.join(work, pt_name(source)), out_file)
+            storage.move(os.path.join(work, pt_name(source)), target)
     return embedded
 
 
 def _prepare_loaded(config: RunConfig, model: torch.nn.Module) -> Plan:
     """Plans a run with a model that is in memory already."""
     weights = next(model.parameters())
-    keep_model(_LOADED, model)
+    # A model with a head has its encoder, which gives the hidden states, as its base model.
+    keep_model(_LOADED, getattr(model, "base_model", model))
     loaded = ModelConfig(
         _LOADED,
         dtype=str(weights.dtype).removeprefix("torch."),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from pipeline import __version__
+from transforms import storage
 from transforms.checkpoints import DEFAULT_MODEL
 from transforms.errors import ConfigurationError
 from transforms.model import ModelConfig
@@ -86,11 +87,10 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--input",
         action="append",
-        required=True,
         metavar="PATTERN",
         help="FASTA file, glob or folder (recursive); may be given several times",
     )
-    add("--output", required=True, metavar="DIR", help="where the results go")
+    add("--output", metavar="DIR", help="where the results go")
     add(
         "--input_root",
         metavar="DIR",
@@ -108,7 +108,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--pt_order",
         choices=("input", "length"),
         default="input",
-        help="order within a .pt: as in the FASTA, or longest first (default: %(default)s)",
+        help="order within a .pt: as in the FASTA, or what the model sees most of first "
+        "(default: %(default)s)",
     )
     _add_model_options(parser)
     _add_sequence_options(parser)
@@ -217,6 +218,9 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     ours, beam_args = make_parser().parse_known_args(argv)
     if beam_args:
         _check_beam_args(beam_args)
+    for name in ("input", "output"):
+        if not getattr(ours, name):
+            raise ConfigurationError(f"--{name} is needed. See --help.")
     sinks = {sink.strip() for sink in ours.sinks.split(",")}
     if sinks not in ({"parquet", "pt"}, {"parquet"}):
         raise ConfigurationError(f"--sinks is parquet,pt or parquet, not {ours.sinks!r}.")
@@ -241,5 +245,11 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
 def _check_beam_args(beam_args: Sequence[str]) -> None:
     """Refuses what Beam would pass over with a log line: a misspelt option of ours, most often."""
     _, unknown = _beam_parser().parse_known_args(list(beam_args))
-    if unknown:
-        raise ConfigurationError(f"Unknown option {unknown[0]}. See --help and --help_beam.")
+    if not unknown:
+        return
+    if storage.exists(unknown[0]):
+        raise ConfigurationError(
+            f"{unknown[0]} follows no option. To give several files, quote the pattern "
+            "(--input 'folder/*.faa') or repeat --input."
+        )
+    raise ConfigurationError(f"Unknown option {unknown[0]}. See --help and --help_beam.")

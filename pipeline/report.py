@@ -14,7 +14,8 @@ from importlib.metadata import version
 from typing import Any
 
 from pipeline import __version__
-from pipeline.checks import FAILURES_LOG, REPORT, Plan
+from pipeline.checks import Plan
+from pipeline.outputs import FAILURES_LOG, REPORT
 from transforms import storage
 from transforms.commits import Commits, read_commits
 from transforms.committed import read_dead_letters
@@ -140,12 +141,16 @@ def _outcome(source: str, url: str, committed: Commits, failed: set[str], run: s
 
 
 def _dead_letters(root: str, committed: Commits) -> Iterator[DeadLetter]:
-    for part in committed.parts.values():
+    failed: dict[str, DeadLetter] = {}
+    for part in sorted(committed.parts.values(), key=lambda part: part.time):
         for source in part.sources:
             for letter in read_dead_letters(root, part, source):
-                # A file that could be read later on has not failed.
-                if letter.ordinal is not None or source not in committed.files:
+                if letter.ordinal is not None:
                     yield letter
+                else:
+                    failed[source] = letter
+    # Of a file that was tried several times the last failure counts, and only until it is read.
+    yield from (letter for source, letter in failed.items() if source not in committed.files)
 
 
 def check_accounting(report: Report) -> list[str]:
@@ -185,20 +190,22 @@ def log_line(letter: DeadLetter) -> str:
 def summarise(report: Report, plan: Plan) -> list[str]:
     """Returns the lines that a person reads at the end of a run."""
     root = plan.output.root
-    new, files = report.total("embedded_this_run"), len(report.files)
-    lines = [f"{new:,} proteins embedded in {report.seconds:,.1f} s."]
+    new = _count(report.total("embedded_this_run"), "protein") or "Nothing"
+    lines = [f"{new} embedded in {report.seconds:,.1f} s."]
     if not plan.todo:
         lines = ["Nothing to do: every file is finished."]
     lines.append(
         f"{root} now holds {report.total('embedded'):,} vectors of "
-        f"{plan.checkpoint.hidden_size} values from {files:,} file{'s' * (files != 1)}:"
+        f"{plan.checkpoint.hidden_size} values from {_count(len(report.files), 'file')}:"
     )
-    lines.append("  embeddings/*.parquet  one row per protein")
-    if plan.output.pt:
+    if report.total("embedded"):
+        lines.append("  embeddings/*.parquet  one row per protein")
+    if any(outcome.pt for outcome in report.files):
         lines.append("  pt/*_ESM.pt           one per FASTA file")
     lines.append("  run_report.json       what became of each file")
     if plan.listing.passed_over:
-        lines.append(f"{plan.listing.passed_over:,} files were passed over for their names.")
+        others = _count(plan.listing.passed_over, "file")
+        lines.append(f"Passed over for want of a FASTA name: {others}.")
     if report.dead_letters:
         lines += _summarise_dead_letters(report)
     if plan.checkpoint.model == "demo":
@@ -207,12 +214,17 @@ def summarise(report: Report, plan: Plan) -> list[str]:
     return lines
 
 
+def _count(number: int, thing: str) -> str:
+    """Returns ``1 file`` or ``2,000 files``, and nothing for none."""
+    return f"{number:,} {thing}{'s' * (number != 1)}" if number else ""
+
+
 def _summarise_dead_letters(report: Report) -> list[str]:
     counts = Counter((letter.stage, letter.error_type) for letter in report.dead_letters)
-    lines = [
-        f"{len(report.dead_letters):,} failed, and are kept in dead_letters/ and listed in "
-        f"{FAILURES_LOG}:"
-    ]
+    files = len(report.failed)
+    records = len(report.dead_letters) - files
+    failed = [count for count in (_count(records, "record"), _count(files, "file")) if count]
+    lines = [f"{' and '.join(failed)} failed: see dead_letters/ and {FAILURES_LOG}."]
     for (stage, error_type), count in counts.most_common():
         first = next(
             d for d in report.dead_letters if (d.stage, d.error_type) == (stage, error_type)

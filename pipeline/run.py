@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
@@ -35,6 +36,10 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        # An id may hold what the terminal cannot show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         config = parse_options(argv)
         _set_up_logging(config)
@@ -119,13 +124,16 @@ def _tell(report: Report, plan: Plan, code: int, quiet: bool) -> None:
 def _announce(plan: Plan) -> None:
     todo, done = len(plan.todo), len(plan.listing.files) - len(plan.todo)
     finished = f", {done:,} finished before" if done else ""
-    print(f"{todo:,} file{'s' * (todo != 1)} to embed{finished}.", file=sys.stderr)
+    print(f"{todo:,} file{'s' * (todo != 1)} to do{finished}.", file=sys.stderr)
 
 
 def _set_up_logging(config: RunConfig) -> None:
     # Forced, because Beam sets up logging of its own when it is imported.
     logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
     logging.getLogger().setLevel(logging.DEBUG if config.verbose else logging.ERROR)
+    if not config.verbose:
+        # What a worker raises is told in one line at the end; Beam would log it with its traceback.
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     if not config.quiet and not config.verbose:
         for name in ("pipeline", "transforms"):
             logging.getLogger(name).setLevel(logging.INFO)

@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+)
+from apache_beam.runners.runner import create_runner
+
+from transforms.errors import ConfigurationError
 
 LOCAL_RUNNER = "FnApiRunner"
 """What ``DirectRunner`` means here, whatever Beam would choose on this machine: it alone streams
@@ -30,6 +37,27 @@ def make_options(beam_args: Sequence[str]) -> PipelineOptions:
     return options
 
 
+def check_runner(beam_args: Sequence[str]) -> None:
+    """Makes sure that there is an engine of the name that was given.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    runner = make_options(beam_args).view_as(StandardOptions).runner
+    try:
+        create_runner(runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise ConfigurationError(f"--runner {runner} cannot be had: {error}") from error
+
+
+def is_in_this_process(beam_args: Sequence[str]) -> bool:
+    """Tells whether the steps will run in this very process."""
+    options = make_options(beam_args)
+    runner: str = options.view_as(StandardOptions).runner
+    mode: str = options.view_as(DirectOptions).direct_running_mode
+    return runner == LOCAL_RUNNER and mode == "in_memory"
+
+
 def run_graph(
     build: Callable[[beam.Pipeline], object], beam_args: Sequence[str]
 ) -> Mapping[str, int]:
@@ -38,9 +66,9 @@ def run_graph(
     Raises:
         GraphError: It failed. What was committed stays.
     """
-    pipeline = beam.Pipeline(options=make_options(beam_args))
-    build(pipeline)
     try:
+        pipeline = beam.Pipeline(options=make_options(beam_args))
+        build(pipeline)
         result = pipeline.run()
         result.wait_until_finish()
     except Exception as error:

@@ -22,7 +22,8 @@ import zstandard
 
 from pipeline.options import parse_options
 from pipeline.run import main, run
-from transforms import events, reading
+from tests.model_helpers import copy_checkpoint
+from transforms import events, reading, storage
 from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
 from transforms.encoding import encode
@@ -105,7 +106,13 @@ def test_dead_letters_exit_3_and_are_told(
     out = tmp_path / "out"
     assert exit_code("--input", fasta.parent, "--output", out, "--model", "demo") == 3
     said = capsys.readouterr().out
-    for words in ("3 failed", "invalid_residue", "empty_sequence", "truncated", "cut.faa.gz"):
+    for words in (
+        "2 records and 1 file failed",
+        "invalid_residue",
+        "empty_sequence",
+        "truncated",
+        "cut.faa.gz",
+    ):
         assert words in said
     assert torch.load(out / "pt/good_ESM.pt", weights_only=True)["proteins"] == ["a", "b", "c"]
     assert not (out / "pt/cut_ESM.pt").exists()
@@ -192,6 +199,85 @@ def test_a_changed_file_is_refused_for_now(
     assert "has changed" in capsys.readouterr().err
 
 
+def test_a_committed_file_that_is_gone_is_missed(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 0
+    (part,) = (tmp_path / "out/embeddings").iterdir()
+    part.unlink()
+    assert exit_code(*args) == 2
+    assert f"{part} was committed and is gone" in capsys.readouterr().err
+    assert exit_code(*args, "--overwrite") == 0
+    assert len(rows(tmp_path / "out")) == 3
+
+
+def test_a_pt_that_is_gone_is_written_again_from_its_rows(fasta: Path, tmp_path: Path) -> None:
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 0
+    pt = tmp_path / "out/pt/good_ESM.pt"
+    before = pt.read_bytes()
+    pt.unlink()
+    assert exit_code(*args) == 0
+    assert pt.read_bytes() == before
+    assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 0  # type: ignore[index]
+
+
+def test_weights_that_cannot_be_loaded_show_before_anything_is_deleted(
+    fasta: Path, tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = copy_checkpoint(tiny_checkpoint, tmp_path / "model", num_hidden_layers=3)
+    args = ("--input", fasta, "--output", tmp_path / "out", "--quiet", "--model")
+    assert exit_code(*args, "demo") == 0
+    before = rows(tmp_path / "out")
+    assert exit_code(*args, model, "--overwrite") == 2
+    assert "do not fit its config.json" in capsys.readouterr().err
+    assert rows(tmp_path / "out") == before
+    assert exit_code(*args, "demo") == 0
+
+
+def test_an_interrupted_overwrite_can_be_repeated(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    theirs = tmp_path / "out/pt/mine.txt"
+    delete = storage.delete
+    for last in range(8):
+        assert exit_code(*args, "--overwrite") == 0
+        theirs.write_text("kept")
+        calls = iter(range(100))
+
+        def dying(url: str, calls: Iterator[int] = calls, last: int = last) -> None:
+            if next(calls) == last:
+                raise KeyboardInterrupt
+            delete(url)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(storage, "delete", dying)
+            exit_code(*args, "--overwrite")
+        assert exit_code(*args, "--overwrite") == 0
+        assert len(rows(tmp_path / "out")) == 3
+        assert theirs.read_text() == "kept"
+
+
+def test_a_broken_file_that_is_replaced_gets_its_new_reason_or_its_vectors(
+    tmp_path: Path,
+) -> None:
+    path, out = tmp_path / "x.faa", tmp_path / "out"
+    args = ("--input", path, "--output", out, "--model", "demo", "--quiet")
+    path.write_bytes(gzip.compress(GOOD.encode())[:-9])
+    assert exit_code(*args) == 3
+    assert "truncated" in (out / "extraction_failures.log").read_text()
+    path.write_text("<html>404</html>")
+    assert exit_code(*args) == 3
+    (line,) = (out / "extraction_failures.log").read_text().splitlines()
+    assert "not_fasta" in line
+    path.write_text(GOOD)
+    assert exit_code(*args) == 0
+    assert (out / "extraction_failures.log").read_text() == ""
+    assert len(rows(out)) == 3
+
+
 def test_more_files_may_come_later(fasta: Path, tmp_path: Path) -> None:
     args = ("--input", fasta.parent, "--output", tmp_path / "out", "--model", "demo", "--quiet")
     assert exit_code(*args) == 0
@@ -227,6 +313,12 @@ def test_a_file_keeps_its_name_whichever_patterns_later_runs_have(
         (("--input", "{in}/good.faa", "--input", "{in}/good.fasta"), "good.fasta"),
         (("--input", "{in}/good.faa", "--toks_per_batch", "-3"), "at least 1"),
         (("--input", "{in}/good.faa", "--input_root", "/elsewhere"), "/elsewhere"),
+        (("--input", "{in}/good.faa", "--runner", "Bogus"), "--runner Bogus"),
+        (("--input", "nosuch://bucket/a.faa"), "nosuch://bucket/a.faa"),
+        (("--input", "{in}/good.faa", "--output", "nosuch://bucket/out"), "another --output"),
+        (("--input", "{in}/good.faa", "--output", ""), "--output is needed"),
+        (("--input", "{in}/good.faa", "{in}/good.fasta"), "quote the pattern"),
+        (("--inptu", "{in}/good.faa"), "Unknown option --inptu"),
     ],
 )
 def test_checks_before_any_reading_exit_2_with_one_sentence(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import EsmForMaskedLM
 
 from pipeline.fast_esm import extract_fast_esm
 from transforms.checkpoints import find_checkpoint
@@ -102,6 +103,19 @@ def test_nothing_is_saved_where_nothing_worked(
     with pytest.raises(ConfigurationError, match="nothing.fa"):
         extract_fast_esm(str(tmp_path / "nothing.fa"), str(out), model)
     assert os.listdir(tmp_path) == ["my.family.fa"]
+
+
+def test_a_model_with_a_head_and_paths_will_do(
+    fasta: Path, tmp_path: Path, tiny_checkpoint: Path, model: torch.nn.Module
+) -> None:
+    with_head = EsmForMaskedLM.from_pretrained(tiny_checkpoint).eval()
+    _, expected = extract_fast_esm(str(fasta), model=model)
+    _, data = extract_fast_esm(fasta, tmp_path / "new" / "out.pt", model=with_head)
+    for tensor, other in zip(data, expected, strict=True):
+        torch.testing.assert_close(tensor, other, atol=1e-5, rtol=0)
+    assert (tmp_path / "new" / "out.pt").exists()
+    with pytest.raises(ConfigurationError, match="is a folder"):
+        extract_fast_esm(tmp_path, model=model)
 
 
 def test_a_model_may_be_named(fasta: Path) -> None:

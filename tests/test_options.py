@@ -46,7 +46,7 @@ def test_every_option_reaches_its_step() -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        ([], "--input, --output"),
+        ([], "--input is needed"),
         ([*REQUIRED, "--toks_per_batch", "0"], "at least 1"),
         ([*REQUIRED, "--toks_per_batch", "many"], "invalid whole number value: 'many'"),
         ([*REQUIRED, "--truncation_seq_length", "-1"], "at least 1"),

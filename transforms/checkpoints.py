@@ -202,7 +202,10 @@ def _weight_files(directory: Path) -> list[Path]:
         if (directory / single).is_file():
             return [directory / single]
         if (directory / index).is_file():
-            shards = json.loads((directory / index).read_bytes())["weight_map"].values()
+            try:
+                shards = json.loads((directory / index).read_bytes())["weight_map"].values()
+            except (ValueError, KeyError, AttributeError, TypeError):
+                raise _unusable(directory, f"has a damaged {index}") from None
             files = [directory / shard for shard in sorted(set(shards))]
             return files if all(file.is_file() for file in files) else []
     return []

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms import storage
+from transforms.errors import ConfigurationError
 
 EMBEDDINGS, DEAD_LETTERS, COMMITS, PT = "embeddings", "dead_letters", "commits", "pt"
 _CONFIGURATION = f"{COMMITS}/output.json"
@@ -204,7 +205,7 @@ def sweep(root: str) -> None:
     named = {name for part in parts for name in (part.embeddings, part.dead_letters)}
     for folder in (storage.join(root, EMBEDDINGS), storage.join(root, DEAD_LETTERS)):
         for name in storage.list_names(folder):
-            if name not in named:
+            if name.startswith("part-") and name not in named:
                 storage.delete(storage.join(folder, name))
 
 
@@ -214,7 +215,12 @@ def _part_record(fields: dict[str, Any]) -> PartRecord:
 
 
 def _read_json(url: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(storage.read_bytes(url))
+    try:
+        content: dict[str, Any] = json.loads(storage.read_bytes(url))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{url} is damaged. Put it back from a copy, or give another --output."
+        ) from error
     return content
 
 

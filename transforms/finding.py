@@ -169,6 +169,15 @@ def check_names(files: Iterable[FastaFile]) -> None:
 
 
 def _match(text: str) -> _Pattern:
+    try:
+        return _take_apart(text)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the input {text!r} cannot be looked up: {error.strerror or error}"
+        ) from error
+
+
+def _take_apart(text: str) -> _Pattern:
     url = storage.absolute(text)
     wildcard = None if storage.exists(url) else _WILDCARD.search(url)
     if wildcard is not None:
@@ -182,7 +191,9 @@ def _match(text: str) -> _Pattern:
 
 
 def _is_fasta_name(url: str) -> bool:
-    return _FASTA_SUFFIX.search(_COMPRESSION_SUFFIX.sub("", url)) is not None
+    # macOS leaves a hidden ._x.faa beside each x.faa that it copies.
+    is_hidden = url.rpartition("/")[2].startswith(".")
+    return not is_hidden and _FASTA_SUFFIX.search(_COMPRESSION_SUFFIX.sub("", url)) is not None
 
 
 def _folder_of(url: str) -> str:

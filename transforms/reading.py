@@ -85,12 +85,20 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
     if stop_requested():
         return
     digest = hashlib.sha256()
+    chunks = _hashed(open_chunks(file.url), digest)
     try:
-        counts = scan_fasta(decompress(_hashed(open_chunks(file.url), digest)))
+        try:
+            counts = scan_fasta(decompress(chunks))
+        except FastaFormatError as error:
+            for _ in chunks:  # to the end, so that the digest is that of the file
+                pass
+            message = f"{file.url}: {error}"
+            yield file_failed(file.source, _error_type(error), message, digest.hexdigest())
+            return
     except _StoppedError:
         return
-    except (FastaFormatError, OSError) as error:
-        yield file_failed(file.source, _error_type(error), f"{file.url}: {error}")
+    except OSError as error:
+        yield file_failed(file.source, "unreadable", f"{file.url}: {error}")
         return
     yield from _items_of(file, open_chunks, digest.hexdigest(), counts)
 
@@ -161,12 +169,10 @@ def _hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
         yield chunk
 
 
-def _error_type(error: Exception) -> str:
+def _error_type(error: FastaFormatError) -> str:
     if isinstance(error, TruncatedError):
         return "truncated"
-    if isinstance(error, CorruptError):
-        return "corrupt"
-    return "not_fasta" if isinstance(error, FastaFormatError) else "unreadable"
+    return "corrupt" if isinstance(error, CorruptError) else "not_fasta"
 
 
 def _changed(file: FastaFile) -> str:

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -37,6 +38,15 @@ class Found:
     url: str
     size: int
     mtime: float
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Turns what Beam raises for a file system into what Python raises for a local one."""
+    try:
+        yield
+    except (BeamIOError, ValueError, ImportError) as error:
+        raise OSError(" ".join(str(error).split())) from error
 
 
 def is_local(url: str) -> bool:
@@ -63,7 +73,10 @@ def is_directory(url: str) -> bool:
 
 def exists(url: str) -> bool:
     """Tells whether a file or local folder is there."""
-    return os.path.exists(url) if is_local(url) else bool(FileSystems.exists(url))
+    if is_local(url):
+        return os.path.exists(url)
+    with _as_os_error():
+        return bool(FileSystems.exists(url))
 
 
 def match(pattern: str) -> list[Found]:
@@ -91,7 +104,8 @@ def _stat(path: str) -> Found:
 def _match_remote(pattern: str) -> list[Found]:
     if pattern.endswith("/"):
         pattern += "**"
-    (result,) = FileSystems.match([pattern])
+    with _as_os_error():
+        (result,) = FileSystems.match([pattern])
     return sorted(
         (
             Found(file.path, file.size_in_bytes, file.last_updated_in_seconds)
@@ -125,10 +139,8 @@ def read_bytes(url: str) -> bytes:
 def _open(url: str) -> BinaryIO:
     if is_local(url):
         return open(url, "rb")
-    try:
+    with _as_os_error():
         handle: BinaryIO = FileSystems.open(url, compression_type=CompressionTypes.UNCOMPRESSED)
-    except BeamIOError as error:
-        raise OSError(str(error)) from error
     return handle
 
 
@@ -209,7 +221,10 @@ def _upload(target: str, write: Callable[[BinaryIO], object]) -> str:
     with tempfile.TemporaryFile() as staged:
         digest = _write_hashed(staged, write)
         staged.seek(0)
-        with FileSystems.create(target, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+        with (
+            _as_os_error(),
+            FileSystems.create(target, compression_type=CompressionTypes.UNCOMPRESSED) as handle,
+        ):
             shutil.copyfileobj(staged, handle)
     return digest
 

@@ -47,7 +47,8 @@ def load_encoder(checkpoint: Checkpoint, dtype: str, device: str) -> nn.Module:
             raise
         raise ConfigurationError(
             f"The weights in {checkpoint.directory} cannot be loaded "
-            f"({type(error).__name__}: {error}). Download them again."
+            f"({type(error).__name__}: {' '.join(str(error).split())}). "
+            "Give --model a checkpoint that is complete."
         ) from error
     _check(checkpoint, report)
     return encoder.eval().requires_grad_(False).to(device)

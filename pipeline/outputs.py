@@ -1,0 +1,180 @@
+"""An output directory: whether a run may go on with it, and what is left to do in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transforms import commits, storage
+from transforms.commits import Commits
+from transforms.errors import ConfigurationError
+from transforms.esm_pt import failures_name, pt_name
+from transforms.finding import FastaFile, stem
+
+REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
+
+# The option that sets what a configuration holds.
+_OPTIONS = {
+    "fingerprint": "--model (its weights or config.json)",
+    "model": "--model",
+    "revision": "--revision",
+    "pt": "--sinks",
+}
+
+
+def check_output(root: str, is_ours: bool) -> None:
+    """Makes sure that an output can be written and holds nothing that is not ours.
+
+    Raises:
+        ConfigurationError: It cannot, or it does.
+    """
+    try:
+        storage.check_writable(root)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot write to {root} ({error.strerror or error}). Give another --output."
+        ) from error
+    if is_ours:
+        return
+    for folder in (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT):
+        if storage.list_names(url := storage.join(root, folder)):
+            raise ConfigurationError(f"{url} holds files of something else. Give another --output.")
+
+
+def check_same(root: str, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Makes sure that an output goes on as it was begun.
+
+    Raises:
+        ConfigurationError: It was made with another configuration; the difference is named.
+    """
+    differing = [name for name in wanted if held.get(name) != wanted[name]]
+    if "fingerprint" in differing:
+        # What else there is to say of another model follows from its being another.
+        unequal_names = held.get("model") != wanted["model"]
+        naming = "model" if unequal_names else "fingerprint"
+        differing = [
+            naming,
+            *(
+                n
+                for n in differing
+                if n not in ("model", "revision", "fingerprint", "dim", "layers")
+            ),
+        ]
+    else:
+        # The same weights under another name are the same model.
+        differing = [name for name in differing if name not in ("model", "revision")]
+    if differing:
+        differences = "; ".join(
+            f"{_OPTIONS.get(name, f'--{name}')} was {_shown(name, held.get(name))}, "
+            f"now {_shown(name, wanted[name])}"
+            for name in differing
+        )
+        raise ConfigurationError(
+            f"{root} was made with another configuration: {differences}. Use the old one, give "
+            "another --output, or --overwrite to delete what is there."
+        )
+
+
+def _shown(name: str, value: object) -> str:
+    if name == "pt":
+        return "parquet,pt" if value else "parquet"
+    return str(value)[:12] if name == "fingerprint" else str(value)
+
+
+def check_whole(root: str, committed: Commits) -> None:
+    """Makes sure that the files of all committed parts are there.
+
+    Raises:
+        ConfigurationError: One is missing; it is named.
+    """
+    parts = committed.parts.values()
+    for folder, named in (
+        (commits.EMBEDDINGS, {part.embeddings for part in parts}),
+        (commits.DEAD_LETTERS, {part.dead_letters for part in parts}),
+    ):
+        there = storage.list_names(storage.join(root, folder))
+        if missing := sorted(filter(None, named.difference(there))):
+            raise ConfigurationError(
+                f"{storage.join(root, folder, missing[0])} was committed and is gone"
+                f"{f', as are {len(missing) - 1:,} more' if missing[1:] else ''}. Put it back, "
+                "give another --output, or --overwrite to begin anew."
+            )
+
+
+def delete_output(root: str) -> None:
+    """Deletes what earlier runs committed, and nothing else.
+
+    The commit records of the parts go first, so that nothing counts any more; what binds the
+    output stays until it is replaced, so that an interrupted deletion can be repeated.
+    """
+    committed = commits.read_commits(root)
+    folder = storage.join(root, commits.COMMITS)
+    for name in storage.list_names(folder):
+        if name.startswith("part-"):
+            storage.delete(storage.join(folder, name))
+    commits.sweep(root)
+    sources = {source for part in committed.parts.values() for source in part.sources}
+    names = [
+        name(source)
+        for source in sources | committed.files.keys()
+        for name in (pt_name, failures_name)
+    ]
+    for name in (*names, REPORT, FAILURES_LOG):
+        storage.delete(storage.join(root, *name.split("/")))
+    for name in storage.list_names(folder):
+        if name.startswith("files-"):
+            storage.delete(storage.join(folder, name))
+
+
+def find_unfinished(
+    root: str, files: Sequence[FastaFile], committed: Commits
+) -> tuple[FastaFile, ...]:
+    """Returns the files that are still to be embedded.
+
+    A finished file is recognised by size and time, else by its content.
+
+    Raises:
+        ConfigurationError: A file has changed since records of it were committed, or its
+            ``.pt`` would take the name of another's.
+    """
+    known = {stem(source): source for source in committed.files}
+    todo = []
+    for file in files:
+        other = known.get(stem(file.source), file.source)
+        if other != file.source:
+            raise ConfigurationError(
+                f"{file.url} would get the same .pt as {other}, which this output holds already. "
+                "Rename one of them or give another --output."
+            )
+        if not _is_finished(root, file, committed):
+            todo.append(file)
+    return tuple(todo)
+
+
+def _is_finished(root: str, file: FastaFile, committed: Commits) -> bool:
+    record = committed.files.get(file.source)
+    same_stat = record and (record.size, record.mtime) == (file.size, file.mtime)
+    held = [part.sources[file.source] for part in committed.parts_of(file.source)]
+    versions = {record.sha256} if record else {h.sha256 for h in held if not h.failed}
+    if versions and not same_stat and versions != {_sha256(file)}:
+        raise ConfigurationError(
+            f"{file.url} has changed since it was embedded into {root}. Leave it out, give "
+            "another --output, or --overwrite to begin anew."
+        )
+    if record is None:
+        return False
+    return record.pt is None or storage.exists(storage.join(root, *record.pt.split("/")))
+
+
+def _sha256(file: FastaFile) -> str:
+    digest = hashlib.sha256()
+    try:
+        for chunk in storage.open_chunks(file.url):
+            digest.update(chunk)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file.url} was embedded before and cannot be read now "
+            f"({error.strerror or error}). Make it readable or leave it out."
+        ) from error
+    return digest.hexdigest()
