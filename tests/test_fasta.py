@@ -11,7 +11,13 @@ import pytest
 from transforms import fasta
 from transforms.compression import decompress
 from transforms.errors import FastaFormatError
-from transforms.fasta import Counts, FastaRecord, parse_fasta, scan_fasta
+from transforms.fasta import (
+    MAX_HEADER_BYTES,
+    Counts,
+    FastaRecord,
+    parse_fasta,
+    scan_fasta,
+)
 
 SHARED = Path(__file__).parents[2] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the collected files")
@@ -87,7 +93,9 @@ def test_headers(header: bytes, id_: str, description: str) -> None:
         (b"MK\n#T\n", "MK#T"),
         ("Mä\n".encode(), "Mä"),
         ("Mä\n".encode("latin-1"), "Mä"),
-        ("M\u00a0K\u2028T\n".encode(), "MKT"),
+        # Left for the residue policy: in Latin-1 text such bytes are anything but white space.
+        ("M\u00a0K\u2028T\n".encode(), "M\u00a0K\u2028T"),
+        (b"MKT\x85AYI\n", "MKT\x85AYI"),
     ],
 )
 def test_sequences(lines: bytes, sequence: str) -> None:
@@ -284,3 +292,16 @@ def test_the_same_file_in_other_clothes(name: str) -> None:
 
     original = read(SHARED / "data/normal/gbouras13__phold__phanotate.faa")
     assert read(SHARED / f"data/edge/DERIVED__phold_phanotate.{name}") == original
+
+
+def test_byte_order_marks_of_files_put_together_are_dropped() -> None:
+    mark = b"\xef\xbb\xbf"
+    text = mark * 2 + b">a\nMK\n" + mark * 3 + b">b\nAC\n"
+    assert [(r.id, r.sequence) for r in parse(text)] == [("a", "MK"), ("b", "AC")]
+
+
+@pytest.mark.parametrize("cut", [10, MAX_HEADER_BYTES + 100])
+def test_a_hash_far_into_a_line_is_no_comment_wherever_chunks_end(cut: int) -> None:
+    text = b" " * (MAX_HEADER_BYTES + 100) + b"# not at the start\n>a\nMK\n"
+    with pytest.raises(FastaFormatError, match="line 1 stands before"):
+        list(parse_fasta([text[:cut], text[cut:]]))

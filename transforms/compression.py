@@ -22,6 +22,7 @@ from transforms.errors import FastaFormatError
 _MAGIC_BYTES = 6
 _INPUT_BYTES = 1 << 14
 _OUTPUT_BYTES = 1 << 20
+_XZ_MEMORY_BYTES = 1 << 28  # xz -9 needs 65 MiB; a header may ask for 4 GiB
 _ZIP = re.compile(rb"PK(\x03\x04|\x05\x06)")
 
 
@@ -71,6 +72,10 @@ class _ZstdMember:
         return self._frame.decompress(data[: self._INPUT_BYTES])
 
 
+def _new_xz_member() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     name: str
@@ -81,7 +86,7 @@ class _Kind:
 _KINDS = (
     _Kind("gzip", re.compile(rb"\x1f\x8b"), lambda: zlib.decompressobj(wbits=31)),
     _Kind("bzip2", re.compile(rb"BZh[1-9]"), bz2.BZ2Decompressor),
-    _Kind("xz", re.compile(rb"\xfd7zXZ\x00"), lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)),
+    _Kind("xz", re.compile(rb"\xfd7zXZ\x00"), _new_xz_member),
     _Kind(
         "zstd",
         # A frame, or a skippable frame, with which pzstd begins.
@@ -187,8 +192,8 @@ def _inflate(member: _Member, data: bytes) -> Iterator[bytes]:
     """Feeds data to a member until it wants more, and yields its output in bounded pieces."""
     while True:
         output = member.decompress(data, _OUTPUT_BYTES)
-        if output:
-            yield output
+        for start in range(0, len(output), _OUTPUT_BYTES):
+            yield output[start : start + _OUTPUT_BYTES]
         # zlib hands back the input that it had no room for; bz2 and lzma keep it.
         data = getattr(member, "unconsumed_tail", b"")
         if member.eof or (not data and len(output) < _OUTPUT_BYTES):

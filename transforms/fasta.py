@@ -22,6 +22,7 @@ MAX_HEADER_BYTES = 1_000_000
 
 _WHITESPACE = b" \t\n\r\v\f"
 _COMMENT = re.compile(rb"^;[^\n]*", re.MULTILINE)
+_BYTE_ORDER_MARKS = re.compile(rb"^(?:%s)+" % codecs.BOM_UTF8, re.MULTILINE)
 _LOOKS_LIKE = (
     (b"@", "FASTQ (sequencing reads)"),
     (b"LOCUS", "GenBank or GenPept"),
@@ -108,7 +109,7 @@ def parse_fasta(chunks: Iterable[bytes]) -> Iterator[FastaRecord]:
             entries = _entries(text)
         number = line
         if record is None:
-            _check_preamble(entries[0], number)
+            _check_preamble(entries[0], number, is_rest_of_line)
         else:
             record.add(entries[0])
         number += entries[0].count(b"\n")
@@ -135,10 +136,8 @@ def _entries(text: bytes) -> list[bytes]:
 
 
 def _without_byte_order_marks(text: bytes) -> bytes:
-    """Drops the UTF-8 mark of every line: concatenated files have it not only at the start."""
-    if codecs.BOM_UTF8 not in text:
-        return text
-    return text.removeprefix(codecs.BOM_UTF8).replace(b"\n" + codecs.BOM_UTF8, b"\n")
+    """Drops the UTF-8 marks of every line: concatenated files have them not only at the start."""
+    return _BYTE_ORDER_MARKS.sub(b"", text) if codecs.BOM_UTF8 in text else text
 
 
 class _OpenRecord:
@@ -175,8 +174,6 @@ class _OpenRecord:
         sequence = None
         if self._size <= MAX_RECORD_RESIDUES:
             sequence = _decode(b"".join(self._pieces))
-            if not sequence.isascii():
-                sequence = "".join(sequence.split())  # Unicode has white space of its own.
         return FastaRecord(
             ordinal=self._ordinal,
             line=self._line,
@@ -194,11 +191,12 @@ def _decode(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _check_preamble(text: bytes, line: int) -> None:
+def _check_preamble(text: bytes, line: int, is_rest_of_line: bool) -> None:
     """Refuses text before the first header, unless it is blank or a ``#`` comment."""
     for number, opening in enumerate(text.removeprefix(b"\n").split(b"\n"), line):
         seems = next((what for start, what in _LOOKS_LIKE if opening.startswith(start)), None)
-        if seems is None and (opening.startswith(b"#") or not opening.strip(_WHITESPACE)):
+        is_comment = opening.startswith(b"#") and not is_rest_of_line
+        if seems is None and (is_comment or not opening.strip(_WHITESPACE)):
             continue
         quoted = _decode(opening.strip(_WHITESPACE)[:40])
         raise FastaFormatError(
