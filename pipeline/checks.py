@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.outputs import (
     check_whole,
     delete_output,
     find_unfinished,
+    lock_output,
 )
 from pipeline.runners import check_runner, is_in_this_process
 from transforms import commits, storage
@@ -44,11 +46,12 @@ class Plan:
     checkpoint: Checkpoint
 
 
-def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
+def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = None) -> Plan:
     """Checks everything, then makes the output ready and returns what is to be done.
 
     Args:
         config: What is asked for.
+        held: Gets the lock of the output; to be closed when the run is over.
         checkpoint: The model, where it is known already.
 
     Raises:
@@ -57,17 +60,17 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
     check_runner(config.beam_args)
     root = storage.absolute(config.output)
     try:
-        held = commits.read_configuration(root)
+        found = commits.read_configuration(root)
     except OSError as error:
         raise ConfigurationError(
             f"Cannot read {root} ({error.strerror or error}). Give another --output."
         ) from error
-    begun = None if config.overwrite else held
+    begun = None if config.overwrite else found
     # An output keeps the input root of its first run, so that a file keeps its name.
     input_root = config.input_root or (begun["input_root"] if begun else None)
     listing = find_fasta(config.inputs, input_root)
     check_names(listing.files)
-    check_output(root, is_ours=held is not None)
+    check_output(root, is_ours=found is not None)
     model, checkpoint = _find_model(config, checkpoint)
     configuration = _configuration(config, listing.root, checkpoint, model.dtype)
     todo = listing.files
@@ -80,13 +83,15 @@ def prepare(config: RunConfig, checkpoint: Checkpoint | None = None) -> Plan:
         # Kept in this process for the graph: weights that cannot be loaded show before anything
         # is deleted.
         EsmModelHandler(model).load_model()
+    run = uuid.uuid4().hex[:12]
+    lock_output(root, run, held)
     if begun is None:
         delete_output(root)
         commits.write_configuration(root, configuration)
     commits.sweep(root)
     output = Output(
         root=root,
-        run=uuid.uuid4().hex[:12],
+        run=run,
         model=checkpoint.model,
         revision=checkpoint.revision or checkpoint.fingerprint,
         configuration=tuple(configuration.items()),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
 
 import torch
 
@@ -75,12 +77,12 @@ def extract_fast_esm(
                 model if isinstance(model, str) else DEFAULT_MODEL, toks_per_batch=toks_per_batch
             ),
         )
-        plan = (
-            _prepare_loaded(config, model)
-            if isinstance(model, torch.nn.Module)
-            else prepare(config)
-        )
-        report = execute(plan)
+        with ExitStack() as held:
+            if isinstance(model, torch.nn.Module):
+                plan = _prepare_loaded(config, model, held)
+            else:
+                plan = prepare(config, held)
+            report = execute(plan)
         _raise_failure(report)
         for letter in report.dead_letters:
             logger.warning("%s", log_line(letter))
@@ -94,7 +96,7 @@ def extract_fast_esm(
     return embedded
 
 
-def _prepare_loaded(config: RunConfig, model: torch.nn.Module) -> Plan:
+def _prepare_loaded(config: RunConfig, model: torch.nn.Module, held: ExitStack) -> Plan:
     """Plans a run with a model that is in memory already."""
     weights = next(model.parameters())
     # A model with a head has its encoder, which gives the hidden states, as its base model.
@@ -113,9 +115,7 @@ def _prepare_loaded(config: RunConfig, model: torch.nn.Module) -> Plan:
         layers=int(model.config.num_hidden_layers),  # type: ignore[union-attr, arg-type]
         fingerprint=_LOADED,
     )
-    return prepare(
-        RunConfig(config.inputs, config.output, residues=config.residues, model=loaded), checkpoint
-    )
+    return prepare(replace(config, model=loaded), held, checkpoint)
 
 
 def _raise_failure(report: Report) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from transforms import commits, storage
@@ -40,6 +43,21 @@ def check_output(root: str, is_ours: bool) -> None:
     for folder in (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT):
         if storage.list_names(url := storage.join(root, folder)):
             raise ConfigurationError(f"{url} holds files of something else. Give another --output.")
+
+
+def lock_output(root: str, run: str, held: ExitStack) -> None:
+    """Keeps other runs out of an output until ``held`` is closed.
+
+    Raises:
+        ConfigurationError: Another run is at work in it.
+    """
+    owner = f"run {run}, process {os.getpid()} on {platform.node()}"
+    try:
+        held.enter_context(storage.locked(root, owner))
+    except BlockingIOError as error:
+        raise ConfigurationError(
+            f"Another run is at work in {root} ({error}). Wait for it, or give another --output."
+        ) from error
 
 
 def check_same(root: str, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

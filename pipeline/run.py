@@ -29,8 +29,6 @@ from transforms import events, storage
 from transforms.errors import ConfigurationError
 from transforms.reading import clear_stop, request_stop
 
-logger = logging.getLogger(__name__)
-
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
 
 
@@ -60,20 +58,32 @@ def run(config: RunConfig) -> int:
     Raises:
         ConfigurationError: Nothing can run as asked; nothing was changed.
     """
-    plan = prepare(config)
-    with ExitStack() as stack:
+    with ExitStack() as held:
+        plan = prepare(config, held)
         if not config.quiet:
             _announce(plan)
+        with _watched(plan, config.quiet) as received:
+            report = execute(plan, config.beam_args)
+        code = _exit_code(report, received)
+        write_report(plan.output.root, report, code)
+        storage.delete(storage.join(plan.output.root, storage.STAGING))  # empty by now
+    _tell(report, plan, code, config.quiet)
+    return code
+
+
+@contextmanager
+def _watched(plan: Plan, quiet: bool) -> Iterator[list[int]]:
+    """Shows progress, and drains on a signal.
+
+    Yields:
+        The signals received.
+    """
+    with ExitStack() as stack:
+        if not quiet:
             progress = Progress(sum(file.size for file in plan.todo))
             stack.callback(progress.close)
             stack.enter_context(events.listening(progress))
-        received = stack.enter_context(_draining())
-        report = execute(plan, config.beam_args)
-    code = _exit_code(report, received)
-    write_report(plan.output.root, report, code)
-    storage.delete(storage.join(plan.output.root, storage.STAGING))  # empty by now
-    _tell(report, plan, code, config.quiet)
-    return code
+        yield stack.enter_context(_draining())
 
 
 def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:

@@ -76,7 +76,7 @@ def test_a_clean_run_exits_0_and_leaves_what_is_documented(fasta: Path, tmp_path
     assert "random weights" in done.stdout
     assert "Traceback" not in done.stderr
     assert sorted(os.listdir(tmp_path / "out")) == [
-        "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
+        ".lock", "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
     ]  # fmt: skip
     pt = torch.load(tmp_path / "out/pt/good_ESM.pt", weights_only=True)
     assert pt["proteins"] == ["a", "b", "c"]
@@ -421,7 +421,8 @@ def test_killed_in_the_middle_the_same_command_carries_on(tmp_path: Path) -> Non
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = read_commits(str(broken)).parts
-    embedded_before = sum(part.rows for part in before.values())
+    held = [each for part in before.values() for each in part.sources.values()]
+    embedded_before = sum(each.rows for each in held)
     assert 0 < embedded_before < 8 * 700
     assert command(*args, broken).returncode == 0
     after = read_commits(str(broken)).parts
@@ -456,6 +457,21 @@ def test_a_signal_drains_and_the_same_command_carries_on(
     assert report(tmp_path / "out")["exit_code"] == code
     assert 0 < len(rows(tmp_path / "out")) < 8 * 700
     assert command(*args).returncode == 0
+    assert len(comparable(tmp_path / "out")) == len(set(comparable(tmp_path / "out"))) == 8 * 700
+
+
+@pytest.mark.slow
+def test_a_second_run_at_once_is_refused_and_named_the_first(tmp_path: Path) -> None:
+    write_many(tmp_path / "in", files=8, records=700)
+    args = ("--input", tmp_path / "in", "--model", "demo", "--output", tmp_path / "out")
+    first = started(*args)
+    wait_for_parts(first, tmp_path / "out", 1)
+    for more in ((), ("--overwrite",)):
+        second = command(*args, *more)
+        assert second.returncode == 2
+        assert f"process {first.pid} on" in second.stderr
+    first.communicate(timeout=120)
+    assert first.returncode == 0
     assert len(comparable(tmp_path / "out")) == len(set(comparable(tmp_path / "out"))) == 8 * 700
 
 

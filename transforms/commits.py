@@ -83,11 +83,6 @@ class PartRecord:
     time: str
     sources: Mapping[str, PartSource]
 
-    @property
-    def rows(self) -> int:
-        """Embedded records of the part."""
-        return sum(source.rows for source in self.sources.values())
-
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:

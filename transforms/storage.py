@@ -7,6 +7,7 @@ synced and renamed; an object store does the same for one upload.
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import hashlib
 import os
@@ -22,7 +23,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 CHUNK_BYTES = 1 << 20
-STAGING = ".staging"
+STAGING, LOCK = ".staging", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,36 @@ def check_writable(root: str) -> None:
     name = f".writable-{uuid.uuid4().hex}"
     publish(root, name, lambda handle: None)
     delete(join(root, name))
+
+
+@contextmanager
+def locked(root: str, owner: str) -> Iterator[None]:
+    """Holds a local folder for one process, until the ``with`` block or the process ends.
+
+    The lock is the kernel's, so a crash does not leave it shut. Object stores are not locked.
+
+    Args:
+        root: The output root.
+        owner: Who holds it, in words.
+
+    Raises:
+        BlockingIOError: Another process holds it; the message is its owner.
+    """
+    if not is_local(root):
+        yield
+        return
+    os.makedirs(root, exist_ok=True)
+    # Never removed: who opens it must find the file that others have locked.
+    with open(os.path.join(root, LOCK), "a+") as handle:
+        handle.seek(0)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(handle.read()) from error
+        handle.truncate(0)
+        handle.write(owner)
+        handle.flush()
+        yield
 
 
 def publish(root: str, name: str, write: Callable[[BinaryIO], object]) -> str:
