@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import os
+
+# The models of the tests are tiny: a second thread only waits, for long where cores are shared.
+# Before torch is imported, and for the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from pathlib import Path
 
 import pytest

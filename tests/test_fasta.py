@@ -305,3 +305,13 @@ def test_a_hash_far_into_a_line_is_no_comment_wherever_chunks_end(cut: int) -> N
     text = b" " * (MAX_HEADER_BYTES + 100) + b"# not at the start\n>a\nMK\n"
     with pytest.raises(FastaFormatError, match="line 1 stands before"):
         list(parse_fasta([text[:cut], text[cut:]]))
+
+
+@pytest.mark.parametrize("size", [1, 1 << 30])
+def test_marks_before_the_longest_header_do_not_cut_it(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fasta, "MAX_HEADER_BYTES", 50)
+    text = b"\xef\xbb\xbf" * 2 + b">" + b"h" * 50 + b"\nMK\n"
+    (record,) = parse_fasta([text[at : at + size] for at in range(0, len(text), size)])
+    assert (record.id, record.sequence) == ("h" * 50, "MK")

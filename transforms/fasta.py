@@ -22,7 +22,8 @@ MAX_HEADER_BYTES = 1_000_000
 
 _WHITESPACE = b" \t\n\r\v\f"
 _COMMENT = re.compile(rb"^;[^\n]*", re.MULTILINE)
-_BYTE_ORDER_MARKS = re.compile(rb"^(?:%s)+" % codecs.BOM_UTF8, re.MULTILINE)
+_MAX_MARKS = 8  # byte order marks of one line
+_BYTE_ORDER_MARKS = re.compile(rb"^(?:%s){1,%d}" % (codecs.BOM_UTF8, _MAX_MARKS), re.MULTILINE)
 _LOOKS_LIKE = (
     (b"@", "FASTQ (sequencing reads)"),
     (b"LOCUS", "GenBank or GenPept"),
@@ -224,7 +225,7 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
             held, size = [], 0
         held.append(chunk[end_of_lines:])
         size += len(held[-1])
-        if size > MAX_HEADER_BYTES + len(codecs.BOM_UTF8 + b">"):
+        if size > MAX_HEADER_BYTES + _MAX_MARKS * len(codecs.BOM_UTF8) + len(b">"):
             yield b"".join(held), False
             held, size, is_cut = [], 0, True
     if size:
