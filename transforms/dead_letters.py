@@ -12,9 +12,13 @@ from transforms import events
 from transforms.items import MAX_DEAD_LETTER_RESIDUES, DeadLetter, Protein
 
 
-def now() -> str:
-    """Returns the time, ISO 8601 in UTC to the second, e.g. ``2026-01-31T12:00:00Z``."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now(timespec: str = "seconds") -> str:
+    """Returns the time, ISO 8601 in UTC, e.g. ``2026-01-31T12:00:00Z``.
+
+    Args:
+        timespec: How exact, as for ``datetime.isoformat``.
+    """
+    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def record_failed(
