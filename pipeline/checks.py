@@ -71,6 +71,8 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     listing = find_fasta(config.inputs, input_root)
     check_names(listing.files)
     check_output(root, is_ours=found is not None)
+    run = uuid.uuid4().hex[:12]
+    lock_output(root, run, held)
     model, checkpoint = _find_model(config, checkpoint)
     configuration = _configuration(config, listing.root, checkpoint, model.dtype)
     todo = listing.files
@@ -83,8 +85,6 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         # Kept in this process for the graph: weights that cannot be loaded show before anything
         # is deleted.
         EsmModelHandler(model).load_model()
-    run = uuid.uuid4().hex[:12]
-    lock_output(root, run, held)
     if begun is None:
         delete_output(root)
         commits.write_configuration(root, configuration)

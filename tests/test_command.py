@@ -460,19 +460,27 @@ def test_a_signal_drains_and_the_same_command_carries_on(
     assert len(comparable(tmp_path / "out")) == len(set(comparable(tmp_path / "out"))) == 8 * 700
 
 
+def test_a_second_run_at_once_is_refused_and_told_of_the_first(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    with storage.locked(str(tmp_path / "out"), "run one, process 7 on host"):
+        for more in ((), ("--overwrite",)):
+            assert exit_code(*args, *more) == 2
+            assert "run one, process 7 on host" in capsys.readouterr().err
+    assert exit_code(*args) == 0
+
+
 @pytest.mark.slow
-def test_a_second_run_at_once_is_refused_and_named_the_first(tmp_path: Path) -> None:
-    write_many(tmp_path / "in", files=8, records=700)
-    args = ("--input", tmp_path / "in", "--model", "demo", "--output", tmp_path / "out")
-    first = started(*args)
-    wait_for_parts(first, tmp_path / "out", 1)
-    for more in ((), ("--overwrite",)):
-        second = command(*args, *more)
-        assert second.returncode == 2
-        assert f"process {first.pid} on" in second.stderr
-    first.communicate(timeout=120)
-    assert first.returncode == 0
-    assert len(comparable(tmp_path / "out")) == len(set(comparable(tmp_path / "out"))) == 8 * 700
+def test_a_killed_run_does_not_leave_the_lock_shut(tmp_path: Path) -> None:
+    write_many(tmp_path / "in", files=4, records=700)
+    args = ("--input", tmp_path / "in", "--model", "demo", "--quiet", "--output", tmp_path / "out")
+    process = started(*args)
+    wait_for_parts(process, tmp_path / "out", 1)
+    assert f"process {process.pid} on" in (tmp_path / "out/.lock").read_text()
+    process.kill()
+    process.wait()
+    assert command(*args).returncode == 0
 
 
 @pytest.mark.slow
