@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -204,3 +205,31 @@ def test_an_xz_header_that_asks_for_gigabytes_is_refused() -> None:
     packed = lzma.compress(b">a\nMK\n", filters=filters)
     with pytest.raises(FastaFormatError, match="[Mm]emory"):
         list(decompress([packed]))
+
+
+@pytest.mark.parametrize("size", [1, 3, 99])
+def test_a_zstd_frame_shorter_than_it_declares_is_refused_however_it_is_cut(size: int) -> None:
+    # Declares 2,486 bytes and holds one empty last block: the library checks only in one shot.
+    packed = b"(\xb5/\xfd`\xb6\x08\x01\x00\x00"
+    with pytest.raises(FastaFormatError, match="zstd data are damaged"):
+        list(decompress(packed[at : at + size] for at in range(0, len(packed), size)))
+
+
+def test_a_zstd_frame_that_lost_a_block_yields_no_file() -> None:
+    text = b">a\n" + bytes(random.Random(8).choices(b"ACDEFGHIKLMNPQRSTVWY", k=300_000)) + b"\n"
+    # Without a checksum, and with an empty last block, as streaming writers leave it.
+    packer = zstandard.ZstdCompressor().compressobj(size=len(text))
+    packed = packer.compress(text) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    packed += packer.flush()
+    assert b"".join(decompress([packed])) == text
+    start = 4 + 1 + 4  # magic, frame header descriptor, content size of four bytes
+    blocks, at = [], start
+    while at < len(packed):
+        header = int.from_bytes(packed[at : at + 3], "little")
+        stored = 1 if header >> 1 & 3 == 1 else header >> 3
+        blocks.append(packed[at : at + 3 + stored])
+        at += 3 + stored
+    assert len(blocks) > 2
+    lost = packed[:start] + b"".join(blocks[:1] + blocks[2:])
+    with pytest.raises(FastaFormatError):
+        list(decompress([lost]))

@@ -54,9 +54,12 @@ class _ZstdMember:
     """
 
     _INPUT_BYTES = 1 << 10
+    _HEADER_BYTES = 18
 
     def __init__(self) -> None:
         self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._start = b""
+        self._size = 0
         self.unconsumed_tail = b""
 
     @property
@@ -68,8 +71,14 @@ class _ZstdMember:
         return self._frame.unused_data + self.unconsumed_tail if self.eof else b""
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        self.unconsumed_tail = data[self._INPUT_BYTES :]
-        return self._frame.decompress(data[: self._INPUT_BYTES])
+        data, self.unconsumed_tail = data[: self._INPUT_BYTES], data[self._INPUT_BYTES :]
+        self._start = (self._start + data)[: self._HEADER_BYTES]
+        output = self._frame.decompress(data)
+        self._size += len(output)
+        # zstandard itself does not check this where the last block is empty.
+        if self.eof and zstandard.frame_content_size(self._start) not in (-1, self._size):
+            raise zstandard.ZstdError(f"{self._size:,} bytes are not what the frame declares")
+        return output
 
 
 def _new_xz_member() -> lzma.LZMADecompressor:
