@@ -16,7 +16,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.compression import CorruptError, TruncatedError, decompress
+from transforms import compression
+from transforms.compression import BombError, CorruptError, TruncatedError, decompress
 from transforms.errors import FastaFormatError
 
 TEXT = b"".join(b">p%d\nMKTAYIAKQR%d\n" % (n, n * n) for n in range(200))
@@ -229,3 +230,47 @@ def test_a_zstd_frame_that_lost_a_block_is_refused() -> None:
     assert b"".join(decompress([whole])) == b"".join(blocks)
     with pytest.raises(FastaFormatError, match="zstd data are damaged"):
         list(decompress([raw_zstd(300_000, blocks[0], blocks[2])]))
+
+
+def zeros(packed: bytes, **limits: int) -> int:
+    return sum(map(len, decompress(cut(packed, 1 << 10), **limits)))
+
+
+@every_kind
+def test_a_bomb_is_refused_before_it_has_gone_off(kind: str) -> None:
+    packed = COMPRESS[kind](bytes(1 << 24))
+    pieces: list[bytes] = []
+    with pytest.raises(
+        BombError, match=f"^the {kind} data expand to more than 50 times their size: [0-9,]+ bytes"
+    ):
+        pieces.extend(decompress(cut(packed, 1 << 10), bomb_bytes=1 << 22, bomb_ratio=50))
+    assert 0 < sum(map(len, pieces)) <= 1 << 22
+
+
+@every_kind
+def test_a_bomb_of_many_members_is_refused(kind: str) -> None:
+    packed = COMPRESS[kind](bytes(1 << 20)) * 8
+    with pytest.raises(BombError):
+        zeros(packed, bomb_bytes=1 << 22, bomb_ratio=50)
+
+
+@every_kind
+def test_what_expands_much_is_no_bomb_while_it_is_small(kind: str) -> None:
+    packed = COMPRESS[kind](bytes(1 << 22))
+    assert len(packed) < (1 << 22) // 50
+    assert zeros(packed, bomb_bytes=1 << 22, bomb_ratio=50) == 1 << 22
+
+
+@every_kind
+def test_what_is_large_is_no_bomb_while_it_expands_little(kind: str) -> None:
+    packed = COMPRESS[kind](TEXT)
+    assert len(TEXT) < 50 * len(packed)
+    assert zeros(packed * 20, bomb_bytes=1, bomb_ratio=50) == 20 * len(TEXT)
+
+
+def test_plain_text_is_never_a_bomb() -> None:
+    assert zeros(b"\n" * 1000, bomb_bytes=1, bomb_ratio=0) == 1000
+
+
+def test_the_limits_are_those_that_are_documented() -> None:
+    assert (compression.BOMB_BYTES, compression.BOMB_RATIO) == (1 << 30, 500)

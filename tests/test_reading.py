@@ -5,17 +5,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from transforms import events, reading
+from transforms import compression, events, reading
 from transforms.fasta import MAX_RECORD_RESIDUES
 from transforms.finding import FastaFile, FindFasta, find_fasta
 from transforms.items import DeadLetter, EndOfFile, Item, Protein
-from transforms.reading import FileChangedError, ReadFasta, read_items
+from transforms.reading import ReadFasta, read_items
 
 SHARED = Path(__file__).parents[2] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the collected files")
@@ -146,6 +147,17 @@ def test_a_damaged_file_is_one_dead_letter_and_nothing_else(
     assert [type(event) for event in heard] == [events.RecordFailed]
 
 
+def test_a_bomb_is_one_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = partial(compression.decompress, bomb_bytes=1 << 20, bomb_ratio=100)
+    monkeypatch.setattr(reading, "decompress", small)
+    data = gzip.compress(b">a\n" + b"M" * (1 << 22))
+    (letter,) = items_of(data)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.ordinal, letter.stage, letter.error_type) == (None, "read", "bomb")
+    assert letter.file_sha256 == sha256(data)
+    assert "expand to more than 100 times their size" in letter.message
+
+
 def test_a_file_that_cannot_be_opened_is_one_dead_letter(tmp_path: Path) -> None:
     url = str(tmp_path / "gone.faa")
     (letter,) = read_items(FastaFile(url, "gone.faa", 1, 0.0))
@@ -166,24 +178,72 @@ def test_a_file_that_cannot_be_opened_is_one_dead_letter(tmp_path: Path) -> None
         PACKED[:20],
     ],
 )
-def test_a_file_that_changes_is_never_completed(later: bytes) -> None:
-    items: list[Item] = []
-    with pytest.raises(FileChangedError, match=r"mem://in/d/a\.faa changed while it was read"):
-        items.extend(read_items(FILE, served(GOOD, later)))
-    assert not any(isinstance(item, EndOfFile) for item in items)
+def test_a_file_that_changes_ends_in_a_dead_letter_and_is_never_completed(
+    later: bytes, heard: list[events.Event]
+) -> None:
+    *sent, letter = read_items(FILE, served(GOOD, later))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.source, letter.ordinal, letter.stage) == ("d/a.faa", None, "read")
+    assert (letter.error_type, letter.file_sha256, letter.attempts) == ("changed", "", 1)
+    assert letter.message.startswith("mem://in/d/a.faa changed while it was read: ")
+    assert not any(isinstance(item, EndOfFile) for item in sent)
+    assert heard[-1] == events.RecordFailed(
+        "d/a.faa", None, "", 0, "read", "changed", letter.message
+    )
 
 
-def test_a_second_pass_that_cannot_read_fails_loudly() -> None:
+@pytest.mark.parametrize("sent", [0, 1])
+def test_a_file_that_vanishes_between_the_passes_ends_in_a_dead_letter(sent: int) -> None:
     calls = []
 
     def open_chunks(url: str) -> Iterator[bytes]:
         calls.append(url)
-        if len(calls) == 2:
-            raise OSError("the network is gone")
-        yield GOOD
+        if len(calls) == 1:
+            yield GOOD
+            return
+        yield GOOD[: 9 * sent]
+        raise FileNotFoundError(2, "No such file or directory", url)
 
-    with pytest.raises(OSError, match="the network is gone"):
-        list(read_items(FILE, open_chunks))
+    *proteins, letter = read_items(FILE, open_chunks)
+    assert len(calls) == 2
+    assert isinstance(letter, DeadLetter)
+    assert (letter.ordinal, letter.stage, letter.error_type) == (None, "read", "unreadable")
+    assert (letter.file_sha256, letter.attempts) == ("", 1)
+    assert "No such file or directory" in letter.message
+    assert [type(item) for item in proteins] == [Protein] * sent
+
+
+def test_files_that_fail_between_the_passes_do_not_stop_the_others(tmp_path: Path) -> None:
+    for name in ("a.faa", "b.faa", "c.faa"):
+        (tmp_path / name).write_bytes(GOOD)
+    files = find_fasta([str(tmp_path)]).files
+
+    def spoil(event: events.Event) -> None:
+        match event:
+            case events.FileOpened(source="a.faa"):
+                (tmp_path / "a.faa").unlink()
+            case events.FileOpened(source="b.faa"):
+                (tmp_path / "b.faa").write_bytes(GOOD.lower())
+
+    with events.listening(spoil), beam.Pipeline("FnApiRunner") as pipeline:
+        items = pipeline | FindFasta(files) | ReadFasta()
+        kinds = items | beam.Map(
+            lambda item: (item.source, getattr(item, "error_type", type(item).__name__))
+        )
+        assert_that(
+            kinds,
+            equal_to(
+                [
+                    ("a.faa", "unreadable"),
+                    ("b.faa", "Protein"),
+                    ("b.faa", "Protein"),
+                    ("b.faa", "changed"),
+                    ("c.faa", "Protein"),
+                    ("c.faa", "Protein"),
+                    ("c.faa", "EndOfFile"),
+                ]
+            ),
+        )
 
 
 def test_records_come_before_the_second_pass_has_read_on() -> None:

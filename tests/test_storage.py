@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import io
 import os
@@ -21,9 +22,16 @@ def publish(root: Path, name: str, data: bytes) -> str:
 
 @pytest.mark.parametrize("name", ["a.bin", "sub/folder/a.bin", "sub/a b[1] ü.bin"])
 def test_what_is_published_is_there_and_nothing_else(tmp_path: Path, name: str) -> None:
+    (tmp_path / "out").mkdir()
     assert publish(tmp_path / "out", name, b"content") == sha256(b"content")
     assert files_below(tmp_path / "out") == [name]
     assert (tmp_path / "out" / name).read_bytes() == b"content"
+
+
+def test_a_root_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="The output folder is gone"):
+        publish(tmp_path / "out", "a.bin", b"content")
+    assert files_below(tmp_path) == []
 
 
 def test_the_digest_is_of_all_writes(tmp_path: Path) -> None:
@@ -144,6 +152,20 @@ def test_globs(folder: Path) -> None:
     assert matched(folder / "nothing.fa", folder) == []
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["**", "**/*", "**/*.fa", "**/**/*.fa", "s*/**", "sub/**/c.fa", "**/sub/*", "*/**/*.fa"],
+)
+def test_two_stars_stand_for_what_they_do_in_python(folder: Path, pattern: str) -> None:
+    for name in ("sub/deep/er/d.fa", "[x]/e.fa", ".hidden/f.fa", "sub/.g.fa"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    found = glob.glob(f"{folder}/{pattern}", recursive=True)
+    assert matched(f"{folder}/{pattern}", folder) == sorted(
+        {str(Path(path).relative_to(folder)) for path in found if Path(path).is_file()}
+    )
+
+
 def test_what_is_found_has_size_and_time(folder: Path) -> None:
     os.utime(folder / "z?.fa", (1.0, 1234.5))
     assert storage.match(str(folder / "z?.fa")) == [
@@ -191,6 +213,24 @@ def test_nothing_can_be_written_below_a_file(tmp_path: Path, below: str) -> None
         storage.check_writable(str(tmp_path / "file" / below))
     assert files_below(tmp_path) == ["file"]
     assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_small_file_is_overwritten_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "all.json"
+    for data in (b"old and longer", b"new"):
+        storage.overwrite(str(path), data)
+        assert path.read_bytes() == data
+    before = path.open("rb")
+    storage.overwrite(str(path), b"newest")
+    assert before.read() == b"new"  # who was reading still has the whole old one
+    assert files_below(tmp_path) == ["all.json"]
+
+
+def test_a_folder_that_is_gone_is_not_made_for_a_small_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.overwrite(str(tmp_path / "gone" / "all.json"), b"new")
+    assert files_below(tmp_path) == []
+    assert not (tmp_path / "gone").exists()
 
 
 def test_names_in_a_folder(folder: Path) -> None:

@@ -25,6 +25,13 @@ _OUTPUT_BYTES = 1 << 20
 _XZ_MEMORY_BYTES = 1 << 28  # xz -9 needs 65 MiB; a header may ask for 4 GiB
 _ZIP = re.compile(rb"PK(\x03\x04|\x05\x06)")
 
+BOMB_BYTES = 1 << 30
+"""What any file may expand to."""
+
+BOMB_RATIO = 500
+"""How many times its size a file may expand to beyond that: proteins do some 2 times, and only
+gigabytes of copies of one protein come near."""
+
 
 class TruncatedError(FastaFormatError):
     """Compressed data that end before their end mark."""
@@ -32,6 +39,10 @@ class TruncatedError(FastaFormatError):
 
 class CorruptError(FastaFormatError):
     """Compressed data that are damaged, or followed by something else."""
+
+
+class BombError(FastaFormatError):
+    """Compressed data that expand so much that they are no proteins."""
 
 
 class _Member(Protocol):
@@ -147,15 +158,19 @@ class _Source:
         yield from self._chunks
 
 
-def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def decompress(
+    chunks: Iterable[bytes], bomb_bytes: int = BOMB_BYTES, bomb_ratio: int = BOMB_RATIO
+) -> Iterator[bytes]:
     """Yields the text of plain, gzip, bzip2, xz or zstd data.
 
     Args:
         chunks: The bytes of one file, cut anywhere.
+        bomb_bytes: What compressed data may always expand to.
+        bomb_ratio: How many times their size they may expand to beyond that.
 
     Raises:
-        FastaFormatError: The data are truncated, damaged or followed by something else, or
-            are a zip archive. What came before has been yielded by then.
+        FastaFormatError: The data are truncated, damaged or followed by something else, expand
+            too much, or are a zip archive. What came before has been yielded by then.
     """
     source = _Source(chunks)
     start = source.peek(_MAGIC_BYTES)
@@ -167,13 +182,22 @@ def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
     if kind is None:
         yield from source.rest()
         return
+    expanded = 0
     while start:
         if not kind.magic.match(start):
             raise CorruptError(
                 f"the {kind.name} data end at byte {source.position:,}, "
                 "but something else follows: the file is damaged"
             )
-        yield from _read_member(source, kind)
+        for piece in _read_member(source, kind):
+            expanded += len(piece)
+            if expanded > max(bomb_bytes, bomb_ratio * source.position):
+                raise BombError(
+                    f"the {kind.name} data expand to more than {bomb_ratio:,} times their size: "
+                    f"{expanded:,} bytes came out of the first {source.position:,}, "
+                    "so this is no file of proteins"
+                )
+            yield piece
         _skip_padding(source)
         start = source.peek(_MAGIC_BYTES)
 

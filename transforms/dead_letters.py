@@ -53,7 +53,9 @@ def record_failed(
     )
 
 
-def file_failed(source: str, error_type: str, message: str, file_sha256: str = "") -> DeadLetter:
+def file_failed(
+    source: str, error_type: str, message: str, file_sha256: str = "", attempts: int = 1
+) -> DeadLetter:
     """Returns the dead letter of a file that could not be read to its end.
 
     Args:
@@ -61,6 +63,7 @@ def file_failed(source: str, error_type: str, message: str, file_sha256: str = "
         error_type: Short class of the failure, e.g. ``truncated``.
         message: One sentence for a person; it names the file and the place in it.
         file_sha256: SHA-256 of the file's bytes; empty where they could not be read.
+        attempts: How often the reading was tried where it failed.
     """
     return announce(
         DeadLetter(
@@ -75,7 +78,7 @@ def file_failed(source: str, error_type: str, message: str, file_sha256: str = "
             stage="read",
             error_type=error_type,
             message=message,
-            attempts=1,
+            attempts=attempts,
             time=now(),
         )
     )

@@ -2,7 +2,8 @@
 
 A file is read twice. The first pass reads it to its end, hashes it and counts; only then do
 records go on, so that a damaged file yields no row and a reader of the output never sees half
-of one. The second pass yields the records and makes sure that they are those of the first.
+of one. The second pass yields the records and makes sure that they are those of the first: where
+they are not, the file fails after all, and what was sent on of it counts for nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 import apache_beam as beam
 
 from transforms import events, storage
-from transforms.compression import CorruptError, TruncatedError, decompress
+from transforms.compression import BombError, CorruptError, TruncatedError, decompress
 from transforms.dead_letters import announce, file_failed, now, record_failed
 from transforms.errors import FastaFormatError
 from transforms.fasta import (
@@ -26,14 +27,13 @@ from transforms.fasta import (
 )
 from transforms.finding import FastaFile
 from transforms.items import DeadLetter, EndOfFile, Item, Protein
+from transforms.retrying import RetriedError
 
 OpenChunks = Callable[[str], Iterator[bytes]]
 
+_ERROR_TYPES = {TruncatedError: "truncated", CorruptError: "corrupt", BombError: "bomb"}
+
 _stop = threading.Event()
-
-
-class FileChangedError(Exception):
-    """A file changed while it was read, so that what was sent on is of no single version."""
 
 
 class _StoppedError(Exception):
@@ -72,15 +72,13 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
     """Yields the records of a file, lazily, and its EndOfFile.
 
     A record without residues or with too many is a DeadLetter. A file that cannot be read to
-    its end is one DeadLetter and nothing else. After :func:`request_stop` nothing more comes.
+    its end is one DeadLetter and nothing else. One that changes or vanishes between the passes
+    ends in such a DeadLetter instead of an EndOfFile. After :func:`request_stop` nothing more
+    comes.
 
     Args:
         file: The file.
         open_chunks: Returns the bytes of a URL in chunks.
-
-    Raises:
-        FileChangedError: The second pass found other bytes than the first.
-        OSError: The file could be read once, but not twice.
     """
     if stop_requested():
         return
@@ -92,13 +90,14 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
         except FastaFormatError as error:
             for _ in chunks:  # to the end, so that the digest is that of the file
                 pass
+            error_type = _ERROR_TYPES.get(type(error), "not_fasta")
             message = f"{file.url}: {error}"
-            yield file_failed(file.source, _error_type(error), message, digest.hexdigest())
+            yield file_failed(file.source, error_type, message, digest.hexdigest())
             return
     except _StoppedError:
         return
     except OSError as error:
-        yield file_failed(file.source, "unreadable", f"{file.url}: {error}")
+        yield _unreadable(file, error)
         return
     yield from _items_of(file, open_chunks, digest.hexdigest(), counts)
 
@@ -106,7 +105,11 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
 def _items_of(
     file: FastaFile, open_chunks: OpenChunks, file_sha256: str, counts: Counts
 ) -> Iterator[Item]:
-    """The second pass."""
+    """The second pass.
+
+    Its failure carries no digest, since what was sent on may be of no version that there ever
+    was, and every later run reads the file anew.
+    """
     events.emit(events.FileOpened(file.source, file.size, counts.records, counts.residues))
     digest = hashlib.sha256()
     try:
@@ -116,10 +119,15 @@ def _items_of(
             yield _item_of(record, file.source, file_sha256)
     except _StoppedError:
         return
-    except FastaFormatError as error:
-        raise FileChangedError(_changed(file)) from error
+    except FastaFormatError:  # there was none in the first pass
+        yield _changed(file)
+        return
+    except OSError as error:
+        yield _unreadable(file, error)
+        return
     if digest.hexdigest() != file_sha256:
-        raise FileChangedError(_changed(file))
+        yield _changed(file)
+        return
     yield EndOfFile(
         source=file.source,
         file_sha256=file_sha256,
@@ -169,14 +177,14 @@ def _hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
         yield chunk
 
 
-def _error_type(error: FastaFormatError) -> str:
-    if isinstance(error, TruncatedError):
-        return "truncated"
-    return "corrupt" if isinstance(error, CorruptError) else "not_fasta"
+def _unreadable(file: FastaFile, error: OSError) -> DeadLetter:
+    attempts = error.attempts if isinstance(error, RetriedError) else 1
+    return file_failed(file.source, "unreadable", f"{file.url}: {error}", attempts=attempts)
 
 
-def _changed(file: FastaFile) -> str:
-    return (
+def _changed(file: FastaFile) -> DeadLetter:
+    message = (
         f"{file.url} changed while it was read: run again when nothing writes to it, "
         "and it is read anew"
     )
+    return file_failed(file.source, "changed", message)

@@ -7,23 +7,27 @@ synced and renamed; an object store does the same for one upload.
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import glob
-import hashlib
 import os
+import re
 import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.hashing import write_hashed
+from transforms.retrying import Attempts, as_os_error, retry
+
+Result = TypeVar("Result")
 CHUNK_BYTES = 1 << 20
-STAGING, LOCK = ".staging", ".lock"
+_PLAIN = CompressionTypes.UNCOMPRESSED
+STAGING = ".staging"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,10 @@ class Found:
     mtime: float
 
 
-@contextmanager
-def _as_os_error() -> Iterator[None]:
-    """Turns what Beam raises for a file system into what Python raises for a local one."""
-    try:
-        yield
-    except (BeamIOError, ValueError, ImportError) as error:
-        raise OSError(" ".join(str(error).split())) from error
+def _remotely(action: Callable[[], Result]) -> Result:
+    """Does something through Beam, again where it fails and that may help."""
+    with as_os_error():
+        return retry(action)
 
 
 def is_local(url: str) -> bool:
@@ -76,15 +77,14 @@ def exists(url: str) -> bool:
     """Tells whether a file or local folder is there."""
     if is_local(url):
         return os.path.exists(url)
-    with _as_os_error():
-        return bool(FileSystems.exists(url))
+    return _remotely(lambda: bool(FileSystems.exists(url)))
 
 
 def match(pattern: str) -> list[Found]:
     """Lists the files that a path, a glob or a folder stands for, sorted by URL.
 
-    A folder stands for every file below it; symbolic links to folders are not followed.
-    A local path that exists as it is written is not taken for a glob.
+    A folder stands for every file below it, as ``**`` does; symbolic links to folders are not
+    followed. A local path that exists as it is written is not taken for a glob.
     """
     if not is_local(pattern):
         return _match_remote(pattern)
@@ -93,8 +93,20 @@ def match(pattern: str) -> list[Found]:
     elif os.path.exists(pattern):
         paths = [pattern]
     else:
-        paths = glob.glob(pattern, recursive=True)
-    return [_stat(path) for path in sorted(paths) if os.path.isfile(path)]
+        paths = list(_glob(pattern))
+    return [_stat(path) for path in sorted(set(paths)) if os.path.isfile(path)]
+
+
+def _glob(pattern: str) -> Iterator[str]:
+    # Python's own ** follows links to folders, which may lead round in circles for ever.
+    head, *tail = re.split(r"(?:(?<=/)|^)\*\*(?:/|$)", pattern, maxsplit=1)
+    if not tail:
+        yield from glob.glob(pattern)
+        return
+    for top in glob.glob(head or "."):
+        for folder, names, _ in os.walk(top):
+            names[:] = [name for name in names if not name.startswith(".")]
+            yield from _glob(os.path.join(glob.escape(folder), tail[0] or "*"))
 
 
 def _stat(path: str) -> Found:
@@ -105,8 +117,7 @@ def _stat(path: str) -> Found:
 def _match_remote(pattern: str) -> list[Found]:
     if pattern.endswith("/"):
         pattern += "**"
-    with _as_os_error():
-        (result,) = FileSystems.match([pattern])
+    (result,) = _remotely(lambda: FileSystems.match([pattern]))
     return sorted(
         (
             Found(file.path, file.size_in_bytes, file.last_updated_in_seconds)
@@ -120,12 +131,26 @@ def _match_remote(pattern: str) -> list[Found]:
 def open_chunks(url: str, chunk_size: int = CHUNK_BYTES) -> Iterator[bytes]:
     """Yields the bytes of a file as they are, never decompressed.
 
+    A transient failure costs nothing of what was read: it goes on from there.
+
     Raises:
         OSError: The file cannot be opened or read.
     """
-    with _open(url) as handle:
-        while chunk := handle.read(chunk_size):
-            yield chunk
+    attempts = Attempts()
+    position = 0
+    with as_os_error():
+        while True:
+            try:
+                with _open(url) as handle:
+                    if position:
+                        handle.seek(position)
+                    while chunk := handle.read(chunk_size):
+                        position += len(chunk)
+                        attempts.advanced()
+                        yield chunk
+                return
+            except Exception as error:
+                attempts.failed(error)
 
 
 def read_bytes(url: str) -> bytes:
@@ -140,8 +165,7 @@ def read_bytes(url: str) -> bytes:
 def _open(url: str) -> BinaryIO:
     if is_local(url):
         return open(url, "rb")
-    with _as_os_error():
-        handle: BinaryIO = FileSystems.open(url, compression_type=CompressionTypes.UNCOMPRESSED)
+    handle: BinaryIO = FileSystems.open(url, compression_type=_PLAIN)
     return handle
 
 
@@ -158,12 +182,18 @@ def list_names(folder: str) -> list[str]:
 def delete(url: str) -> None:
     """Removes a file, or a folder with all that is in it; nothing where there is nothing."""
     if not is_local(url):
-        if urls := [found.url for found in match(url.rstrip("/") + "/")] or [url] * exists(url):
-            FileSystems.delete(urls)
+        _remotely(lambda: _delete_remote(url))
     elif os.path.isdir(url):
         shutil.rmtree(url)
     elif os.path.lexists(url):
         os.remove(url)
+
+
+def _delete_remote(url: str) -> None:
+    # Listed at each attempt: the one before may have deleted some.
+    (below,) = FileSystems.match([url.rstrip("/") + "/**"])
+    urls = [file.path for file in below.metadata_list] or [url] * FileSystems.exists(url)
+    FileSystems.delete(urls)
 
 
 def move(path: str, target: str) -> None:
@@ -172,44 +202,16 @@ def move(path: str, target: str) -> None:
 
 
 def check_writable(root: str) -> None:
-    """Makes sure that files can be published below a folder.
+    """Makes sure that files can be published below a folder, which is made if need be.
 
     Raises:
         OSError: They cannot.
     """
+    if is_local(root):
+        os.makedirs(root, exist_ok=True)
     name = f".writable-{uuid.uuid4().hex}"
     publish(root, name, lambda handle: None)
     delete(join(root, name))
-
-
-@contextmanager
-def locked(root: str, owner: str) -> Iterator[None]:
-    """Holds a local folder for one process, until the ``with`` block or the process ends.
-
-    The lock is the kernel's, so a crash does not leave it shut. Object stores are not locked.
-
-    Args:
-        root: The output root.
-        owner: Who holds it, in words.
-
-    Raises:
-        BlockingIOError: Another process holds it; the message is its owner.
-    """
-    if not is_local(root):
-        yield
-        return
-    os.makedirs(root, exist_ok=True)
-    # Never removed: who opens it must find the file that others have locked.
-    with open(os.path.join(root, LOCK), "a+") as handle:
-        handle.seek(0)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BlockingIOError(handle.read()) from error
-        handle.truncate(0)
-        handle.write(owner)
-        handle.flush()
-        yield
 
 
 def publish(root: str, name: str, write: Callable[[BinaryIO], object]) -> str:
@@ -224,18 +226,24 @@ def publish(root: str, name: str, write: Callable[[BinaryIO], object]) -> str:
         The SHA-256 of the content.
 
     Raises:
-        OSError: The file cannot be written; nothing of it is left.
+        OSError: The file cannot be written, or the root is gone; nothing of it is left.
     """
     target = join(root, *name.split("/"))
     if not is_local(root):
         return _upload(target, write)
     staging = os.path.join(root, STAGING)
-    os.makedirs(staging, exist_ok=True)
+    try:
+        os.mkdir(staging)
+    except FileExistsError:
+        pass
+    except FileNotFoundError as error:
+        # Not made anew: an output that vanishes under a run must not come back half empty.
+        raise FileNotFoundError(errno.ENOENT, "The output folder is gone", root) from error
     os.makedirs(os.path.dirname(target), exist_ok=True)
     staged = os.path.join(staging, uuid.uuid4().hex)
     try:
         with open(staged, "wb") as handle:
-            digest = _write_hashed(handle, write)
+            digest = write_hashed(handle, write)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(staged, target)
@@ -250,14 +258,32 @@ def publish(root: str, name: str, write: Callable[[BinaryIO], object]) -> str:
 def _upload(target: str, write: Callable[[BinaryIO], object]) -> str:
     # Closing an upload publishes it, also after an error: it is begun when all is written.
     with tempfile.TemporaryFile() as staged:
-        digest = _write_hashed(staged, write)
-        staged.seek(0)
-        with (
-            _as_os_error(),
-            FileSystems.create(target, compression_type=CompressionTypes.UNCOMPRESSED) as handle,
-        ):
-            shutil.copyfileobj(staged, handle)
+        digest = write_hashed(staged, write)
+
+        def put() -> None:
+            staged.seek(0)
+            with FileSystems.create(target, compression_type=_PLAIN) as handle:
+                shutil.copyfileobj(staged, handle)
+
+        _remotely(put)
     return digest
+
+
+def overwrite(url: str, data: bytes) -> None:
+    """Writes a small file whose folder is there; a reader finds the old one or the new one.
+
+    Unlike what is published it need not outlive a power cut.
+
+    Raises:
+        OSError: It cannot be written, or its folder is gone.
+    """
+    if not is_local(url):
+        _upload(url, lambda handle: handle.write(data))
+        return
+    staged = f"{url}.{os.getpid()}"
+    with open(staged, "wb") as handle:
+        handle.write(data)
+    os.replace(staged, url)
 
 
 def _sync_folder(path: str) -> None:
@@ -267,24 +293,3 @@ def _sync_folder(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _write_hashed(handle: BinaryIO, write: Callable[[BinaryIO], object]) -> str:
-    hashing = _HashingWriter(handle)
-    write(hashing)  # type: ignore[arg-type]
-    return hashing.digest.hexdigest()
-
-
-class _HashingWriter:
-    """The part of a binary handle that sequential writers use, with a running SHA-256."""
-
-    def __init__(self, handle: BinaryIO) -> None:
-        self._handle = handle
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        return self._handle.write(data)
-
-    def flush(self) -> None:
-        self._handle.flush()

@@ -1,0 +1,29 @@
+"""Text from outside, made fit for a terminal and a log.
+
+Ids, file names and the messages that quote them are written by strangers: an escape sequence
+would be obeyed by the terminal, a line break would forge a line, and a mark that turns the
+direction of writing would show another name than the true one.
+"""
+
+from __future__ import annotations
+
+
+def printable(text: str, most: int | None = None) -> str:
+    r"""Returns text with a backslash escape for whatever is not printable.
+
+    Control characters, line breaks, marks of direction, white space other than the blank and
+    lone surrogates come out as Python writes them, e.g. ``\x1b``, ``\n`` or ``\u202e``; all else
+    stays as it is, also letters of any script and backslashes.
+
+    Args:
+        text: Anything.
+        most: Longest text that is returned whole; of a longer one the beginning, and an ellipsis.
+    """
+    if most is not None and len(text) > most:
+        text = text[: most - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
