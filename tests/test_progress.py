@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import io
 
-import pytest
-
-from pipeline import progress
-from pipeline.progress import Progress
+from pipeline.progress import SECONDS_BETWEEN_LINES, Progress
+from pipeline.tally import Tally
 from transforms import events
+
+OPENED = events.FileOpened("a", size=10, records=2, residues=2000)
 
 
 class Terminal(io.StringIO):
@@ -14,38 +14,17 @@ class Terminal(io.StringIO):
         return True
 
 
-def failed(stage: str, ordinal: int | None = 0) -> events.RecordFailed:
-    return events.RecordFailed("a", ordinal, "x", 5, stage, "t", "m")
-
-
-def test_the_total_is_reckoned_from_bytes_until_all_files_are_open() -> None:
-    shown = Progress(total_bytes=300, stream=io.StringIO())
-    assert shown.total == 0
-    shown(events.FileOpened("a", size=100, records=1, residues=80))
-    assert shown.total == 240
-    shown(events.FileOpened("b", size=200, records=1, residues=10))
-    assert shown.total == 90
-
-
-def test_each_outcome_counts_once() -> None:
-    shown = Progress(total_bytes=1, stream=io.StringIO())
-    for event in (
-        events.RecordsEmbedded(2, 10),
-        events.RecordsSkipped(1, 7),
-        failed("residues"),
-        failed("inference"),
-        failed("validate"),  # was embedded before
-        failed("read", ordinal=None),  # a file, of which no record was read
-    ):
-        shown(event)
-    assert shown.done == 10 + 7 + 5 + 5
+def tell(event: events.Event, *listeners: events.Listener) -> None:
+    for listener in listeners:
+        listener(event)
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_eta() -> None:
     terminal = Terminal()
-    shown = Progress(total_bytes=10, stream=terminal)
-    shown(events.FileOpened("a", size=10, records=2, residues=2000))
-    shown(events.RecordsEmbedded(1, 1000))
+    tally = Tally(files=1, size=10)
+    shown = Progress(tally, terminal)
+    for event in (OPENED, events.RecordsEmbedded(1, 400), events.RecordsEmbedded(1, 600)):
+        tell(event, tally, shown)
     shown.close()
     last = terminal.getvalue().split("\r")[-1]
     assert "50%" in last
@@ -53,15 +32,18 @@ def test_a_terminal_gets_a_bar_with_rate_and_eta() -> None:
     assert "residues/s" in last
 
 
-def test_elsewhere_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elsewhere_plain_lines_come_now_and_then() -> None:
     stream = io.StringIO()
-    shown = Progress(total_bytes=10, stream=stream)
-    shown(events.FileOpened("a", size=10, records=2, residues=2000))
-    shown(events.RecordsEmbedded(1, 1000))
+    seconds = 0.0
+    tally = Tally(files=1, size=10, clock=lambda: seconds)
+    shown = Progress(tally, stream)
+    for event in (OPENED, events.RecordsEmbedded(1, 1000)):
+        tell(event, tally, shown)
     assert stream.getvalue() == ""
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
-    shown(events.RecordsEmbedded(1, 500))
+    seconds = SECONDS_BETWEEN_LINES
+    for event in (events.RecordsEmbedded(1, 500), events.RecordsEmbedded(1, 100)):
+        tell(event, tally, shown)
     (line,) = stream.getvalue().splitlines()
     assert "75% 1.50k of 2.00k residues" in line
-    assert "left" in line
+    assert "100 residues/s, 00:05 left" in line
     assert "\r" not in line

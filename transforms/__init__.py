@@ -3,19 +3,47 @@
 >>> from transforms import EmbedConfig, EmbedProteins, FindFasta, ModelConfig, ReadFasta
 """
 
-from transforms.batching import BatchByTokens
-from transforms.commits import Output
-from transforms.completion import CompleteFiles
-from transforms.embed import Embed, EmbedConfig, Embedding, EmbedProteins
-from transforms.esm_pt import WriteEsmPt
-from transforms.finding import FindFasta
-from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein
-from transforms.model import EsmModelHandler, ModelConfig
-from transforms.parts import WriteParts
-from transforms.reading import ReadFasta
-from transforms.residues import CheckResidues, ResiduePolicy
-from transforms.skipping import SkipCommitted
-from transforms.validation import ValidateEmbeddings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transforms.batching import BatchByTokens
+    from transforms.commits import Output
+    from transforms.completion import CompleteFiles
+    from transforms.embed import Embed, EmbedConfig, Embedding, EmbedProteins
+    from transforms.esm_pt import WriteEsmPt
+    from transforms.finding import FindFasta
+    from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein
+    from transforms.model import EsmModelHandler, ModelConfig
+    from transforms.parts import WriteParts
+    from transforms.reading import ReadFasta
+    from transforms.residues import CheckResidues, ResiduePolicy
+    from transforms.skipping import SkipCommitted
+    from transforms.validation import ValidateEmbeddings
+
+_MODULES = {
+    "BatchByTokens": "batching",
+    "CheckResidues": "residues",
+    "CompleteFiles": "completion",
+    "DeadLetter": "items",
+    "Embed": "embed",
+    "EmbedConfig": "embed",
+    "EmbedProteins": "embed",
+    "Embedding": "embed",
+    "EmbeddingBlock": "items",
+    "EsmModelHandler": "model",
+    "FindFasta": "finding",
+    "Item": "items",
+    "ModelConfig": "model",
+    "Output": "commits",
+    "Protein": "items",
+    "ReadFasta": "reading",
+    "ResiduePolicy": "residues",
+    "SkipCommitted": "skipping",
+    "ValidateEmbeddings": "validation",
+    "WriteEsmPt": "esm_pt",
+    "WriteParts": "parts",
+}
 
 __all__ = [
     "BatchByTokens",
@@ -40,3 +68,10 @@ __all__ = [
     "WriteEsmPt",
     "WriteParts",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, so that a verb that only reads does not wait for torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,88 @@
+"""How far a run is: what the progress bar shows and the heartbeat tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from transforms import events
+
+
+class Tally:
+    """Listens to a run and counts.
+
+    The residues of a file are known once it has been opened; those of the files still to come
+    are reckoned from their bytes, so an ETA is there from the first file on and exact at the
+    last.
+
+    Args:
+        files: Files to be read.
+        size: Bytes of these files.
+        clock: Seconds; replaced by tests.
+
+    Attributes:
+        residues: Residues of the records that have an outcome.
+    """
+
+    def __init__(self, files: int, size: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.residues = 0
+        self._files = files
+        self._size = size
+        self._clock = clock
+        self._start = clock()
+        self._files_done = 0
+        self._records = 0
+        self._dead_letters = 0
+        self._skipped_residues = 0
+        self._opened_bytes = 0
+        self._opened_residues = 0
+
+    def __call__(self, event: events.Event) -> None:
+        """Takes note of an event."""
+        match event:
+            case events.FileOpened(size=size, residues=residues):
+                self._opened_bytes += size
+                self._opened_residues += residues
+            case events.RecordsEmbedded(records=records, residues=residues):
+                self._count(records, residues)
+            case events.RecordsSkipped(records=records, residues=residues):
+                self._count(records, residues)
+                self._skipped_residues += residues
+            case events.RecordFailed(ordinal=None) | events.FileFinished():
+                self._files_done += 1
+            case events.RecordFailed(residues=residues, stage=stage):
+                self._dead_letters += 1
+                # What fails validation was counted when it was embedded.
+                if stage != "validate":
+                    self._count(1, residues)
+
+    def _count(self, records: int, residues: int) -> None:
+        self._records += records
+        self.residues += residues
+
+    @property
+    def residues_total(self) -> int:
+        """Residues of the run, as far as is known."""
+        if not self._opened_bytes:
+            return 0
+        rest = max(self._size - self._opened_bytes, 0)
+        return self._opened_residues + rest * self._opened_residues // self._opened_bytes
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the counting began."""
+        return self._clock() - self._start
+
+    def numbers(self) -> dict[str, float]:
+        """Returns all counts by name, for the heartbeat."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "files": self._files,
+            "files_done": self._files_done,
+            "bytes": self._size,
+            "records": self._records,
+            "dead_letters": self._dead_letters,
+            "residues": self.residues,
+            "residues_skipped": self._skipped_residues,
+            "residues_total": self.residues_total,
+        }

@@ -1,0 +1,191 @@
+"""The status of an output, in words for a person and as JSON for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.overview import FileStatus, Overview
+from transforms.holders import Holder, State, seconds_since
+from transforms.text import printable
+
+FILES_TOLD, LONGEST_TOLD = 20, 300
+"""How many files a person is told of, and how much of an id or a message."""
+
+_ORDER: tuple[State, ...] = ("alive", "silent", "dead", "ended")
+
+
+def state_of_all(seen: Overview) -> str:
+    """Returns the liveliest state of the holders; ``none`` if there never was one."""
+    return next((state for state in _ORDER if state in seen.states), "none")
+
+
+def speed(progress: Mapping[str, float] | None) -> float | None:
+    """Returns the residues that a run embeds in a second; None where that is not known."""
+    progress = progress or {}
+    # What earlier runs have committed is passed over, not embedded.
+    embedded = progress.get("residues", 0) - progress.get("residues_skipped", 0)
+    seconds = progress.get("seconds", 0)
+    return embedded / seconds if embedded > 0 and seconds > 0 else None
+
+
+def seconds_left(progress: Mapping[str, float] | None) -> float | None:
+    """Returns how long a run still takes, as far as can be reckoned; None where it cannot."""
+    rate = speed(progress)
+    if progress is None or rate is None or not progress.get("residues_total"):
+        return None
+    return max(progress["residues_total"] - progress["residues"], 0) / rate
+
+
+def as_json(seen: Overview) -> dict[str, Any]:
+    """Returns all that was seen as plain values."""
+    return {
+        "output": seen.root,
+        "state": state_of_all(seen),
+        "runs": [_run(*held) for held in zip(seen.holders, seen.states, strict=True)],
+        "totals": {
+            "files": len(seen.files),
+            **{name: seen.count(name) for name in ("finished", "failed", "unfinished")},
+            "parts": seen.parts,
+            "rows": sum(file.rows for file in seen.files),
+            "dead_letters": sum(file.dead_letters for file in seen.files),
+            "pt": sum(file.pt_there for file in seen.files),
+        },
+        "dead_letters": [asdict(reason) for reason in seen.reasons],
+        "gone": list(seen.gone),
+        "configuration": dict(seen.configuration),
+        "files": [asdict(file) for file in seen.files],
+    }
+
+
+def _run(holder: Holder, state: State) -> dict[str, Any]:
+    return asdict(holder) | {
+        "state": state,
+        "residues_per_second": speed(holder.progress),
+        "eta_seconds": seconds_left(holder.progress) if state == "alive" else None,
+    }
+
+
+def in_words(seen: Overview, all_files: bool = False) -> list[str]:
+    """Returns the lines that a person reads.
+
+    Args:
+        seen: The output.
+        all_files: Whether to tell of every file; else of those that are most of interest.
+    """
+    root = printable(seen.root)
+    lines = [
+        line
+        for holder, state in zip(seen.holders, seen.states, strict=True)
+        for line in _tell_holder(root, holder, state)
+    ] or [f"No run is at work in {root}."]
+    lines.append(_tell_totals(root, seen))
+    state = state_of_all(seen)
+    if state == "dead" or (state != "alive" and seen.count("unfinished")):
+        lines.append("The same command as before carries on from there.")
+    if lost := sum(file.pt is not None and not file.pt_there for file in seen.files):
+        lines.append(f"The .pt of {_count(lost, 'file')} is gone; the next run writes it again.")
+    lines += [f"{printable(name)} was committed and is gone." for name in seen.gone]
+    lines += _tell_reasons(seen)
+    lines += _tell_files(seen, len(seen.files) if all_files else FILES_TOLD)
+    return lines
+
+
+def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
+    ago = _duration(max(seconds_since(holder.heartbeat), 0.0))
+    match state:
+        case "alive":
+            yield f"A run is at work in {root}: {holder}, {ago} ago."
+        case "silent":
+            yield (
+                f"A run in {root} is suspended, or dead and the number of its process in use "
+                f"again: {holder}, {ago} ago."
+            )
+        case "dead":
+            yield f"A run in {root} has died: {holder}."
+        case "ended":
+            yield f"No run is at work in {root}. The last: {holder}."
+    if holder.progress:
+        yield f"  {_tell_progress(holder.progress, state == 'alive')}"
+
+
+def _tell_progress(progress: Mapping[str, float], is_alive: bool) -> str:
+    done, total = progress.get("residues", 0), progress.get("residues_total", 0)
+    told = f"{done:,.0f} residues"
+    if total:
+        told = f"{min(done / total, 1):.0%}: {done:,.0f} of about {total:,.0f} residues"
+    told += (
+        f", {progress.get('records', 0):,.0f} records, "
+        f"{progress.get('files_done', 0):,.0f} of {progress.get('files', 0):,.0f} files, "
+        f"in {_duration(progress.get('seconds', 0))}"
+    )
+    if (rate := speed(progress)) is not None:
+        told += f"; {rate:,.0f} residues a second"
+    left = seconds_left(progress)
+    return f"{told}, about {_duration(left)} left." if is_alive and left is not None else f"{told}."
+
+
+def _tell_totals(root: str, seen: Overview) -> str:
+    rows = sum(file.rows for file in seen.files)
+    if not seen.files:
+        return f"{root} holds nothing yet."
+    counts = ", ".join(
+        f"{number:,} {status}"
+        for status in ("finished", "failed", "unfinished")
+        if (number := seen.count(status))
+    )
+    vectors = _count(rows, "vector") or "no vectors"
+    return f"{root} holds {vectors} from {_count(len(seen.files), 'file')}: {counts}."
+
+
+def _tell_reasons(seen: Overview) -> Iterator[str]:
+    records, files = sum(file.dead_letters for file in seen.files), seen.count("failed")
+    if failed := [told for told in (_count(records, "record"), _count(files, "file")) if told]:
+        yield f"{' and '.join(failed)} failed: see dead_letters/."
+    for reason in seen.reasons:
+        kind = printable(f"{reason.error_type} ({reason.stage})")
+        what = printable(reason.source)
+        if reason.ordinal is not None:
+            what += f", {printable(reason.id, LONGEST_TOLD) or 'no id'}"
+        message = printable(reason.message, LONGEST_TOLD)
+        yield f"  {reason.count:,} {kind}, the first: {what}: {message}"
+
+
+def _tell_files(seen: Overview, most: int) -> Iterator[str]:
+    if not seen.files:
+        return
+    yield "Files:"
+    chosen = sorted(seen.files, key=_interest)
+    for file in chosen[:most]:
+        yield printable(f"  {file.status:<10}  {file.source}: {_tell_file(file)}")
+    if len(chosen) > most:
+        yield f"  and {len(chosen) - most:,} more; --all tells of every one, --json too."
+
+
+def _interest(file: FileStatus) -> tuple[int, str]:
+    """Returns what sorts the files that need a look before those that are well."""
+    if file.status != "finished":
+        return (("failed", "unfinished").index(file.status), file.source)
+    return (2 if file.pt and not file.pt_there else 3 if file.dead_letters else 4, file.source)
+
+
+def _tell_file(file: FileStatus) -> str:
+    told = _count(file.rows, "vector") or "no vectors"
+    if file.dead_letters:
+        told += f", {file.dead_letters:,} failed"
+    if file.pt:
+        told += f", {file.pt}" if file.pt_there else f", {file.pt} is gone"
+    return told
+
+
+def _count(number: int, thing: str) -> str:
+    """Returns ``1 file`` or ``2,000 files``, and nothing for none."""
+    return f"{number:,} {thing}{'s' * (number != 1)}" if number else ""
+
+
+def _duration(seconds: float) -> str:
+    """Returns a time span as a person says it, e.g. ``45 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:,.1f} h"
