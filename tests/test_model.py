@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers import make_dead_letter, make_end, make_protein
+from tests.helpers import make_dead_letter, make_end, make_output, make_protein
 from tests.model_helpers import embed_alone, load_reference, worst_difference
 from transforms import events
 from transforms.encoding import VOCAB
 from transforms.items import Batch, DeadLetter, EmbeddingBlock, Item
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.residues import ALLOWED_RESIDUES
+from transforms.under_way import count_deaths
 
 
 class Composition(torch.nn.Module):
@@ -195,6 +197,70 @@ class TestBatch:
         assert handler.should_skip_batching()
         assert handler.get_num_bytes(batch) == 3
         assert handler.get_metrics_namespace() == "EsmModelHandler"
+
+
+class TestDeaths:
+    """What breaks the device twice is dead-lettered at the third start."""
+
+    class Fragile(Composition):
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+            if (input_ids == VOCAB.index("Y")).any():
+                raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+            return super().forward(input_ids, attention_mask)
+
+    def start(self, root: Path, run: str, batch: Batch) -> list[Item]:
+        output = make_output(root, run=run)
+        count_deaths(output.root)
+        handler = EsmModelHandler(ModelConfig(), output=output)
+        # As it comes to a worker.
+        sent: EsmModelHandler = pickle.loads(pickle.dumps(handler))
+        return list(sent.run_inference(batch, self.Fragile()))
+
+    def test_every_record_of_a_killer_is_dead_lettered_and_no_other(self, tmp_path: Path) -> None:
+        batch = Batch(
+            (
+                make_protein(0, sequence="ACD"),
+                make_protein(1, sequence="AYD"),
+                make_end(4),
+                make_protein(2, sequence="AYDEF", residues_used=3),
+                make_protein(3, sequence="DEF"),
+            )
+        )
+        for run in ("run1", "run2"):
+            with pytest.raises(torch.AcceleratorError):
+                self.start(tmp_path, run, batch)
+        block, others = split(self.start(tmp_path, "run3", batch))
+        assert [protein.ordinal for protein in block.proteins] == [0, 3]
+        assert_compositions(block)
+        assert others[1] is batch.items[2]
+        for letter, ordinal in ((others[0], 1), (others[2], 2)):
+            assert isinstance(letter, DeadLetter)
+            assert (letter.ordinal, letter.stage) == (ordinal, "inference")
+            assert (letter.error_type, letter.attempts) == ("process_died", 2)
+            assert "--retry_failed" in letter.message
+
+    def test_trying_again_within_a_run_counts_as_one_death(self, tmp_path: Path) -> None:
+        """A runner may give a failed batch to the same process again, up to four times."""
+        batch = make_batch(["AYD"])
+        output = make_output(tmp_path, run="run1")
+        handler = EsmModelHandler(ModelConfig(), output=output)
+        for _ in range(4):
+            with pytest.raises(torch.AcceleratorError):
+                handler.run_inference(batch, self.Fragile())
+        with pytest.raises(torch.AcceleratorError):  # one death: it is tried again
+            self.start(tmp_path, "run2", batch)
+        (letter,) = self.start(tmp_path, "run3", batch)
+        assert isinstance(letter, DeadLetter)
+        assert letter.attempts == 2
+
+    def test_without_an_output_nothing_is_noted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for _ in range(3):
+            with pytest.raises(torch.AcceleratorError):
+                infer(make_batch(["AYD"]), self.Fragile())
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import numpy as np
 from apache_beam.ml.inference.base import RunInference
 
 from transforms.batching import BatchByTokens
+from transforms.commits import Output
 from transforms.items import DeadLetter, EmbeddingBlock, Item
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.residues import CheckResidues, ResiduePolicy
@@ -44,9 +45,14 @@ class EmbedConfig:
         return PASSES_PER_BATCH * self.model.toks_per_batch
 
 
-def infer(config: EmbedConfig) -> beam.PTransform:
-    """Returns the inference step, batches in and blocks out."""
-    handler = EsmModelHandler(config.model, config.residues.truncation_seq_length)
+def infer(config: EmbedConfig, output: Output | None = None) -> beam.PTransform:
+    """Returns the inference step, batches in and blocks out.
+
+    Args:
+        config: What turns a sequence into a vector.
+        output: Where it is noted what is under way; None for nowhere.
+    """
+    handler = EsmModelHandler(config.model, config.residues.truncation_seq_length, output)
     return RunInference(handler).with_output_types(Item)
 
 

@@ -18,10 +18,12 @@ from torch import nn
 from transforms import events
 from transforms.bisection import Failure
 from transforms.checkpoints import DEFAULT_MODEL, find_checkpoint
+from transforms.commits import Output
 from transforms.dead_letters import record_failed
 from transforms.devices import resolve_device, resolve_dtype
 from transforms.items import Batch, EmbeddingBlock, Item, Protein
 from transforms.passes import Vector, embed_passes
+from transforms.under_way import Watch, open_watch
 from transforms.weights import load_encoder
 
 logger = logging.getLogger(__name__)
@@ -117,12 +119,18 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         config: The model and how it is run.
         max_residues: Residues that the model is given at the most; a longer sequence is taken in
             windows. The residue policy truncates before that, unless windows are asked for.
+        output: Where it is noted what is under way, so that a record that kills the process does
+            not do so for ever; None for nowhere.
     """
 
-    def __init__(self, config: ModelConfig, max_residues: int = 1024) -> None:
+    def __init__(
+        self, config: ModelConfig, max_residues: int = 1024, output: Output | None = None
+    ) -> None:
         super().__init__()
         self._config = config
         self._max_residues = max_residues
+        self._root = output.root if output else None
+        self._run = output.run if output else ""
 
     def load_model(self) -> nn.Module:
         """Returns the model, which is read once in a process.
@@ -156,7 +164,11 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
             Metrics.counter(self.get_metrics_namespace(), "model_loads").inc(loads)
         with _INFERENCE:
             outcomes = _embed(
-                batch.proteins, model, self._config.toks_per_batch, self._max_residues
+                batch.proteins,
+                model,
+                self._config.toks_per_batch,
+                self._max_residues,
+                open_watch(self._root, self._run),
             )
         return _collect(batch.items, outcomes)
 
@@ -174,14 +186,18 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
 
 
 def _embed(
-    proteins: Sequence[Protein], model: nn.Module, toks_per_batch: int, max_residues: int
+    proteins: Sequence[Protein],
+    model: nn.Module,
+    toks_per_batch: int,
+    max_residues: int,
+    watch: Watch,
 ) -> dict[str, Vector | Failure]:
     """Returns what becomes of each sequence, and tells the listeners as it goes."""
     by_sequence: dict[str, list[Protein]] = defaultdict(list)
     for protein in proteins:
         by_sequence[protein.used].append(protein)
     outcomes: dict[str, Vector | Failure] = {}
-    for done in embed_passes(model, list(by_sequence), toks_per_batch, max_residues):
+    for done in embed_passes(model, list(by_sequence), toks_per_batch, max_residues, watch):
         outcomes.update(done)
         embedded = [
             protein

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from torch import nn
 from transforms.bisection import Failure, run_isolated
 from transforms.encoding import TokenIds, encode, pad
 from transforms.pooling import mean_pool
+from transforms.under_way import Watch
 from transforms.windows import Window, cut_windows
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
@@ -49,8 +51,17 @@ class _Piece:
     """What goes through the model as one row: a window of a sequence, encoded."""
 
     sequence: str
+    digest: str
     window: Window
     ids: TokenIds
+
+
+def _cut(sequence: str, max_residues: int) -> list[_Piece]:
+    """Returns the pieces of a sequence; raises ValueError where the model cannot take it."""
+    windows = cut_windows(len(sequence), max_residues)
+    encoded = [encode(sequence[window.start : window.stop]) for window in windows]
+    digest = hashlib.sha256(sequence.encode()).hexdigest()
+    return list(map(_Piece, repeat(sequence), repeat(digest), windows, encoded))
 
 
 class _OpenMean:
@@ -80,7 +91,11 @@ class _OpenMean:
 
 
 def embed_passes(
-    model: nn.Module, sequences: Sequence[str], toks_per_batch: int, max_residues: int
+    model: nn.Module,
+    sequences: Sequence[str],
+    toks_per_batch: int,
+    max_residues: int,
+    watch: Watch | None = None,
 ) -> Iterator[dict[str, Vector | Failure]]:
     """Embeds sequences, each of them once.
 
@@ -90,6 +105,7 @@ def embed_passes(
         toks_per_batch: Tokens of one pass, padding counted.
         max_residues: What the model is given at the most; a longer sequence is taken in windows,
             and its vector is their mean, weighted by the residues that count in each.
+        watch: Notes what is under way, and knows which sequences must go alone, or not at all.
 
     Yields:
         After each pass, the sequences that it completes with their vectors, float32 of shape
@@ -98,26 +114,47 @@ def embed_passes(
     Raises:
         Exception: The device is broken for this process; see :func:`run_isolated`.
     """
-    pieces: list[_Piece] = []
+    watch = watch or Watch()
+    suspects: list[list[_Piece]] = []
+    others: list[_Piece] = []
     means: dict[str, _OpenMean] = {}
     for sequence in dict.fromkeys(sequences):
-        windows = cut_windows(len(sequence), max_residues)
         try:
-            encoded = [encode(sequence[window.start : window.stop]) for window in windows]
+            pieces = _cut(sequence, max_residues)
         except ValueError as error:
             error_type = "invalid_residue" if sequence else "empty_sequence"
             yield {sequence: Failure(error_type, str(error), attempts=1)}
             continue
-        means[sequence] = _OpenMean(windows)
-        pieces += map(_Piece, repeat(sequence), windows, encoded)
-    for chosen in slice_passes([len(piece.ids) - 2 for piece in pieces], toks_per_batch):
-        members = [pieces[index] for index in chosen]
-        outcomes = run_isolated(partial(_forward, model), members)
-        completed: dict[str, Vector | Failure] = {}
-        for piece, outcome in zip(members, outcomes, strict=True):
-            if means[piece.sequence].add(piece.window, outcome):
-                completed[piece.sequence] = means.pop(piece.sequence).close()
-        yield completed
+        if failure := watch.condemned(pieces[0].digest):
+            yield {sequence: failure}
+            continue
+        means[sequence] = _OpenMean([piece.window for piece in pieces])
+        if watch.is_suspect(pieces[0].digest):
+            suspects.append(pieces)
+        else:
+            others += pieces
+    if means and watch.is_untried:
+        _try_out(model)
+    for pieces in (*suspects, others):
+        for chosen in slice_passes([len(piece.ids) - 2 for piece in pieces], toks_per_batch):
+            members = [pieces[index] for index in chosen]
+            outcomes = run_isolated(partial(_run_pass, model, watch), members)
+            completed: dict[str, Vector | Failure] = {}
+            for piece, outcome in zip(members, outcomes, strict=True):
+                if means[piece.sequence].add(piece.window, outcome):
+                    completed[piece.sequence] = means.pop(piece.sequence).close()
+                    watch.clear(piece.digest)
+            yield completed
+
+
+def _try_out(model: nn.Module) -> None:
+    """Runs what can do no harm: what breaks even so is the fault of no record, and is not noted."""
+    run_isolated(partial(_forward, model), _cut("M", 1))
+
+
+def _run_pass(model: nn.Module, watch: Watch, pieces: Sequence[_Piece]) -> list[Vector]:
+    with watch.noted([piece.digest for piece in pieces]):
+        return _forward(model, pieces)
 
 
 @torch.inference_mode()
