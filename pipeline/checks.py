@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +14,9 @@ from pipeline.outputs import (
     check_same,
     check_whole,
     delete_output,
-    find_unfinished,
     lock_output,
 )
+from pipeline.resuming import Work, apply, failed_urls, find_work, holds_condemned
 from pipeline.runners import check_runner, is_in_this_process
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
@@ -24,7 +25,9 @@ from transforms.devices import resolve_device, resolve_dtype
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, Listing, check_names, find_fasta
+from transforms.locks import Lock
 from transforms.model import EsmModelHandler, ModelConfig
+from transforms.under_way import count_deaths, forget_condemned
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Plan:
         embed: What turns a sequence into a vector.
         output: Where to write.
         checkpoint: The model.
+        lock: What keeps other runs out of the output.
+        checkpoint_seconds: Work that a crash may cost at the most.
     """
 
     listing: Listing
@@ -44,6 +49,8 @@ class Plan:
     embed: EmbedConfig
     output: Output
     checkpoint: Checkpoint
+    lock: Lock
+    checkpoint_seconds: float = 60.0
 
 
 def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = None) -> Plan:
@@ -66,29 +73,33 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
             f"Cannot read {root} ({error.strerror or error}). Give another --output."
         ) from error
     begun = None if config.overwrite else found
-    # An output keeps the input root of its first run, so that a file keeps its name.
-    input_root = config.input_root or (begun["input_root"] if begun else None)
-    listing = find_fasta(config.inputs, input_root)
+    listing = _list_files(config, root, begun)
     check_names(listing.files)
     check_output(root, is_ours=found is not None)
     run = uuid.uuid4().hex[:12]
-    lock_output(root, run, held)
+    lock = lock_output(root, run, held)
     model, checkpoint = _find_model(config, checkpoint)
     configuration = _configuration(config, listing.root, checkpoint, model.dtype)
-    todo = listing.files
+    work = Work(listing.files)
+    committed = commits.read_commits(root)
     if begun is not None:
         check_same(root, begun, configuration)
-        committed = commits.read_commits(root)
         check_whole(root, committed)
-        todo = find_unfinished(root, listing.files, committed)
-    if todo and is_in_this_process(config.beam_args):
+        work = find_work(root, listing.files, committed, config.retry_failed)
+    if work.todo and is_in_this_process(config.beam_args):
         # Kept in this process for the graph: weights that cannot be loaded show before anything
         # is deleted.
         EsmModelHandler(model).load_model()
+    # Once its dead letter is committed, and only then: a command that is given again after each
+    # death has to come to its end.
+    if (config.retry_failed or begun is None) and holds_condemned(root, committed):
+        forget_condemned(root)
     if begun is None:
         delete_output(root)
         commits.write_configuration(root, configuration)
     commits.sweep(root)
+    count_deaths(root)
+    apply(root, run, work)
     output = Output(
         root=root,
         run=run,
@@ -97,9 +108,23 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         configuration=tuple(configuration.items()),
         pt=config.pt,
         pt_order=config.pt_order,
+        is_locked=True,
     )
     embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size)
-    return Plan(listing, todo, embed, output, checkpoint)
+    return Plan(listing, work.todo, embed, output, checkpoint, lock, config.checkpoint_seconds)
+
+
+def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -> Listing:
+    # An output keeps the input root of its first run, so that a file keeps its name.
+    input_root = config.input_root or (begun["input_root"] if begun else None)
+    if config.inputs:
+        return find_fasta(config.inputs, input_root)
+    if begun is None:
+        raise ConfigurationError(f"{root} holds no dead letters: it is no output of a run.")
+    failed = failed_urls(begun["input_root"], commits.read_commits(root))
+    if not failed:
+        return Listing(begun["input_root"], (), 0)
+    return find_fasta(failed, begun["input_root"])
 
 
 def _find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelConfig, Checkpoint]:

@@ -21,7 +21,11 @@ from transforms.validation import ValidateEmbeddings
 
 
 def build(
-    pipeline: beam.Pipeline, files: Sequence[FastaFile], config: EmbedConfig, output: Output
+    pipeline: beam.Pipeline,
+    files: Sequence[FastaFile],
+    config: EmbedConfig,
+    output: Output,
+    checkpoint_seconds: float = 60.0,
 ) -> beam.PCollection[Item]:
     """Applies the line to a pipeline and returns its end.
 
@@ -35,9 +39,9 @@ def build(
         | "Check residues" >> CheckResidues(config.residues)
         | "Skip committed" >> SkipCommitted(output)
         | "Batch by tokens" >> BatchByTokens(config.batch_tokens, lanes=config.lanes)
-        | "Run inference" >> infer(config)
+        | "Run inference" >> infer(config, output)
         | "Validate embeddings" >> ValidateEmbeddings(config.dim)
-        | "Write parts" >> WriteParts(output, lanes=config.lanes)
+        | "Write parts" >> WriteParts(output, checkpoint_seconds, config.lanes)
         | "Complete files" >> CompleteFiles(lanes=config.lanes)
         | "Write ESM pt" >> WriteEsmPt(output)
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from pipeline import __version__
+from pipeline.limits import DeadLetterLimit, parse_limit
 from transforms import storage
 from transforms.checkpoints import DEFAULT_MODEL
 from transforms.errors import ConfigurationError
@@ -39,6 +40,10 @@ class RunConfig:
         pt: Whether ``_ESM.pt`` files are written.
         pt_order: ``input`` or ``length``.
         overwrite: Whether to delete what earlier runs committed.
+        retry_failed: Whether the dead letters of earlier runs are tried again; without inputs
+            they alone are.
+        checkpoint_seconds: Work that a crash may cost at the most.
+        max_dead_letters: How many dead letters stop the run; None for no number.
         quiet: Whether to say nothing but errors.
         verbose: Whether to log what Beam does and show tracebacks.
         beam_args: Options for Beam.
@@ -53,6 +58,9 @@ class RunConfig:
     pt: bool = True
     pt_order: str = "input"
     overwrite: bool = False
+    retry_failed: bool = False
+    checkpoint_seconds: float = 60.0
+    max_dead_letters: DeadLetterLimit | None = None
     quiet: bool = False
     verbose: bool = False
     beam_args: tuple[str, ...] = ()
@@ -70,7 +78,15 @@ def _positive(text: str) -> int:
     return value
 
 
-_positive.__name__ = "whole number"  # what argparse calls it when int() refuses the text
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
+    return value
+
+
+# What argparse calls them when they refuse the text.
+_positive.__name__, _seconds.__name__ = "whole number", "number of seconds"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -98,6 +114,26 @@ def make_parser() -> argparse.ArgumentParser:
         "(default: the folder that all patterns have in common)",
     )
     add("--overwrite", action="store_true", help="delete what earlier runs left in DIR first")
+    add(
+        "--retry_failed",
+        action="store_true",
+        help="try the dead letters in DIR again; without --input nothing else",
+    )
+    add(
+        "--checkpoint_seconds",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="commit at least after so much work, which is what a crash can cost "
+        "(default: %(default)g)",
+    )
+    add(
+        "--max_dead_letters",
+        type=parse_limit,
+        metavar="N",
+        help="stop once this run meets more dead letters, records and files, or with N%% a larger "
+        "share of at least 1,000 (default: carry on)",
+    )
     add(
         "--sinks",
         default="parquet,pt",
@@ -218,16 +254,18 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     ours, beam_args = make_parser().parse_known_args(argv)
     if beam_args:
         _check_beam_args(beam_args)
-    for name in ("input", "output"):
+    for name in ("output",) if ours.retry_failed else ("input", "output"):
         if not getattr(ours, name):
             raise ConfigurationError(f"--{name} is needed. See --help.")
     sinks = {sink.strip() for sink in ours.sinks.split(",")}
     if sinks not in ({"parquet", "pt"}, {"parquet"}):
         raise ConfigurationError(f"--sinks is parquet,pt or parquet, not {ours.sinks!r}.")
+    if ours.retry_failed and ours.overwrite:
+        raise ConfigurationError("--overwrite leaves nothing for --retry_failed to try again.")
     if ours.model == "demo" and ours.revision:
         raise ConfigurationError("--revision goes with a hub id, and --model demo is built in.")
     return RunConfig(
-        inputs=tuple(ours.input),
+        inputs=tuple(ours.input or ()),
         output=ours.output,
         input_root=ours.input_root,
         residues=ResiduePolicy(ours.residues, ours.long_sequences, ours.truncation_seq_length),
@@ -236,6 +274,9 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         pt="pt" in sinks,
         pt_order=ours.pt_order,
         overwrite=ours.overwrite,
+        retry_failed=ours.retry_failed,
+        checkpoint_seconds=ours.checkpoint_seconds,
+        max_dead_letters=ours.max_dead_letters,
         quiet=ours.quiet,
         verbose=ours.verbose,
         beam_args=tuple(beam_args),

@@ -1,11 +1,8 @@
-"""An output directory: whether a run may go on with it, and what is left to do in it."""
+"""An output directory: whether a run may go on with it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,7 +10,7 @@ from transforms import commits, storage
 from transforms.commits import Commits
 from transforms.errors import ConfigurationError
 from transforms.esm_pt import failures_name, pt_name
-from transforms.finding import FastaFile, stem
+from transforms.locks import HeldError, Lock, hold
 
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 
@@ -45,16 +42,16 @@ def check_output(root: str, is_ours: bool) -> None:
             raise ConfigurationError(f"{url} holds files of something else. Give another --output.")
 
 
-def lock_output(root: str, run: str, held: ExitStack) -> None:
+def lock_output(root: str, run: str, held: ExitStack) -> Lock:
     """Keeps other runs out of an output until ``held`` is closed.
 
     Raises:
         ConfigurationError: Another run is at work in it.
+        OSError: The lock cannot be written.
     """
-    owner = f"run {run}, process {os.getpid()} on {platform.node()}"
     try:
-        held.enter_context(storage.locked(root, owner))
-    except BlockingIOError as error:
+        return held.enter_context(hold(root, run))
+    except HeldError as error:
         raise ConfigurationError(
             f"Another run is at work in {root} ({error}). Wait for it, or give another --output."
         ) from error
@@ -143,56 +140,3 @@ def delete_output(root: str) -> None:
     for name in storage.list_names(folder):
         if name.startswith("files-"):
             storage.delete(storage.join(folder, name))
-
-
-def find_unfinished(
-    root: str, files: Sequence[FastaFile], committed: Commits
-) -> tuple[FastaFile, ...]:
-    """Returns the files that are still to be embedded.
-
-    A finished file is recognised by size and time, else by its content.
-
-    Raises:
-        ConfigurationError: A file has changed since records of it were committed, or its
-            ``.pt`` would take the name of another's.
-    """
-    known = {stem(source): source for source in committed.files}
-    todo = []
-    for file in files:
-        other = known.get(stem(file.source), file.source)
-        if other != file.source:
-            raise ConfigurationError(
-                f"{file.url} would get the same .pt as {other}, which this output holds already. "
-                "Rename one of them or give another --output."
-            )
-        if not _is_finished(root, file, committed):
-            todo.append(file)
-    return tuple(todo)
-
-
-def _is_finished(root: str, file: FastaFile, committed: Commits) -> bool:
-    record = committed.files.get(file.source)
-    same_stat = record and (record.size, record.mtime) == (file.size, file.mtime)
-    held = [part.sources[file.source] for part in committed.parts_of(file.source)]
-    versions = {record.sha256} if record else {h.sha256 for h in held if not h.failed}
-    if versions and not same_stat and versions != {_sha256(file)}:
-        raise ConfigurationError(
-            f"{file.url} has changed since it was embedded into {root}. Leave it out, give "
-            "another --output, or --overwrite to begin anew."
-        )
-    if record is None:
-        return False
-    return record.pt is None or storage.exists(storage.join(root, *record.pt.split("/")))
-
-
-def _sha256(file: FastaFile) -> str:
-    digest = hashlib.sha256()
-    try:
-        for chunk in storage.open_chunks(file.url):
-            digest.update(chunk)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{file.url} was embedded before and cannot be read now "
-            f"({error.strerror or error}). Make it readable or leave it out."
-        ) from error
-    return digest.hexdigest()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -20,8 +21,13 @@ from transforms import storage
 from transforms.commits import Commits, read_commits
 from transforms.committed import read_dead_letters
 from transforms.items import DeadLetter
+from transforms.text import printable
 
 PACKAGES = ("apache-beam", "torch", "transformers", "pyarrow", "numpy")
+_MOST_SHOWN = 500  # characters of an id or a message in the summary
+
+# A "|" that stands where a separator of the failures log would: between blanks or at an edge.
+_SEPARATOR_LIKE = re.compile(r"(?<![^ ])\||\|(?![^ ])")
 
 
 @dataclass(frozen=True)
@@ -156,10 +162,11 @@ def _dead_letters(root: str, committed: Commits) -> Iterator[DeadLetter]:
 def check_accounting(report: Report) -> list[str]:
     """Returns a sentence for each file whose records do not add up."""
     return [
-        f"{o.source}: read {o.read}, embedded {o.embedded}, dead-lettered {o.dead_lettered}"
+        f"{printable(o.source)}: read {o.read}, embedded {o.embedded}, "
+        f"dead-lettered {o.dead_lettered}"
         for o in report.files
         if o.status == "finished" and o.read != o.embedded + o.dead_lettered
-    ] + [f"{source}: not finished" for source in report.missing]
+    ] + [f"{printable(source)}: not finished" for source in report.missing]
 
 
 def write_report(root: str, report: Report, exit_code: int) -> None:
@@ -181,15 +188,20 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
 
 
 def log_line(letter: DeadLetter) -> str:
-    """Returns a line of ``extraction_failures.log``, in the format of the script we replace."""
+    """Returns a line of ``extraction_failures.log``, in the format of the script we replace.
+
+    It is one line of five fields, four times `` | `` between them, whatever an id or a file name
+    holds: white space becomes one blank, what is not printable is escaped, and so is a ``|`` that
+    would pass for a separator.
+    """
     fields = (letter.time, letter.source, letter.id, letter.error_type, letter.message)
-    # One line whatever an id or a file name holds.
-    return " | ".join(" ".join(field.split()) for field in fields)
+    shown = (printable(" ".join(field.split())) for field in fields)
+    return " | ".join(_SEPARATOR_LIKE.sub(r"\|", field) for field in shown)
 
 
 def summarise(report: Report, plan: Plan) -> list[str]:
     """Returns the lines that a person reads at the end of a run."""
-    root = plan.output.root
+    root = printable(plan.output.root)
     new = _count(report.total("embedded_this_run"), "protein") or "Nothing"
     lines = [f"{new} embedded in {report.seconds:,.1f} s."]
     if not plan.todo:
@@ -229,6 +241,8 @@ def _summarise_dead_letters(report: Report) -> list[str]:
         first = next(
             d for d in report.dead_letters if (d.stage, d.error_type) == (stage, error_type)
         )
-        what = first.source if first.ordinal is None else f"{first.source}, {first.id or 'no id'}"
-        lines.append(f"  {count:,} {error_type} ({stage}), the first: {what}: {first.message}")
+        what = [first.source] if first.ordinal is None else [first.source, first.id or "no id"]
+        shown = ", ".join(printable(text, _MOST_SHOWN) for text in what)
+        message = printable(first.message, _MOST_SHOWN)
+        lines.append(f"  {count:,} {error_type} ({stage}), the first: {shown}: {message}")
     return lines

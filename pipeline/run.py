@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
 from pipeline.checks import Plan, prepare
 from pipeline.graph import build
+from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
 from pipeline.progress import Progress
 from pipeline.report import (
@@ -24,10 +26,18 @@ from pipeline.report import (
     summarise,
     write_report,
 )
+from pipeline.resuming import tidy
 from pipeline.runners import GraphError, run_graph
+from pipeline.tally import Tally
 from transforms import events, storage
+from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
+from transforms.locks import LostError, check_held
 from transforms.reading import clear_stop, request_stop
+from transforms.text import printable
+from transforms.under_way import clear_notes
+
+logger = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
 
@@ -43,8 +53,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         _set_up_logging(config)
         sys.exit(run(config))
     except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _complain(str(error))
         sys.exit(EXIT_USAGE)
+    except OSError as error:  # the output cannot be made ready
+        logger.debug("The run failed.", exc_info=True)
+        _complain(str(error))
+        sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:  # before there was anything to drain
         sys.exit(128 + signal.SIGINT)
 
@@ -58,32 +72,47 @@ def run(config: RunConfig) -> int:
     Raises:
         ConfigurationError: Nothing can run as asked; nothing was changed.
     """
+    check_limit(config.max_dead_letters, config.beam_args)
     with ExitStack() as held:
         plan = prepare(config, held)
         if not config.quiet:
             _announce(plan)
-        with _watched(plan, config.quiet) as received:
+        guard = DeadLetterGuard(config.max_dead_letters)
+        with _watched(plan, config.quiet) as received, events.listening(guard):
             report = execute(plan, config.beam_args)
+        report = replace(report, failure=report.failure or guard.sentence)
         code = _exit_code(report, received)
-        write_report(plan.output.root, report, code)
-        storage.delete(storage.join(plan.output.root, storage.STAGING))  # empty by now
+        try:
+            if not plan.lock.is_lost():  # else it is another run's
+                write_report(plan.output.root, report, code)
+                storage.delete(storage.join(plan.output.root, storage.STAGING))  # empty by now
+                if not report.failure:  # a device that broke has to be remembered
+                    clear_notes(plan.output.root)
+        except OSError as error:
+            _complain(f"the report could not be written: {error}")
+            code = EXIT_FAILED
     _tell(report, plan, code, config.quiet)
     return code
 
 
 @contextmanager
 def _watched(plan: Plan, quiet: bool) -> Iterator[list[int]]:
-    """Shows progress, and drains on a signal.
+    """Shows progress and lets the heartbeat tell it; drains on a signal, or if the lock is lost.
 
     Yields:
         The signals received.
     """
     with ExitStack() as stack:
+        tally = Tally(len(plan.todo), sum(file.size for file in plan.todo))
+        stack.enter_context(events.listening(tally))
         if not quiet:
-            progress = Progress(sum(file.size for file in plan.todo))
+            progress = Progress(tally)
             stack.callback(progress.close)
             stack.enter_context(events.listening(progress))
-        yield stack.enter_context(_draining())
+        received = stack.enter_context(_draining(plan.output.root))
+        # Within the draining, which lets readers read again at its end.
+        stack.enter_context(plan.lock.watched(tally.numbers, request_stop))
+        yield received
 
 
 def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
@@ -96,10 +125,18 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
     metrics: dict[str, int] = {}
     failure = None
     if plan.todo:
-        graph = partial(build, files=plan.todo, config=plan.embed, output=plan.output)
+        graph = partial(
+            build,
+            files=plan.todo,
+            config=plan.embed,
+            output=plan.output,
+            checkpoint_seconds=plan.checkpoint_seconds,
+        )
         try:
             metrics = dict(run_graph(graph, beam_args))
-        except GraphError as error:
+            check_held(plan.output.root, plan.output.run)
+            tidy(plan.output.root, plan.output.run, read_commits(plan.output.root))
+        except (GraphError, LostError, OSError) as error:
             failure = str(error)
     return make_report(plan, time.monotonic() - start, metrics, failure)
 
@@ -116,19 +153,23 @@ def _exit_code(report: Report, received: Sequence[int]) -> int:
 
 def _tell(report: Report, plan: Plan, code: int, quiet: bool) -> None:
     if report.failure:
-        print(f"error: {report.failure}", file=sys.stderr)
+        _complain(report.failure)
     elif code == EXIT_FAILED:
         for sentence in check_accounting(report):
-            print(f"error: {sentence}", file=sys.stderr)
+            _complain(sentence)
     if code in (EXIT_OK, EXIT_DEAD_LETTERS):
         if not quiet:
             print("\n".join(summarise(report, plan)))
         return
     print(
         f"Stopped before the end; {report.total('embedded'):,} vectors are safe in "
-        f"{plan.output.root}. The same command carries on from there.",
+        f"{printable(plan.output.root)}. The same command carries on from there.",
         file=sys.stderr,
     )
+
+
+def _complain(text: str) -> None:
+    print(f"error: {printable(text)}", file=sys.stderr)
 
 
 def _announce(plan: Plan) -> None:
@@ -150,7 +191,7 @@ def _set_up_logging(config: RunConfig) -> None:
 
 
 @contextmanager
-def _draining() -> Iterator[list[int]]:
+def _draining(root: str) -> Iterator[list[int]]:
     """Turns the first SIGINT or SIGTERM into a drain; a second one ends the process at once.
 
     Yields:
@@ -162,6 +203,8 @@ def _draining() -> Iterator[list[int]]:
     def drain(number: int, frame: FrameType | None) -> None:
         received.append(number)
         request_stop()
+        # So that a second signal, which ends the process at once, is not taken for a death.
+        clear_notes(root)
         print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
         for each in previous:
             signal.signal(each, signal.SIG_DFL)

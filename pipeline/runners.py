@@ -84,6 +84,8 @@ def root_cause(text: str) -> str:
 
     Runners hand on what a worker raised as text, traceback and all.
     """
+    if "Channel closed prematurely" in text:
+        return "A worker process ended before its work did: killed, or out of memory."
     lines = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(:|$)", line)]
     line = lines[-1] if lines else text.strip().splitlines()[-1]
     line = re.sub(r" \[while running '.*$", "", line)

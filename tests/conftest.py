@@ -6,11 +6,23 @@ import os
 # Before torch is imported, and for the processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import EsmConfig, EsmForMaskedLM
+
+
+@pytest.fixture(autouse=True)
+def _same_logging() -> Iterator[None]:
+    """Undoes what the command line sets up, which is for the life of a process."""
+    names = ("", "apache_beam", "pipeline", "transforms")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope="session")

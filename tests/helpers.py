@@ -71,6 +71,7 @@ def make_block(*proteins: Protein, vectors: Any = None, dim: int = DIM) -> Embed
 
 def make_output(tmp_path: Path, **fields: Any) -> Output:
     fields.setdefault("root", str(tmp_path / "out"))
+    Path(fields["root"]).mkdir(parents=True, exist_ok=True)
     fields.setdefault("run", "run1")
     fields.setdefault("model", "demo")
     fields.setdefault("revision", "rev1")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -28,6 +29,8 @@ from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
 from transforms.encoding import encode
 from transforms.fasta import FastaRecord, parse_fasta
+from transforms.holders import read_holder, write_holder
+from transforms.locks import hold
 from transforms.weights import load_encoder
 from transforms.windows import cut_windows
 
@@ -76,7 +79,7 @@ def test_a_clean_run_exits_0_and_leaves_what_is_documented(fasta: Path, tmp_path
     assert "random weights" in done.stdout
     assert "Traceback" not in done.stderr
     assert sorted(os.listdir(tmp_path / "out")) == [
-        ".lock", "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
+        ".locks", "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
     ]  # fmt: skip
     pt = torch.load(tmp_path / "out/pt/good_ESM.pt", weights_only=True)
     assert pt["proteins"] == ["a", "b", "c"]
@@ -189,14 +192,72 @@ def test_other_weights_under_the_same_name_are_refused(
     assert "weights" in capsys.readouterr().err
 
 
-def test_a_changed_file_is_refused_for_now(
-    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_file_that_has_changed_takes_the_place_of_its_old_self(
+    fasta: Path, tmp_path: Path
 ) -> None:
-    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    out = tmp_path / "out"
+    (fasta.parent / "other.faa").write_text(GOOD)
+    args = ("--input", fasta.parent, "--output", out, "--model", "demo", "--quiet")
+    fasta.write_text(GOOD + ">bad\nMK1\n")
+    assert exit_code(*args) == 3
+    others = [row for row in rows(out) if row["source"] == "other.faa"]
+    fasta.write_text(">d\nMMM\n>a\nMKTAYIAKQR\n")
     assert exit_code(*args) == 0
-    fasta.write_text(GOOD + ">d\nMM\n")
-    assert exit_code(*args) == 2
-    assert "has changed" in capsys.readouterr().err
+    changed = [row for row in rows(out) if row["source"] == "good.faa"]
+    assert [(row["ordinal"], row["id"]) for row in changed] == [(0, "d"), (1, "a")]
+    assert [row for row in rows(out) if row["source"] == "other.faa"] == others
+    assert torch.load(out / "pt/good_ESM.pt", weights_only=True)["proteins"] == ["d", "a"]
+    assert not list((out / "dead_letters").iterdir())
+    assert not (out / "pt/good_ESM.failures.jsonl").exists()
+    totals = report(out)["totals"]
+    assert (totals["read"], totals["embedded_this_run"]) == (5, 2)  # type: ignore[index]
+
+
+def test_dead_letters_are_tried_again_when_asked_for(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    fasta.write_text(GOOD + ">bad\nMK1\n")
+    broken = fasta.parent / "broken.faa.gz"
+    broken.write_bytes(gzip.compress(GOOD.encode())[:-9])
+    args = ("--output", out, "--model", "demo", "--quiet")
+    with monkeypatch.context() as patched:
+        patched.setattr("transforms.passes.encode", refuse_g)
+        assert exit_code("--input", fasta.parent, *args) == 3
+    assert [row["id"] for row in rows(out)] == ["a", "c"]
+    before = rows(out)
+    # Nothing has been mended: what fails fails again, and the rest is not computed again.
+    monkeypatch.setattr("transforms.passes.encode", refuse_g)
+    assert exit_code("--retry_failed", *args) == 3
+    assert rows(out) == before
+    assert {d["id"] for d in dead_letters(out)} == {"b", "bad", ""}
+    monkeypatch.undo()
+    broken.write_bytes(gzip.compress(GOOD.encode()))
+    assert exit_code("--retry_failed", *args) == 3
+    assert [d["id"] for d in dead_letters(out)] == ["bad"]
+    assert [row["id"] for row in rows(out)] == ["a", "b", "c", "a", "b", "c"]
+    assert torch.load(out / "pt/good_ESM.pt", weights_only=True)["proteins"] == ["a", "b", "c"]
+    assert report(out)["totals"]["embedded_this_run"] == 4  # type: ignore[index]
+    fasta.write_text(GOOD)
+    assert exit_code("--retry_failed", *args) == 0
+    # Without dead letters there is nothing to do.
+    assert exit_code("--retry_failed", *args) == 0
+    assert exit_code("--retry_failed", "--output", tmp_path / "new", "--model", "demo") == 2
+    assert "no output of a run" in capsys.readouterr().err
+
+
+def refuse_g(sequence: str) -> object:
+    if "G" in sequence:
+        raise ValueError("not today")
+    return encode(sequence)
+
+
+def dead_letters(output: Path) -> list[dict[str, object]]:
+    return [
+        json.loads(line)
+        for path in sorted((output / "dead_letters").iterdir())
+        for line in path.read_text().splitlines()
+    ]
 
 
 def test_a_committed_file_that_is_gone_is_missed(
@@ -464,11 +525,51 @@ def test_a_second_run_at_once_is_refused_and_told_of_the_first(
     fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
-    with storage.locked(str(tmp_path / "out"), "run one, process 7 on host"):
+    with hold(str(tmp_path / "out"), "one"):
         for more in ((), ("--overwrite",)):
             assert exit_code(*args, *more) == 2
-            assert "run one, process 7 on host" in capsys.readouterr().err
+            assert f"(run one, process {os.getpid()} on " in capsys.readouterr().err
     assert exit_code(*args) == 0
+
+
+def test_a_run_whose_output_another_one_has_taken_over_leaves_it_alone(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    root = str(tmp_path / "out")
+    args = ("--input", fasta, "--output", root, "--model", "demo", "--quiet")
+
+    def suspended(*_: object) -> dict[str, int]:
+        held = read_holder(root, "all")
+        assert held is not None
+        write_holder(root, replace(held, run="second"))
+        (tmp_path / "out/.staging").mkdir(exist_ok=True)
+        (tmp_path / "out/.staging/theirs").touch()
+        return {}
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.run.run_graph", suspended)
+        assert exit_code(*args) == 1
+    error = capsys.readouterr().err
+    assert f"error: Another run has taken {root} over (run second, process" in error
+    assert (tmp_path / "out/.staging/theirs").exists()
+    assert not (tmp_path / "out/run_report.json").exists()
+    held = read_holder(root, "all")
+    assert held is not None
+    assert (held.run, held.released) == ("second", False)
+
+
+def test_the_heartbeat_of_a_quiet_run_tells_its_progress(fasta: Path, tmp_path: Path) -> None:
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 0
+    held = read_holder(str(tmp_path / "out"), "all")
+    assert held is not None
+    assert held.released
+    assert held.progress is not None
+    assert held.progress["records"] == 3
+    # A terminal * is counted as the file is opened, and not embedded.
+    assert (held.progress["residues"], held.progress["residues_total"]) == (19, 20)
+    assert held.progress["files_done"] == held.progress["files"] == 1
 
 
 @pytest.mark.slow
@@ -477,7 +578,9 @@ def test_a_killed_run_does_not_leave_the_lock_shut(tmp_path: Path) -> None:
     args = ("--input", tmp_path / "in", "--model", "demo", "--quiet", "--output", tmp_path / "out")
     process = started(*args)
     wait_for_parts(process, tmp_path / "out", 1)
-    assert f"process {process.pid} on" in (tmp_path / "out/.lock").read_text()
+    held = read_holder(str(tmp_path / "out"), "all")
+    assert held is not None
+    assert held.pid == process.pid
     process.kill()
     process.wait()
     assert command(*args).returncode == 0

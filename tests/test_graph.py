@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import random
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -13,6 +15,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from pipeline.graph import build
 from pipeline.runners import run_graph
 from tests.helpers import make_output
+from transforms import storage
 from transforms.batching import BatchByTokens
 from transforms.commits import Output, read_commits
 from transforms.committed import read_dead_letters, read_rows
@@ -57,11 +60,17 @@ def write_inputs(folder: Path, files: int = 6, seed: int = 1) -> dict[str, list[
     return ids
 
 
-def run(inputs: Path, output: Output, checkpoint: Path, *beam_args: str, lanes: int = 1) -> None:
+def run(
+    inputs: Path, output: Output, checkpoint: Path, *beam_args: str, lanes: int = 1,
+    checkpoint_seconds: float = 60.0,
+) -> None:  # fmt: skip
     model = ModelConfig(str(checkpoint), device="cpu", dtype="float32", toks_per_batch=100)
     config = EmbedConfig(model=model, dim=32, lanes=lanes)
     files = find_fasta([str(inputs)]).files
-    run_graph(partial(build, files=files, config=config, output=output), beam_args)
+    graph = partial(
+        build, files=files, config=config, output=output, checkpoint_seconds=checkpoint_seconds
+    )
+    run_graph(graph, beam_args)
 
 
 def check_output(output: Output, ids: dict[str, list[str]]) -> None:
@@ -110,6 +119,33 @@ def test_every_record_comes_out_on_every_local_engine(
     ids = write_inputs(tmp_path / "in")
     output = make_output(tmp_path)
     run(tmp_path / "in", output, tiny_checkpoint, *RUNNERS[runner], lanes=lanes)
+    check_output(output, ids)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("call", [0, 1, 2, 3, 4, 5, 6, 9, 13])
+def test_a_bundle_that_is_tried_again_loses_and_doubles_nothing(
+    call: int, after: bool, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = write_inputs(tmp_path / "in")
+    output = make_output(tmp_path)
+    publish, calls, raised = storage.publish, itertools.count(), []
+
+    def failing(*args: Any) -> str:
+        fails = next(calls) == call
+        digest = "" if fails and not after else publish(*args)
+        if fails:
+            raised.append(args)
+            raise OSError("a glitch")
+        return digest
+
+    monkeypatch.setattr(storage, "publish", failing)
+    run(
+        tmp_path / "in", output, tiny_checkpoint, *RUNNERS["bundles"], lanes=2,
+        checkpoint_seconds=1e-9,
+    )  # fmt: skip
+    assert len(raised) == 1
+    assert len(read_commits(output.root).parts) > 3
     check_output(output, ids)
 
 

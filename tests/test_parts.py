@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,10 +27,17 @@ from tests.helpers import (
     vector_of,
 )
 from transforms import events, storage
-from transforms.commits import PartSource, read_commits, sweep
+from transforms.commits import Output, PartSource, read_commits, sweep
 from transforms.committed import read_rows
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Settled
-from transforms.parts import collect, is_full, write_part
+from transforms.parts import (
+    WriteParts,
+    collect,
+    is_full,
+    part_name,
+    withdraw_later,
+    write_part,
+)
 
 PART = "part-run1-0-0"
 addresses = st.tuples(st.sampled_from(["a.fa", "b.fa", "a/b.fa"]), st.integers(0, 12))
@@ -211,6 +222,117 @@ def test_the_same_part_written_again_adds_nothing(tmp_path: Path) -> None:
     names = files_below(output.root)
     write_part(PART, list(reversed(ITEMS)), output)
     assert files_below(output.root) == names
+
+
+def all_keys(output: Output) -> list[tuple[str, int]]:
+    """The rows that count, by the commit records."""
+    return sorted(
+        (source, ordinal)
+        for part in read_commits(output.root).parts.values()
+        for source in part.sources
+        if (rows := read_rows(output.root, part, source))
+        for ordinal in rows.ordinals
+    )
+
+
+def test_a_bundle_that_is_cut_into_fewer_parts_the_second_time_doubles_nothing(
+    tmp_path: Path,
+) -> None:
+    output = make_output(tmp_path)
+    for sequence in range(4):
+        write_part(part_name("run1", 0, sequence), [make_block(make_protein(sequence))], output)
+    write_part(part_name("run1", 1, 2), [make_block(make_protein(8))], output)
+    # Its state goes back to before the second part.
+    withdraw_later(output.root, "run1", 0, 1)
+    write_part(part_name("run1", 0, 1), [make_block(*map(make_protein, (1, 2, 3)))], output)
+    assert all_keys(output) == [("a.fa", ordinal) for ordinal in (0, 1, 2, 3, 8)]
+    sweep(output.root)
+    assert len(files_below(Path(output.root) / "embeddings")) == 3
+
+
+def test_the_step_takes_back_what_an_earlier_attempt_had_committed(tmp_path: Path) -> None:
+    output = make_output(tmp_path)
+    blocks = [make_block(make_protein(ordinal)) for ordinal in range(3)]
+    for sequence, block in enumerate(blocks):
+        write_part(part_name("run1", 0, sequence), [block], output)
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        items = pipeline | beam.Create(blocks, reshuffle=False).with_output_types(Item)
+        _ = items | WriteParts(output)
+    assert all_keys(output) == [("a.fa", ordinal) for ordinal in range(3)]
+
+
+def test_a_withdrawal_that_is_cut_short_is_repeated_by_the_next_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = make_output(tmp_path)
+    for sequence in range(4):
+        write_part(part_name("run1", 0, sequence), [make_block(make_protein(sequence))], output)
+    delete, calls = storage.delete, iter(range(9))
+
+    def dying(url: str) -> None:
+        if next(calls) == 1:
+            raise OSError("killed")
+        delete(url)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "delete", dying)
+        with pytest.raises(OSError, match="killed"):
+            withdraw_later(output.root, "run1", 0, 0)
+    withdraw_later(output.root, "run1", 0, 0)
+    assert list(read_commits(output.root).parts) == [part_name("run1", 0, 0)]
+
+
+@pytest.mark.parametrize("attempt", range(8))
+def test_two_attempts_at_once_commit_every_record_once(tmp_path: Path, attempt: int) -> None:
+    output = make_output(tmp_path)
+    proteins = [make_protein(ordinal) for ordinal in range(50)]
+    # The same records; what was computed may differ in the last bit, and so in its digest.
+    blocks = [make_block(*proteins, vectors=np.full((50, 4), 1 + n)) for n in range(2)]
+    barrier = threading.Barrier(2)
+
+    def write(n: int) -> list[Item]:
+        barrier.wait()
+        return write_part(PART, [blocks[n], make_dead_letter(50)], output)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(write, range(2))
+    assert first == second
+    assert all_keys(output) == [("a.fa", ordinal) for ordinal in range(50)]
+    sweep(output.root)
+    (left,) = (Path(output.root) / "embeddings").iterdir()
+    assert read_commits(output.root).parts[PART].embeddings == left.name
+    assert len(files_below(Path(output.root) / "dead_letters")) == 1
+
+
+class Clock:
+    """Seconds that pass only when they are told to; found again by name in any copy of a DoFn."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return Clock.now
+
+
+def pass_time(item: Item) -> Item:
+    """As if each block had taken 25 seconds to compute."""
+    Clock.now += 25
+    return item
+
+
+def test_a_part_is_committed_after_so_much_work(tmp_path: Path) -> None:
+    output = make_output(tmp_path)
+    blocks = [make_block(make_protein(ordinal)) for ordinal in range(9)]
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(blocks, reshuffle=False).with_output_types(Item)
+            | beam.Map(pass_time).with_output_types(Item)
+            | WriteParts(output, checkpoint_seconds=60, clock=Clock())
+        )
+    parts = read_commits(output.root).parts
+    rows = {name: part.sources["a.fa"].rows for name, part in parts.items()}
+    # The work for the first block is not seen; from then on 75 seconds are 3 blocks.
+    assert list(rows.values()) == [4, 3, 2]
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,14 @@ def test_the_step_lets_go_of_a_file_at_its_end(old: Output, read: list[tuple[str
     assert read == [(FIRST, "b.fa")] * 2
 
 
+def test_the_step_lets_go_of_a_file_that_fails(old: Output, read: list[tuple[str, str]]) -> None:
+    dofn = _SkipCommittedDoFn(replace(old, run="run2"))
+    dofn.setup()
+    for item in (OTHER_ROW, make_dead_letter(None, "b.fa"), OTHER_ROW):
+        list(dofn.process(item))
+    assert read == [(FIRST, "b.fa")] * 2
+
+
 def test_the_step_replaces_what_is_committed(old: Output) -> None:
     dofn = _SkipCommittedDoFn(replace(old, run="run2"))
     dofn.setup()

@@ -5,15 +5,15 @@
 ``files-*.json``    finished input files, several to a record
 
 Everything that reads an output goes by these records: a data file that none of them names does
-not count.
+not count, nor does a part that the record of another one replaces.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transforms import storage
@@ -35,6 +35,7 @@ class Output:
         configuration: What every row of the output is computed with.
         pt: Whether ``_ESM.pt`` files are written.
         pt_order: ``input`` for FASTA order, ``length`` for the longest first.
+        is_locked: Whether the run holds the lock of the output, and commits only while it does.
     """
 
     root: str
@@ -44,6 +45,7 @@ class Output:
     configuration: tuple[tuple[str, Any], ...] = ()
     pt: bool = True
     pt_order: str = "input"
+    is_locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ class PartRecord:
         run: The run that wrote it.
         embeddings: Name of its file in ``embeddings/``; None without rows.
         dead_letters: Name of its file in ``dead_letters/``; None without dead letters.
-        time: When it was committed, ISO 8601 in UTC.
+        time: When its records were committed, ISO 8601 in UTC.
         sources: What it holds of each input file.
+        replaces: Names of the parts that do not count any more, since this one does.
     """
 
     part: str
@@ -82,6 +85,7 @@ class PartRecord:
     dead_letters: str | None
     time: str
     sources: Mapping[str, PartSource]
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class FileRecord:
         parts: The parts in which they lie.
         pt: Path of its ``_ESM.pt`` below the output root; None without one.
         pt_sha256: SHA-256 of that file; None without one.
+        time: When it was finished, ISO 8601 in UTC; of two records of one file the later counts.
     """
 
     source: str
@@ -115,6 +120,7 @@ class FileRecord:
     parts: tuple[str, ...]
     pt: str | None
     pt_sha256: str | None
+    time: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,41 +178,94 @@ def read_configuration(root: str) -> dict[str, Any] | None:
 
 def read_part_record(root: str, part: str) -> PartRecord:
     """Returns the commit record of a part."""
-    return _part_record(_read_json(storage.join(root, COMMITS, f"{part}.json")))
+    return _part_record(_read_json(_record_url(root, part)))
 
 
 def read_commits(root: str) -> Commits:
-    """Returns all that an output has committed."""
-    folder = storage.join(root, COMMITS)
-    parts: dict[str, PartRecord] = {}
+    """Returns all that an output has committed and that nothing has replaced."""
+    parts = _read_parts(root)
+    replaced_by = {old: part.part for part in parts.values() for old in part.replaces}
     files: dict[str, FileRecord] = {}
-    for name in storage.list_names(folder):
-        if name.startswith("part-"):
-            record = _part_record(_read_json(storage.join(folder, name)))
-            parts[record.part] = record
-        elif name.startswith("files-"):
-            for fields in _read_json(storage.join(folder, name))["files"]:
-                files[fields["source"]] = FileRecord(**{**fields, "parts": tuple(fields["parts"])})
-    return Commits(parts, files)
+    for _, records in _read_file_records(root):
+        for record in records:
+            known = files.get(record.source)
+            if known is None or known.time <= record.time:
+                current = {replaced_by.get(name, name) for name in record.parts}
+                files[record.source] = replace(record, parts=tuple(sorted(current)))
+    return Commits({n: part for n, part in parts.items() if n not in replaced_by}, files)
+
+
+def delete_part_record(root: str, part: str) -> None:
+    """Makes a part count no more; its data files are for :func:`sweep`."""
+    storage.delete(_record_url(root, part))
+
+
+def has_part_record(root: str, part: str) -> bool:
+    """Tells whether a part is committed."""
+    return storage.exists(_record_url(root, part))
+
+
+def delete_file_records(root: str, sources: Collection[str]) -> None:
+    """Makes files count as unfinished."""
+    for name, records in _read_file_records(root):
+        kept = [record for record in records if record.source not in sources]
+        if not kept:
+            storage.delete(storage.join(root, COMMITS, name))
+        elif len(kept) < len(records):
+            write_file_records(root, name.removeprefix("files-").removesuffix(".json"), kept)
 
 
 def sweep(root: str) -> None:
-    """Removes what a killed run left half done: staged files and data files without a commit.
+    """Removes what a killed run left half done.
 
-    Only for a run that has the output to itself, before it writes anything.
+    That is staged files, parts that were replaced, and data files without a commit. Only for a
+    run that has the output to itself, while it writes nothing.
     """
     storage.delete(storage.join(root, storage.STAGING))
-    parts = read_commits(root).parts.values()
-    named = {name for part in parts for name in (part.embeddings, part.dead_letters)}
+    counting = read_commits(root).parts
+    # The oldest first: a part must not outlive the one that replaced it.
+    for part in sorted(_read_parts(root).values(), key=lambda part: part.time):
+        if part.part not in counting:
+            delete_part_record(root, part.part)
+    named = {name for part in counting.values() for name in (part.embeddings, part.dead_letters)}
     for folder in (storage.join(root, EMBEDDINGS), storage.join(root, DEAD_LETTERS)):
         for name in storage.list_names(folder):
             if name.startswith("part-") and name not in named:
                 storage.delete(storage.join(folder, name))
 
 
+def _record_url(root: str, part: str) -> str:
+    return storage.join(root, COMMITS, f"{part}.json")
+
+
+def _read_parts(root: str) -> dict[str, PartRecord]:
+    """Returns all part records by name, those of replaced parts too."""
+    names = storage.list_names(storage.join(root, COMMITS))
+    records = [
+        read_part_record(root, name.removesuffix(".json"))
+        for name in names
+        if name.startswith("part-")
+    ]
+    return {record.part: record for record in records}
+
+
+def _read_file_records(root: str) -> Iterator[tuple[str, list[FileRecord]]]:
+    """Yields the name and the content of each ``files-*.json``."""
+    folder = storage.join(root, COMMITS)
+    for name in storage.list_names(folder):
+        if name.startswith("files-"):
+            content = _read_json(storage.join(folder, name))["files"]
+            yield (
+                name,
+                [FileRecord(**{**fields, "parts": tuple(fields["parts"])}) for fields in content],
+            )
+
+
 def _part_record(fields: dict[str, Any]) -> PartRecord:
     sources = {source: PartSource(**held) for source, held in fields["sources"].items()}
-    return PartRecord(**{**fields, "sources": sources})
+    return PartRecord(
+        **{**fields, "sources": sources, "replaces": tuple(fields.get("replaces", ()))}
+    )
 
 
 def _read_json(url: str) -> dict[str, Any]:

@@ -86,20 +86,30 @@ def encode_rows(proteins: Sequence[Protein], vectors: Vectors, output: Output) -
         else columns["embedding"]
         for field in schema
     ]
+    return encode_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def encode_table(table: pa.Table) -> bytes:
+    """Returns the Parquet file of a table with the schema of :func:`make_schema`."""
     buffer = io.BytesIO()
-    blooms = {name: {"ndv": len(proteins), "fpp": 0.01} for name in ("id", "sequence_sha256")}
+    blooms = {name: {"ndv": len(table), "fpp": 0.01} for name in ("id", "sequence_sha256")}
     with pq.ParquetWriter(
         buffer,
-        schema,
+        table.schema,
         compression="zstd",
         compression_level=1,
         use_dictionary=["source", "model_id", "model_revision"],
-        write_statistics=[name for name in schema.names if name != "embedding"],
+        write_statistics=[name for name in table.schema.names if name != "embedding"],
         bloom_filter_options=blooms,
     ) as writer:
         # One part is one row group.
-        writer.write_table(pa.Table.from_arrays(arrays, schema=schema), len(proteins))
+        writer.write_table(table, len(table))
     return buffer.getvalue()
+
+
+def read_table(data: bytes) -> pa.Table:
+    """Returns a part's Parquet file as it was given to :func:`encode_table`."""
+    return pq.read_table(pa.BufferReader(data))
 
 
 def read_columns(data: bytes, columns: Sequence[str]) -> pa.Table:

@@ -3,8 +3,8 @@
 A part is a Parquet file of its rows, a JSON Lines file of its dead letters and, written last, a
 commit record that names both: it counts only with that record. A part's name is its run, lane and
 sequence number; its data files add their digest. The sequence number lives in the state of the
-step, so a bundle that is tried again replaces its own commit record and never adds to it; the run
-is drawn anew at every start, so no other run's part is ever replaced.
+step, so a bundle that is tried again replaces its own commit records and never adds to them; the
+run is drawn anew at every start, so no other run's part is ever replaced.
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ from transforms.commits import (
     Output,
     PartRecord,
     PartSource,
+    delete_part_record,
+    has_part_record,
     write_part_record,
 )
 from transforms.dead_letters import encode_dead_letters, now
 from transforms.items import DeadLetter, EmbeddingBlock, Item, ItemCoder, Protein, Settled
 from transforms.lanes import key_by_lane, record_address, timer_name
+from transforms.locks import check_held
 from transforms.parquet import Vectors, encode_rows
 
 PART_RECORDS = 4096
@@ -48,6 +51,11 @@ PART_RECORDS = 4096
 
 FIRST_PART_RECORDS = 64
 """Records of a run's first part: a proof of life. Each further part may be four times larger."""
+
+DIGEST_LETTERS = 16
+"""How much of the SHA-256 of a data file is in its name."""
+
+_SUFFIXES = {EMBEDDINGS: ".parquet", DEAD_LETTERS: ".jsonl"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +97,61 @@ def encode(content: PartContent, output: Output) -> tuple[bytes | None, bytes | 
 def publish(
     name: str, content: PartContent, rows: bytes | None, dead: bytes | None, output: Output
 ) -> PartRecord:
-    """Puts the files of a part in place and then commits it."""
+    """Puts the files of a part in place and then commits it.
+
+    Raises:
+        LostError: The lock of the output is another run's by now.
+    """
     record = PartRecord(
         part=name,
         run=output.run,
-        embeddings=_publish(output.root, EMBEDDINGS, name, ".parquet", rows),
-        dead_letters=_publish(output.root, DEAD_LETTERS, name, ".jsonl", dead),
+        embeddings=publish_data(output.root, EMBEDDINGS, name, rows),
+        dead_letters=publish_data(output.root, DEAD_LETTERS, name, dead),
         # Exact enough to tell the later of two parts of quick runs.
         time=now("microseconds"),
         sources=_count_sources(content),
     )
+    if output.is_locked:  # a run that was suspended may have been taken for dead
+        check_held(output.root, output.run)
     write_part_record(output.root, record)
     return record
 
 
-def _publish(root: str, folder: str, part: str, suffix: str, data: bytes | None) -> str | None:
+def publish_data(root: str, folder: str, part: str, data: bytes | None) -> str | None:
+    """Puts a data file of a part in place and returns its name, which ends in its digest.
+
+    Args:
+        root: The output root.
+        folder: ``embeddings`` or ``dead_letters``.
+        part: Name of the part.
+        data: Content of the file; None for no file.
+    """
     if data is None:
         return None
-    name = f"{part}-{hashlib.sha256(data).hexdigest()[:16]}{suffix}"
+    digest = hashlib.sha256(data).hexdigest()[:DIGEST_LETTERS]
+    name = f"{part}-{digest}{_SUFFIXES[folder]}"
     storage.publish(root, f"{folder}/{name}", lambda handle: handle.write(data))
     return name
+
+
+def withdraw_later(root: str, run: str, lane: int, sequence: int) -> None:
+    """Takes back the parts that follow one in its run and lane.
+
+    There are some only where a bundle is tried again: the first attempt had cut its records into
+    more parts, since a part is also written when its time is up. Without this, records that now
+    lie in this part would lie in those as well.
+    """
+    later = sequence + 1
+    while has_part_record(root, part_name(run, lane, later)):
+        later += 1
+    # The last one first, so that after a kill those that are left are found again.
+    for withdrawn in range(later - 1, sequence, -1):
+        delete_part_record(root, part_name(run, lane, withdrawn))
+
+
+def part_name(run: str, lane: int, sequence: int) -> str:
+    """Returns the name of a part, which is that of its commit record."""
+    return f"part-{run}-{lane}-{sequence}"
 
 
 def _count_sources(content: PartContent) -> dict[str, PartSource]:
@@ -144,7 +187,7 @@ def is_full(records: int, seconds: float, sequence: int, checkpoint_seconds: flo
 
     Args:
         records: Rows and dead letters collected.
-        seconds: Time since the first of them.
+        seconds: Time since the part before, of which the first has none: since its first record.
         sequence: Number of the part in its run and lane, from 0.
         checkpoint_seconds: Work that a crash may cost at the most.
     """
@@ -158,7 +201,7 @@ def _make_dofn(
     """Makes the stateful DoFn; its class is made here because its timer's name is an argument."""
     window_end = TimerSpec(f"{timers}_window_end", TimeDomain.WATERMARK)
     held_spec = BagStateSpec("held", ItemCoder())
-    # (records, clock at the first, its timestamp in microseconds, sequence number of the part)
+    # (records, clock at the part before, timestamp of the first in microseconds, sequence number)
     tally_spec = ReadModifyWriteStateSpec("tally", FastPrimitivesCoder())
 
     class _WritePartsDoFn(beam.DoFn):  # type: ignore[misc]
@@ -177,7 +220,7 @@ def _make_dofn(
                 return
             records, opened, stamp, sequence = tally.read() or (0, 0.0, 0, 0)
             if records == 0:
-                opened, stamp = clock(), timestamp.micros
+                opened, stamp = opened or clock(), timestamp.micros
                 end.set(window.end)
             held.add(item)
             records += len(item) if isinstance(item, EmbeddingBlock) else 1
@@ -198,9 +241,12 @@ def _make_dofn(
             records, _, stamp, sequence = tally.read() or (0, 0.0, 0, 0)
             if records == 0:
                 return
-            settled = write_part(f"part-{output.run}-{lane}-{sequence}", list(held.read()), output)
+            withdraw_later(output.root, output.run, lane, sequence)
+            name = part_name(output.run, lane, sequence)
+            settled = write_part(name, list(held.read()), output)
             held.clear()
-            tally.write((0, 0.0, 0, sequence + 1))
+            # The work for the next part begins here, long before its first block arrives.
+            tally.write((0, clock(), 0, sequence + 1))
             for item in settled:
                 yield TimestampedValue(item, Timestamp(micros=stamp))
 
@@ -212,8 +258,8 @@ class WriteParts(beam.PTransform):  # type: ignore[misc]
     """Collects blocks and dead letters, writes them as parts and sends on what is settled.
 
     In come items of all kinds; out go a :class:`Settled` for each file of each part, and every
-    other kind as it came. A part is written at 4,096 records, ``checkpoint_seconds`` after its
-    first record, or at the end of the window; the first parts of a run are smaller.
+    other kind as it came. A part is written at 4,096 records, ``checkpoint_seconds`` after the
+    one before, or at the end of the window; the first parts of a run are smaller.
 
     Attributes:
         output: Where to write.

@@ -81,6 +81,8 @@ class _SkipCommittedDoFn(ActOnKinds):
             self._committed.close(item.source)
             return (item,)
         settled = self._committed.find(item)
+        if item.ordinal is None:  # there is no end of a file that failed
+            self._committed.close(item.source)
         if settled is None:
             return (item,)
         if isinstance(item, Protein):

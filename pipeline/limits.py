@@ -1,0 +1,130 @@
+"""``--max_dead_letters``: a run that is going wrong ends before it fills the disk.
+
+What counts is what this run meets, be it new or committed by an earlier one. So the same command
+stops again where it stopped, until the limit is raised or the input is mended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline.runners import is_in_this_process
+from transforms import events
+from transforms.errors import ConfigurationError
+from transforms.reading import request_stop
+from transforms.text import printable
+
+MIN_OUTCOMES = 1_000
+"""Records that must have an outcome before a share of them means anything."""
+
+_MOST_SHOWN = 500
+
+
+@dataclass(frozen=True)
+class DeadLetterLimit:
+    """How many dead letters a run may meet.
+
+    Attributes:
+        most: That many, or so many per cent of the records that have an outcome.
+        is_share: Whether it is per cent.
+    """
+
+    most: float
+    is_share: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.most:g}%" if self.is_share else f"{self.most:.0f}"
+
+    def is_exceeded(self, dead_letters: int, outcomes: int) -> bool:
+        """Tells whether it is time to stop.
+
+        Args:
+            dead_letters: Records and files that failed.
+            outcomes: All that have an outcome, those included.
+        """
+        if not self.is_share:
+            return dead_letters > self.most
+        return outcomes >= MIN_OUTCOMES and 100 * dead_letters > self.most * outcomes
+
+
+def parse_limit(text: str) -> DeadLetterLimit:
+    """Returns what ``--max_dead_letters`` asks for, e.g. ``100`` or ``2.5%``.
+
+    Raises:
+        argparse.ArgumentTypeError: It is neither a whole number nor a percentage up to 100.
+    """
+    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text.strip(), re.ASCII)
+    if not found or (found[2] and float(found[2]) > 100):
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number or a percentage up to 100%, not {text!r}"
+        )
+    return DeadLetterLimit(float(found[1] or found[2]), is_share=bool(found[2]))
+
+
+def check_limit(limit: DeadLetterLimit | None, beam_args: Sequence[str]) -> None:
+    """Makes sure that dead letters will be heard of, where they are to be counted.
+
+    Raises:
+        ConfigurationError: The steps will run in other processes.
+    """
+    if limit and not is_in_this_process(beam_args):
+        raise ConfigurationError(
+            "--max_dead_letters counts what happens in this process, and with these options the "
+            "records are embedded in others. Leave it out, or run on the local runner."
+        )
+
+
+class DeadLetterGuard:
+    """Listens to a run and stops it once it has met too many dead letters.
+
+    Args:
+        limit: How many are too many; None for no number.
+        stop: What stops the run.
+
+    Attributes:
+        sentence: Why the run was stopped; None if it was not.
+    """
+
+    def __init__(
+        self, limit: DeadLetterLimit | None, stop: Callable[[], object] = request_stop
+    ) -> None:
+        self.sentence: str | None = None
+        self._limit = limit
+        self._stop = stop
+        self._first = ""
+        self._dead_letters = 0
+        self._outcomes = 0
+
+    def __call__(self, event: events.Event) -> None:
+        """Takes note of an event."""
+        match event:
+            case events.RecordsEmbedded(records=records) | events.RecordsSkipped(records=records):
+                self._outcomes += records
+            case events.RecordFailed():
+                self._first = self._first or _describe(event)
+                self._dead_letters += 1
+                # What fails validation was counted when it was embedded.
+                self._outcomes += event.stage != "validate"
+        self._check()
+
+    def _check(self) -> None:
+        limit = self._limit
+        if self.sentence or not limit:
+            return
+        if limit.is_exceeded(self._dead_letters, self._outcomes):
+            count = self._dead_letters
+            are = "dead letter is" if count == 1 else "dead letters are"
+            self.sentence = (
+                f"Stopped: {count:,} {are} more than --max_dead_letters {limit} allows; "
+                f"the first: {self._first}"
+            )
+            self._stop()
+
+
+def _describe(failed: events.RecordFailed) -> str:
+    names = [failed.source] if failed.ordinal is None else [failed.source, failed.id or "no id"]
+    parts = (", ".join(printable(name, _MOST_SHOWN) for name in names), failed.error_type)
+    return ": ".join((*parts, printable(failed.message, _MOST_SHOWN)))

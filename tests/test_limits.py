@@ -1,0 +1,182 @@
+"""Tests of the number of dead letters that stops a run."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.limits import MIN_OUTCOMES, DeadLetterGuard, DeadLetterLimit, parse_limit
+from pipeline.options import parse_options
+from pipeline.run import main
+from transforms import events, reading
+from transforms.commits import read_commits
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("0", DeadLetterLimit(0)),
+        ("100", DeadLetterLimit(100)),
+        (" 7 ", DeadLetterLimit(7)),
+        ("5%", DeadLetterLimit(5, is_share=True)),
+        ("2.5%", DeadLetterLimit(2.5, is_share=True)),
+        ("100%", DeadLetterLimit(100, is_share=True)),
+    ],
+)
+def test_a_number_or_a_share_is_understood(text: str, limit: DeadLetterLimit) -> None:
+    assert parse_limit(text) == limit
+    assert str(limit) == text.strip()
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "many", "101%", "-1%", "nan%", "%", "1e3", "٣"])
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="a whole number or a percentage up to 100%, not"):
+        parse_limit(text)
+
+
+def failed(ordinal: int | None = 0, stage: str = "residues") -> events.RecordFailed:
+    return events.RecordFailed("a\x1b.faa", ordinal, "p\n1", 5, stage, "bad", "no | \x00 good")
+
+
+class Stop:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+
+
+def heard(limit: DeadLetterLimit | None, *told: events.Event) -> tuple[DeadLetterGuard, Stop]:
+    stop = Stop()
+    guard = DeadLetterGuard(limit, stop)
+    for event in told:
+        guard(event)
+    return guard, stop
+
+
+def test_one_more_than_the_number_stops_the_run_once() -> None:
+    guard, stop = heard(DeadLetterLimit(2), failed(0), failed(1))
+    assert (guard.sentence, stop.calls) == (None, 0)
+    for ordinal in range(2, 5):
+        guard(failed(ordinal))
+        assert stop.calls == 1
+        assert guard.sentence == (
+            r"Stopped: 3 dead letters are more than --max_dead_letters 2 allows; "
+            r"the first: a\x1b.faa, p\n1: bad: no | \x00 good"
+        )
+
+
+def test_a_whole_file_counts_and_has_no_id() -> None:
+    guard, stop = heard(DeadLetterLimit(0), failed(None, "read"))
+    assert stop.calls == 1
+    assert guard.sentence == (
+        r"Stopped: 1 dead letter is more than --max_dead_letters 0 allows; "
+        r"the first: a\x1b.faa: bad: no | \x00 good"
+    )
+
+
+def test_without_a_limit_nothing_stops() -> None:
+    guard, stop = heard(None, *[failed()] * 2000)
+    assert (guard.sentence, stop.calls) == (None, 0)
+
+
+FIVE = DeadLetterLimit(5, is_share=True)
+
+
+def test_a_share_means_nothing_before_enough_records_have_an_outcome() -> None:
+    guard, stop = heard(FIVE, *[failed()] * (MIN_OUTCOMES - 1))
+    assert (guard.sentence, stop.calls) == (None, 0)
+    guard(failed())
+    assert stop.calls == 1
+
+
+def test_a_share_is_of_the_records_that_have_an_outcome() -> None:
+    embedded = [events.RecordsEmbedded(500, 5000), events.RecordsSkipped(450, 4500)]
+    guard, stop = heard(FIVE, *embedded, *[failed()] * 50)
+    assert stop.calls == 0  # 50 of 1,000
+    guard(failed())
+    assert stop.calls == 1  # 51 of 1,001
+    assert guard.sentence is not None
+    assert "51 dead letters are more than --max_dead_letters 5% allows" in guard.sentence
+
+
+def test_what_fails_after_it_was_embedded_has_one_outcome() -> None:
+    embedded = events.RecordsEmbedded(MIN_OUTCOMES, 5000)
+    _, stop = heard(FIVE, embedded, *[failed(stage="validate")] * 50)
+    assert stop.calls == 0
+    _, stop = heard(FIVE, embedded, *[failed(stage="validate")] * 51)
+    assert stop.calls == 1
+
+
+def test_files_that_cannot_be_read_have_an_outcome_too() -> None:
+    _, stop = heard(DeadLetterLimit(50, is_share=True), *[failed(None, "read")] * MIN_OUTCOMES)
+    assert stop.calls == 1
+
+
+def test_the_option_reaches_the_run() -> None:
+    required = ["--input", "a.faa", "--output", "out"]
+    assert parse_options(required).max_dead_letters is None
+    assert parse_options([*required, "--max_dead_letters", "5%"]).max_dead_letters == FIVE
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["--runner=PrismRunner", "--direct_running_mode=multi_processing"]
+)
+def test_where_nobody_would_count_it_is_refused(
+    elsewhere: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ("--input", tmp_path, "--output", tmp_path / "out", "--model", "demo", elsewhere)
+    assert exit_code(*args, "--max_dead_letters", "9") == 2
+    assert "--max_dead_letters counts what happens in this process" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Many files, one after the other, the third of which holds bad records."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(40):
+        residues = "MK1" if number == 2 else "MKTAYIAKQR"
+        records = "".join(f">p{number}-{record}\n{residues}\n" for record in range(100))
+        (folder / f"{number:02}.faa").write_text(records)
+    yield folder
+    assert not reading.stop_requested()
+
+
+def exit_code(*args: str | Path) -> object:
+    with pytest.raises(SystemExit) as caught:
+        main([str(arg) for arg in args])
+    return caught.value.code
+
+
+def test_a_run_that_goes_wrong_stops_early_says_why_and_can_go_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    args = ("--input", folder, "--output", out, "--model", "demo", "--quiet")
+    assert exit_code(*args, "--max_dead_letters", "9") == 1
+    said = capsys.readouterr()
+    first = "02.faa, p2-0: invalid_residue: "
+    sentence = f"10 dead letters are more than --max_dead_letters 9 allows; the first: {first}"
+    assert f"error: Stopped: {sentence}" in said.err
+    assert "The same command carries on from there" in said.err
+    assert "Traceback" not in said.err
+    report = json.loads((out / "run_report.json").read_text())
+    assert report["exit_code"] == 1
+    assert sentence in report["failure"]
+    assert len(read_commits(str(out)).files) < 40
+
+    assert exit_code(*args, "--max_dead_letters", "9") == 1  # it meets the same ones again
+    assert exit_code(*args, "--max_dead_letters", "100") == 3
+    totals = json.loads((out / "run_report.json").read_text())["totals"]
+    assert (totals["read"], totals["embedded"], totals["dead_lettered"]) == (4000, 3900, 100)
+
+
+def test_a_share_that_is_not_exceeded_stops_nothing(folder: Path, tmp_path: Path) -> None:
+    args = ("--input", folder, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args, "--max_dead_letters", "99%") == 3

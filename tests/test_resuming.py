@@ -1,0 +1,217 @@
+"""Tests of what is left to do in an output that was begun."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.resuming import Work, apply, failed_urls, find_work, tidy
+from tests.helpers import (
+    commit,
+    make_block,
+    make_dead_letter,
+    make_output,
+    make_protein,
+    sha256,
+)
+from transforms import storage
+from transforms.commits import FileRecord, Output, read_commits, write_file_records
+from transforms.errors import ConfigurationError
+from transforms.finding import FastaFile
+from transforms.removal import ALL_FAILURES, EVERYTHING, FILE_FAILURE, Removal
+
+NOW = sha256("now")
+BEFORE = sha256("before")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    return make_output(tmp_path)
+
+
+def fasta(tmp_path: Path, source: str = "a.fa", text: str = "now") -> FastaFile:
+    path = tmp_path / "in" / source
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    status = path.stat()
+    return FastaFile(str(path), source, status.st_size, status.st_mtime)
+
+
+def finish(output: Output, file: FastaFile, sha: str = NOW, **fields: object) -> None:
+    """Writes the record and the .pt of a finished file."""
+    pt = f"pt/{file.source.removesuffix('.fa')}_ESM.pt"
+    storage.publish(output.root, pt, lambda handle: handle.write(b"x"))
+    record = FileRecord(
+        file.source, file.url, file.size, file.mtime, sha, 1, 6, 1, 0, (), pt, sha256("x")
+    )
+    write_file_records(output.root, sha256(file.source), [replace(record, **fields)])  # type: ignore[arg-type]
+
+
+def row(sha: str, ordinal: int = 0, source: str = "a.fa") -> object:
+    return make_block(make_protein(ordinal, source, file_sha256=sha))
+
+
+def letter(sha: str, ordinal: int = 1) -> object:
+    return make_dead_letter(ordinal, file_sha256=sha)
+
+
+def failure(sha: str) -> object:
+    return make_dead_letter(None, file_sha256=sha)
+
+
+def work_of(output: Output, *files: FastaFile, retry_failed: bool = False) -> Work:
+    return find_work(output.root, files, read_commits(output.root), retry_failed)
+
+
+@pytest.mark.parametrize(
+    ("held", "retry_failed", "removal"),
+    [
+        ([], False, Removal()),
+        ([row(NOW)], False, Removal()),
+        ([row(NOW), letter(NOW)], False, Removal()),
+        ([row(NOW), letter(NOW)], True, ALL_FAILURES),
+        ([row(NOW)], True, Removal()),
+        ([row(BEFORE)], False, EVERYTHING),
+        ([letter(BEFORE)], False, EVERYTHING),
+        ([row(BEFORE), letter(BEFORE)], True, EVERYTHING),
+        ([row(BEFORE), row(NOW, 1)], False, EVERYTHING),
+        # It fails again in the same way: nothing is written anew.
+        ([failure(NOW)], False, Removal()),
+        ([failure(NOW)], True, ALL_FAILURES),
+        ([failure(BEFORE)], False, EVERYTHING),
+        ([failure("")], False, EVERYTHING),
+        # It changed while it was read, and is back as it was.
+        ([row(NOW), failure("")], False, EVERYTHING),
+        ([row(NOW), failure(NOW)], False, EVERYTHING),
+    ],
+)
+def test_what_of_an_unfinished_file_counts(
+    output: Output, tmp_path: Path, held: list, retry_failed: bool, removal: Removal
+) -> None:
+    for sequence, item in enumerate(held):
+        commit(output, item, sequence=sequence)
+    file = fasta(tmp_path)
+    work = work_of(output, file, retry_failed=retry_failed)
+    assert work.todo == (file,)
+    assert work.removals == ({} if removal == Removal() else {"a.fa": removal})
+
+
+@pytest.mark.parametrize(
+    ("held", "sha", "retry_failed", "removal", "again"),
+    [
+        ([row(NOW)], NOW, False, Removal(), False),
+        ([row(NOW)], NOW, True, Removal(), False),
+        ([row(NOW), letter(NOW)], NOW, False, Removal(), False),
+        ([row(NOW), letter(NOW)], NOW, True, ALL_FAILURES, True),
+        ([row(BEFORE)], BEFORE, False, EVERYTHING, True),
+        ([row(BEFORE), letter(BEFORE)], BEFORE, True, EVERYTHING, True),
+        # It could be read in the end.
+        ([row(NOW), failure(NOW)], NOW, False, FILE_FAILURE, False),
+    ],
+)
+def test_what_of_a_finished_file_counts(
+    output: Output, tmp_path: Path, held: list, sha: str, retry_failed: bool, removal: Removal,
+    again: bool,
+) -> None:  # fmt: skip
+    file = fasta(tmp_path)
+    for sequence, item in enumerate(held):
+        commit(output, item, sequence=sequence)
+    finish(output, file, sha, mtime=1.0)  # so that its content decides
+    work = work_of(output, file, retry_failed=retry_failed)
+    assert work.todo == ((file,) if again else ())
+    assert work.reopened == ({"a.fa"} if again else set())
+    assert work.removals == ({} if removal == Removal() else {"a.fa": removal})
+
+
+def test_a_file_of_the_same_size_and_time_is_not_read(output: Output, tmp_path: Path) -> None:
+    file = fasta(tmp_path)
+    finish(output, file)
+    os.unlink(file.url)
+    assert work_of(output, file) == Work(())
+
+
+def test_a_pt_that_is_gone_is_to_be_written_again(output: Output, tmp_path: Path) -> None:
+    file = fasta(tmp_path)
+    commit(output, row(NOW))  # type: ignore[arg-type]
+    finish(output, file)
+    os.unlink(Path(output.root, "pt/a_ESM.pt"))
+    assert work_of(output, file) == Work((file,))
+
+
+def test_files_that_are_not_asked_for_are_left_alone(output: Output, tmp_path: Path) -> None:
+    commit(output, row(BEFORE), letter(BEFORE))  # type: ignore[arg-type]
+    other = fasta(tmp_path, "b.fa")
+    assert work_of(output, other, retry_failed=True) == Work((other,))
+
+
+def test_an_embedded_file_that_cannot_be_read_is_refused(output: Output, tmp_path: Path) -> None:
+    commit(output, row(NOW))  # type: ignore[arg-type]
+    file = fasta(tmp_path)
+    os.unlink(file.url)
+    with pytest.raises(ConfigurationError, match=r"a\.fa was embedded before and cannot be read"):
+        work_of(output, file)
+
+
+def test_a_failed_file_that_still_cannot_be_read_is_tried_again(
+    output: Output, tmp_path: Path
+) -> None:
+    commit(output, failure(""))  # type: ignore[arg-type]
+    file = fasta(tmp_path)
+    os.unlink(file.url)
+    assert work_of(output, file) == Work((file,))
+
+
+def test_a_file_that_would_take_the_pt_of_another_is_refused(
+    output: Output, tmp_path: Path
+) -> None:
+    finish(output, fasta(tmp_path, "a.faa"))
+    with pytest.raises(ConfigurationError, match=r"same \.pt as a\.faa"):
+        work_of(output, fasta(tmp_path, "a.fa"))
+
+
+def test_what_does_not_count_is_taken_out(output: Output, tmp_path: Path) -> None:
+    file = fasta(tmp_path)
+    commit(output, row(BEFORE), letter(BEFORE), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
+    finish(output, file, BEFORE, mtime=1.0)
+    apply(output.root, "run2", work_of(output, file))
+    left = read_commits(output.root)
+    assert left.files == {}
+    assert [sorted(part.sources) for part in left.parts.values()] == [["b.fa"]]
+    assert not Path(output.root, "pt/a_ESM.pt").exists()
+    assert work_of(output, file) == Work((file,))
+
+
+def test_of_a_file_that_changed_under_a_run_only_its_dead_letter_stays(
+    output: Output, tmp_path: Path
+) -> None:
+    commit(output, row(NOW), letter(NOW), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
+    commit(output, failure(""), sequence=1)  # type: ignore[arg-type]
+    tidy(output.root, "run1", read_commits(output.root))
+    held = [
+        (source, each.rows, each.dead_letters, each.failed)
+        for part in read_commits(output.root).parts.values()
+        for source, each in part.sources.items()
+    ]
+    assert sorted(held) == [("a.fa", 0, 0, True), ("b.fa", 1, 0, False)]
+
+
+def test_the_dead_letter_of_a_file_that_was_read_in_the_end_goes(
+    output: Output, tmp_path: Path
+) -> None:
+    commit(output, failure(NOW))  # type: ignore[arg-type]
+    commit(output, row(NOW), letter(NOW), sequence=1)  # type: ignore[arg-type]
+    finish(output, fasta(tmp_path))
+    tidy(output.root, "run1", read_commits(output.root))
+    (part,) = read_commits(output.root).parts.values()
+    assert (part.sources["a.fa"].rows, part.sources["a.fa"].dead_letters) == (1, 1)
+    assert not part.sources["a.fa"].failed
+
+
+def test_where_the_files_with_dead_letters_lie(output: Output) -> None:
+    commit(output, row(NOW, 0, "x/good.fa"), letter(NOW))  # type: ignore[arg-type]
+    commit(output, make_dead_letter(None, "x/broken.fa"), sequence=1)
+    committed = read_commits(output.root)
+    assert failed_urls("/in", committed) == ("/in/a.fa", "/in/x/broken.fa")

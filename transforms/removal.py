@@ -1,0 +1,164 @@
+"""Taking records back out of an output: of a file that has changed, or that is to be tried again.
+
+A part never changes. What is left of it becomes a part of its own: its data files first, then the
+commit record that names the old part as replaced, which is the moment from which the new one
+counts, and last the old one goes. A kill in between leaves the old part or the new one, and
+``commits.sweep`` removes the other.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms import storage
+from transforms.commits import (
+    DEAD_LETTERS,
+    EMBEDDINGS,
+    PartRecord,
+    PartSource,
+    delete_file_records,
+    delete_part_record,
+    read_commits,
+    sweep,
+    write_part_record,
+)
+from transforms.dead_letters import decode_dead_letters, encode_dead_letters
+from transforms.esm_pt import failures_name, pt_name
+from transforms.items import DeadLetter
+from transforms.parquet import encode_table, read_table
+from transforms.parts import publish_data
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is taken out of the parts of one input file.
+
+    Attributes:
+        rows: Whether its embedded records go.
+        dead_letters: Whether the dead letters of its records go.
+        failure: Whether the dead letter of the whole file goes.
+    """
+
+    rows: bool = False
+    dead_letters: bool = False
+    failure: bool = False
+
+    def touches(self, held: PartSource) -> bool:
+        """Tells whether there is anything to take out of a part."""
+        return bool(
+            (self.rows and held.rows)
+            or (self.dead_letters and held.dead_letters)
+            or (self.failure and held.failed)
+        )
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Tells whether a dead letter goes."""
+        return self.failure if letter.ordinal is None else self.dead_letters
+
+
+EVERYTHING = Removal(rows=True, dead_letters=True, failure=True)
+ALL_FAILURES = Removal(dead_letters=True, failure=True)
+ALL_RECORDS = Removal(rows=True, dead_letters=True)
+FILE_FAILURE = Removal(failure=True)
+
+
+def reopen_files(root: str, sources: Collection[str]) -> None:
+    """Makes files unfinished again: their ``.pt`` and failures go, and then their record."""
+    for source in sources:
+        for name in (pt_name(source), failures_name(source)):
+            storage.delete(storage.join(root, *name.split("/")))
+    delete_file_records(root, sources)
+
+
+def remove_records(root: str, run: str, removals: Mapping[str, Removal]) -> None:
+    """Takes records out of the committed parts of an output.
+
+    Only for a run that has the output to itself, while it writes nothing.
+
+    Args:
+        root: The output root.
+        run: The run that does so; it gives the new parts their names.
+        removals: What goes, by input file.
+    """
+    for part in read_commits(root).parts.values():
+        if any(
+            source in removals and removals[source].touches(held)
+            for source, held in part.sources.items()
+        ):
+            _replace(root, f"part-{run}-rest-{uuid.uuid4().hex[:12]}", part, removals)
+    sweep(root)
+
+
+def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Removal]) -> None:
+    rows = _rows_left(root, part, [source for source in removals if removals[source].rows])
+    letters = _letters_left(root, part, removals)
+    sources = _count(part, rows, letters)
+    if sources:
+        record = replace(
+            part,
+            part=name,
+            embeddings=_publish_rows(root, name, part, rows),
+            dead_letters=_publish_letters(root, name, part, letters),
+            sources=sources,
+            # Also those before: finished files name the parts in which their records once lay.
+            replaces=(part.part, *part.replaces),
+        )
+        write_part_record(root, record)
+    delete_part_record(root, part.part)
+
+
+def _rows_left(root: str, part: PartRecord, sources: Sequence[str]) -> pa.Table | None:
+    if part.embeddings is None:
+        return None
+    table = read_table(storage.read_bytes(storage.join(root, EMBEDDINGS, part.embeddings)))
+    gone = pc.is_in(table.column("source"), value_set=pa.array(sources, pa.string()))
+    return table.filter(pc.invert(gone))
+
+
+def _letters_left(root: str, part: PartRecord, removals: Mapping[str, Removal]) -> list[DeadLetter]:
+    if part.dead_letters is None:
+        return []
+    data = storage.read_bytes(storage.join(root, DEAD_LETTERS, part.dead_letters))
+    nothing = Removal()
+    return [
+        letter
+        for letter in decode_dead_letters(data)
+        if not removals.get(letter.source, nothing).takes(letter)
+    ]
+
+
+def _publish_rows(root: str, name: str, part: PartRecord, rows: pa.Table | None) -> str | None:
+    if rows is None or not len(rows):
+        return None
+    if len(rows) == sum(held.rows for held in part.sources.values()):
+        return part.embeddings  # nothing was taken out of it
+    return publish_data(root, EMBEDDINGS, name, encode_table(rows))
+
+
+def _publish_letters(
+    root: str, name: str, part: PartRecord, letters: Sequence[DeadLetter]
+) -> str | None:
+    if not letters:
+        return None
+    if len(letters) == sum(held.dead_letters + held.failed for held in part.sources.values()):
+        return part.dead_letters
+    return publish_data(root, DEAD_LETTERS, name, encode_dead_letters(letters))
+
+
+def _count(
+    part: PartRecord, rows: pa.Table | None, letters: Sequence[DeadLetter]
+) -> dict[str, PartSource]:
+    embedded = Counter(rows.column("source").to_pylist() if rows is not None else ())
+    dead = Counter(letter.source for letter in letters if letter.ordinal is not None)
+    failed = {letter.source for letter in letters if letter.ordinal is None}
+    return {
+        source: PartSource(held.sha256, embedded[source], dead[source], source in failed)
+        for source, held in part.sources.items()
+        if embedded[source] or dead[source] or source in failed
+    }
