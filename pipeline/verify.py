@@ -1,0 +1,98 @@
+"""``python -m pipeline.verify DIR``: opens an output again and says whether everything agrees."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+EXIT_AGREES, EXIT_DIFFERS, EXIT_CANNOT = 0, 1, 2
+
+DESCRIPTION = """\
+Opens everything in an output again: parts, commit records, .pt files, report, inputs where they
+are still there, and a random sample of vectors, which are computed again. Changes nothing.
+"""
+
+EPILOG = """\
+Exit codes: 0 everything agrees; 1 something does not, and is listed; 2 it cannot be verified (the
+message says why).
+"""
+
+_MOST_SHOWN, _MOST_IN_JSON = 10, 1000
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Verifies an output and exits with the code that tells."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name may hold what the terminal cannot show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    options = make_parser().parse_args(argv)
+    # Beam warns at import of a client that it does not find and that nobody here needs.
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        sys.exit(run(options))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Verifies an output, tells a person or a program about it, and returns the exit code."""
+    from pipeline.verification.result import VerifyConfig, verify_output
+    from transforms.errors import ConfigurationError
+    from transforms.text import printable
+
+    most = _MOST_IN_JSON if options.json else _MOST_SHOWN
+    config = VerifyConfig(
+        options.output, options.sample, options.seed, options.model, options.device, most
+    )
+    try:
+        result = verify_output(config)
+    except (ConfigurationError, OSError) as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return EXIT_CANNOT
+    print(result.as_json() if options.json else result.as_text())
+    return EXIT_DIFFERS if result.faults.counts else EXIT_AGREES
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.verify",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("output", metavar="DIR", help="the --output of a run")
+    add(
+        "--sample",
+        type=_count,
+        default=16,
+        metavar="N",
+        help="vectors that are computed again, 0 for none (default: %(default)s)",
+    )
+    add("--seed", type=int, metavar="N", help="draw the same sample again (default: another)")
+    add("--model", metavar="NAME", help="where the model is now, if not where it was")
+    add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps")
+    add("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be less than 0, not {value}")
+    return value
+
+
+_count.__name__ = "whole number"  # what argparse calls it when int() refuses the text
+
+
+if __name__ == "__main__":
+    main()
