@@ -1,0 +1,139 @@
+"""The real command in a process of its own that dies at a chosen point.
+
+Processes are forked from a server that has the libraries loaded, so a run starts in a moment;
+each has its own model, threads and open files, and SIGKILL ends it like any other process.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from transforms import events, storage
+
+STAGES = ("before write", "after write", "after fsync", "after rename")
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(
+    [
+        "tests.faults.killing",
+        "pipeline.run",
+        "pipeline.verification.result",
+        "transformers.models.esm.modeling_esm",
+    ]
+)
+_published = threading.local()
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a process kills itself.
+
+    Attributes:
+        path: Beginning of the path, below the output root, of the file that is being published.
+        end: Its end.
+        stage: One of :data:`STAGES`.
+        occurrence: At which of these files, from 0.
+    """
+
+    path: str
+    end: str
+    stage: str
+    occurrence: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}*{self.end} {self.stage} {self.occurrence}"
+
+
+def start(
+    module: str, argv: Sequence[object], log: Path, point: Point | None = None
+) -> BaseProcess:
+    """Starts ``python -m <module> <argv>``; what it does and says is appended to files.
+
+    Args:
+        module: ``pipeline.run`` or a verb such as ``pipeline.verify``.
+        argv: The arguments.
+        log: Gets its output; beside it, ``<log>.events`` gets what it embeds and commits.
+        point: Where it is to die; None for nowhere.
+    """
+    process = _context.Process(target=_run, args=(module, [str(a) for a in argv], str(log), point))
+    process.start()
+    return process
+
+
+def run(module: str, argv: Sequence[object], log: Path, point: Point | None = None) -> int | None:
+    """Runs a command to its end and returns its exit code; -9 if it was killed."""
+    process = start(module, argv, log, point)
+    process.join(120)
+    assert process.exitcode is not None, "the command does not end"
+    return process.exitcode
+
+
+def _run(module: str, argv: list[str], log: str, point: Point | None) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    seen = os.open(f"{log}.events", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def note(event: events.Event) -> None:
+        match event:
+            case events.RecordsEmbedded(records=records):
+                os.write(seen, f"embedded {records}\n".encode())
+            case events.PartCommitted(rows=rows):
+                os.write(seen, f"committed {rows}\n".encode())
+
+    with ExitStack() as stack:
+        stack.enter_context(events.listening(note))
+        if point:
+            _die_at(point)
+        __import__(module)
+        sys.modules[module].main(argv)
+
+
+def _die_at(point: Point) -> None:
+    """Makes this process kill itself at a point."""
+    counts = dict.fromkeys(STAGES, 0)
+
+    def reached(stage: str) -> None:
+        name = getattr(_published, "name", "")
+        if not (name.startswith(point.path) and name.endswith(point.end)):
+            return
+        counts[stage] += 1
+        if stage == point.stage and counts[stage] > point.occurrence:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def followed(function: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            reached(stage)
+            return result
+
+        return call
+
+    publish = storage.publish
+
+    def publishing(root: str, name: str, write: Callable[[BinaryIO], object]) -> str:
+        def writing(handle: BinaryIO) -> None:
+            reached("before write")
+            write(handle)
+            reached("after write")
+
+        _published.name = name
+        try:
+            return publish(root, name, writing)
+        finally:
+            _published.name = ""
+
+    storage.publish = publishing
+    os.fsync = followed(os.fsync, "after fsync")
+    os.replace = followed(os.replace, "after rename")

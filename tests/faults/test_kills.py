@@ -1,0 +1,192 @@
+"""Killed at chosen points and at random, the same command ends as the unbroken run does."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.killing import STAGES, Point, run, start
+from tests.faults.outcome import (
+    Outcome,
+    assert_equal,
+    draw_records,
+    read_outcome,
+    write_fasta,
+    write_inputs,
+)
+from transforms.parts import FIRST_PART_RECORDS
+
+BATCH_TOKENS = 16 * 300  # of one call of the model
+
+# What is published, and at which file of the kind the process dies.
+KINDS = [
+    ("embeddings/", ".parquet", 1),
+    ("dead_letters/", ".jsonl", 0),
+    ("commits/part-", ".json", 1),
+    ("pt/", "_ESM.pt", 2),
+    ("pt/", ".failures.jsonl", 1),
+    ("commits/files-", ".json", 0),
+    ("run_report", ".json", 0),
+]
+POINTS = [Point(path, end, stage, n) for path, end, n in KINDS for stage in STAGES]
+FIRSTS = [
+    Point("commits/output", ".json", "after fsync"),
+    Point("embeddings/", ".parquet", "after rename"),
+    Point("commits/part-", ".json", "after rename"),
+    Point("pt/", "_ESM.pt", "after rename"),
+]
+
+
+def command(inputs: Path, output: Path) -> list[object]:
+    return [
+        "--input", inputs, "--output", output, "--model", "demo", "--toks_per_batch", 300,
+        "--checkpoint_seconds", 0.2,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kills") / "in"
+    write_inputs(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(inputs: Path) -> Outcome:
+    output = inputs.parent / "unbroken"
+    assert run("pipeline.run", command(inputs, output), inputs.parent / "log") == 3
+    return read_outcome(output)
+
+
+def check(inputs: Path, output: Path, log: Path, unbroken: Outcome) -> None:
+    """The same command, run to its end, leaves what the unbroken run has left."""
+    assert run("pipeline.run", command(inputs, output), log) == 3, log.read_text()
+    assert_equal(read_outcome(output), unbroken)
+    assert run("pipeline.verify", [output, "--sample", 0], log) == 0, log.read_text()
+
+
+def embedded_again(log: Path) -> list[int]:
+    """For each process that was killed, how many records it had embedded and not committed."""
+    lost, since = [], 0
+    for line in Path(f"{log}.events").read_text().splitlines():
+        what, number = line.split()
+        if what == "killed":
+            lost.append(since)
+        since = since + int(number) if what == "embedded" else 0
+    return lost
+
+
+def note_kill(log: Path) -> None:
+    with open(f"{log}.events", "a") as handle:
+        handle.write("killed 0\n")
+
+
+@pytest.mark.parametrize("point", [*POINTS, *FIRSTS], ids=str)
+def test_killed_at_a_chosen_point(
+    point: Point, inputs: Path, unbroken: Outcome, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    died = run("pipeline.run", command(inputs, tmp_path / "out"), log, point)
+    assert died == -signal.SIGKILL, log.read_text()
+    check(inputs, tmp_path / "out", log, unbroken)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_at_random_again_and_again(
+    seed: int, inputs: Path, unbroken: Outcome, tmp_path: Path
+) -> None:
+    draw = random.Random(seed)
+    output, log = tmp_path / "out", tmp_path / "log"
+    kills = 0
+    while kills < 2:
+        before = commits(output)
+        process = start("pipeline.run", command(inputs, output), log)
+        # From the first sign of this run on, at any moment.
+        wanted = draw.randrange(3)
+        while process.is_alive() and commits(output) < before + wanted:
+            time.sleep(0.002)
+        process.join(draw.uniform(0, 0.4))
+        process.kill()
+        process.join()
+        if process.exitcode != -signal.SIGKILL:  # it was faster
+            break
+        note_kill(log)
+        kills += 1
+    assert kills
+    check(inputs, output, log, unbroken)
+    # A crash costs a part that was not full, and the batch under way.
+    largest = FIRST_PART_RECORDS * 16 + BATCH_TOKENS // 7
+    assert max(embedded_again(log)) <= largest
+
+
+def commits(output: Path) -> int:
+    folder = output / "commits"
+    return sum(n.startswith("part-") for n in os.listdir(folder)) if folder.exists() else 0
+
+
+def edit(records: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Five records are added, three removed and two changed."""
+    edited = [record for i, record in enumerate(records) if i not in (3, 700, 1900)]
+    for position in (10, 1500):
+        edited[position] = (edited[position][0], "M" + edited[position][1])
+    for position in (0, 1, 900, 1800, len(edited)):
+        edited.insert(position, (f"new_{position}", "MKTAYIAKQR" * 3))
+    return edited
+
+
+PART, ROWS = ("commits/part-", ".json"), ("embeddings/", ".parquet")
+PT, FILES = ("pt/", "_ESM.pt"), ("commits/files-", ".json")
+KILLS_OF_A_CHANGE = [
+    (Point(*PART, "after fsync"), Point(*ROWS, "after rename", 1)),
+    (Point(*PART, "after rename"), Point(*PT, "after fsync")),
+    (Point(*ROWS, "before write"), Point(*FILES, "after fsync")),
+    (Point(*PART, "after rename", 2), Point(*PT, "after rename")),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), KILLS_OF_A_CHANGE, ids=str)
+def test_a_file_edited_between_two_runs_and_the_second_killed_twice(
+    first: Point, second: Point, tmp_path: Path
+) -> None:
+    inputs, output, log = tmp_path / "in", tmp_path / "out", tmp_path / "log"
+    inputs.mkdir()
+    write_fasta(inputs / "other.faa", draw_records(random.Random(6), 60, "o"))
+    records = draw_records(random.Random(5), 2000, "r")
+    write_fasta(inputs / "edited.faa", records)
+    assert run("pipeline.run", command(inputs, output), log) == 3
+    write_fasta(inputs / "edited.faa", edit(records))
+    expected = tmp_path / "expected"
+    assert run("pipeline.run", command(inputs, expected), log) == 3
+    for point in (first, second):
+        died = run("pipeline.run", command(inputs, output), log, point)
+        assert died == -signal.SIGKILL, log.read_text()
+        # A reader of the folder never sees records of both.
+        ids = {row["id"] for row in read_outcome(output).rows if row["source"] == "edited.faa"}
+        assert not ({"r_3", "r_700", "r_1900"} & ids and {"new_0", "new_900"} & ids)
+    check(inputs, output, log, read_outcome(expected))
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point(*PART, "after fsync"),
+        Point(*PART, "after rename"),
+        Point(*PART, "after rename", 1),
+        Point(*PT, "after rename"),
+        Point(*FILES, "after rename"),
+    ],
+    ids=str,
+)
+def test_a_retry_that_is_killed(
+    point: Point, inputs: Path, unbroken: Outcome, tmp_path: Path
+) -> None:
+    output, log = tmp_path / "out", tmp_path / "log"
+    assert run("pipeline.run", command(inputs, output), log) == 3
+    retry = [*command(inputs, output), "--retry_failed"]
+    assert run("pipeline.run", retry, log, point) == -signal.SIGKILL, log.read_text()
+    check(inputs, output, log, unbroken)

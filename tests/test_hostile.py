@@ -1,0 +1,237 @@
+"""Surroundings that do harm: full disks, folders that vanish, files that change, processes killed.
+
+Each ends with a clear message and an exit code, and the same command carries on afterwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.run import main
+from tests.faults.outcome import read_outcome
+from transforms import events, reading, storage
+from transforms.holders import read_holder, write_holder
+
+REPO = Path(__file__).parents[1]
+RECORDS = 300
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """Three files of a hundred records each."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for n in range(3):
+        text = "".join(f">f{n}_{i}\n{'ACDEFGHIKLMNPQ'[i % 9 :]}\n" for i in range(100))
+        (folder / f"f{n}.faa").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def exit_code(inputs: Path, out: Path, *more: str) -> int:
+    args = ["--input", inputs, "--output", out, "--model", "demo", "--quiet"]
+    with pytest.raises(SystemExit) as caught:
+        main([*map(str, args), "--checkpoint_seconds", "1e-9", "--toks_per_batch", "30", *more])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def check_carried_on(inputs: Path, out: Path) -> None:
+    assert exit_code(inputs, out) == 0
+    outcome = read_outcome(out)
+    keys = [(row["source"], row["ordinal"]) for row in outcome.rows]
+    assert len(keys) == len(set(keys)) == RECORDS
+    assert [len(ids) for ids, _ in outcome.pts.values()] == [100, 100, 100]
+
+
+class Full:
+    """A disk that has room for so many files more."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self._fsync = os.fsync
+
+    def fsync(self, descriptor: int) -> None:
+        if not os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            if self.room == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.room -= 1
+        self._fsync(descriptor)
+
+
+@pytest.mark.parametrize("room", [0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 20])
+def test_a_full_disk(
+    room: int, inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", Full(room).fsync)
+        code = exit_code(inputs, out)
+    said = capsys.readouterr().err
+    # The first file of all is the one that tells whether the output can be written.
+    assert code == (2 if room == 0 else 1)
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+    check_carried_on(inputs, out)
+
+
+def test_an_output_that_cannot_be_written(
+    inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out.mkdir()
+
+    def refuse(path: str, *args: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "mkdir", refuse)
+        assert exit_code(inputs, out) == 2
+    error = capsys.readouterr().err
+    assert "Read-only file system" in error
+    assert error.count("\n") == 1
+    assert os.listdir(out) == []
+
+
+def test_an_output_that_vanishes_is_not_made_anew(
+    inputs: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = []
+
+    def vanish(event: events.Event) -> None:
+        if isinstance(event, events.PartCommitted):
+            parts.append(event)
+            if len(parts) == 2:
+                shutil.rmtree(out)
+
+    with events.listening(vanish):
+        assert exit_code(inputs, out) == 1
+    assert len(parts) == 2
+    error = capsys.readouterr().err
+    assert "The output folder is gone" in error
+    assert "Traceback" not in error
+    assert not out.exists()
+    check_carried_on(inputs, out)
+
+
+def test_a_run_that_has_lost_its_lock_commits_nothing_more(
+    inputs: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def take_over(event: events.Event) -> None:
+        holder = read_holder(str(out), "all")
+        if isinstance(event, events.PartCommitted) and holder and holder.run != "second":
+            write_holder(str(out), replace(holder, run="second"))
+
+    with events.listening(take_over):
+        assert exit_code(inputs, out) == 1
+    assert "Another run has taken" in capsys.readouterr().err
+    assert len(list((out / "commits").glob("part-*"))) == 1
+    (out / ".locks/all.json").unlink()
+    check_carried_on(inputs, out)
+
+
+def change_while_read(monkeypatch: pytest.MonkeyPatch, path: Path, change: Any) -> None:
+    """Lets something happen to a file between its two passes."""
+    open_chunks, opened = storage.open_chunks, []
+
+    def opening(url: str, *args: Any) -> Iterator[bytes]:
+        if url == str(path):
+            opened.append(url)
+            if len(opened) == 2:
+                change()
+        return open_chunks(url, *args)
+
+    monkeypatch.setattr(storage, "open_chunks", opening)
+    monkeypatch.setattr(reading.read_items, "__defaults__", (opening,))
+
+
+def grow(path: Path) -> None:
+    with path.open("a") as handle:
+        handle.write(">late\nMK\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [(grow, "changed"), (Path.unlink, "unreadable")], ids=["grows", "goes"]
+)
+def test_an_input_that_changes_while_it_is_read_costs_no_other_file(
+    change: Any, reason: str, inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = inputs / "f1.faa"
+    text = path.read_text()
+    with monkeypatch.context() as patched:
+        change_while_read(patched, path, lambda: change(path))
+        assert exit_code(inputs, out) == 3
+    outcome = read_outcome(out)
+    assert {row["source"] for row in outcome.rows} == {"f0.faa", "f2.faa"}
+    assert [(d["source"], d["ordinal"], d["error_type"]) for d in outcome.dead_letters] == [
+        ("f1.faa", None, reason)
+    ]
+    assert sorted(outcome.pts) == ["f0_ESM.pt", "f2_ESM.pt"]
+    report = json.loads((out / "run_report.json").read_text())
+    assert {f["source"]: f["status"] for f in report["files"]}["f1.faa"] == "failed"
+    path.write_text(text)
+    check_carried_on(inputs, out)
+    assert read_outcome(out).dead_letters == []
+
+
+def test_thousands_of_tiny_files(tmp_path: Path, out: Path) -> None:
+    inputs = tmp_path / "in"
+    for n in range(1000):
+        path = inputs / f"d{n % 10}" / f"f{n}.faa"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f">p{n}\n{'ACDEFGHIKL'[n % 7 :]}\n")
+    assert exit_code(inputs, out, "--checkpoint_seconds", "60", "--toks_per_batch", "2048") == 0
+    assert len(list((out / "pt").rglob("*_ESM.pt"))) == 1000
+    assert torch.load(out / "pt/d7/f77_ESM.pt", weights_only=True)["proteins"] == ["p77"]
+    # They share parts and records.
+    assert len(list((out / "embeddings").iterdir())) < 10
+
+
+@pytest.mark.slow
+def test_a_worker_process_that_is_killed(inputs: Path, out: Path, tmp_path: Path) -> None:
+    args = [sys.executable, "-m", "pipeline", "--input", inputs, "--output", out, "--model", "demo"]
+    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    small = ["--toks_per_batch=30", "--checkpoint_seconds=0.1"]
+    log = (tmp_path / "log").open("w")
+    process = subprocess.Popen([*args, *small, *workers], cwd=REPO, stdout=log, stderr=log)
+    while not list((out / "commits").glob("part-*")):
+        assert process.poll() is None, "the run ended before a worker could be killed"
+        time.sleep(0.01)
+    for pid in workers_of(process.pid):
+        os.kill(pid, signal.SIGKILL)
+    assert process.wait(timeout=60) == 1
+    said = (tmp_path / "log").read_text()
+    assert "error: A worker process ended before its work did" in said
+    assert "The same command carries on" in said
+    check_carried_on(inputs, out)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The Python processes below a process; Beam starts each by way of a shell."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            name, _, rest = stat.read_text().partition(") ")
+            found[int(stat.parent.name)] = (int(rest.split()[1]), name.partition("(")[2])
+    below = {pid}
+    for _ in range(3):
+        below |= {each for each, (parent, _) in found.items() if parent in below}
+    return [each for each in below - {pid} if found[each][1] != "sh"]

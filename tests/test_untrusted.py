@@ -1,0 +1,333 @@
+"""Tests that a FASTA of a stranger can do no harm: to other files, the terminal or the memory."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+import torch
+
+from pipeline.run import main
+from tests.helpers import files_below
+from transforms import events
+from transforms.errors import FastaFormatError
+from transforms.fasta import MAX_HEADER_BYTES, scan_fasta
+
+REPO = Path(__file__).parents[1]
+MODULES = sorted([*REPO.glob("pipeline/**/*.py"), *REPO.glob("transforms/**/*.py")])
+
+# Modules that execute what they are given to read, and calls that do.
+FORBIDDEN_IMPORTS = {
+    "_pickle", "cPickle", "cloudpickle", "code", "dbm", "dill", "importlib.util", "joblib",
+    "marshal", "pickle", "pty", "runpy", "shelve", "subprocess",
+}  # fmt: skip
+FORBIDDEN_CALLS = {
+    "__import__", "compile", "eval", "exec", "os.popen", "os.system", "read_pickle", "yaml.load",
+}  # fmt: skip
+
+
+def dotted(node: ast.expr) -> str:
+    """The name of what is called, as it is written."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def faults_of(source: str) -> Iterator[str]:
+    """What in a module could execute what it reads."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from (name.name for name in names if name.name in FORBIDDEN_IMPORTS)
+            case ast.ImportFrom(module=str(module), names=names):
+                imported = {module, *(f"{module}.{name.name}" for name in names)}
+                yield from imported & FORBIDDEN_IMPORTS
+                yield from imported & FORBIDDEN_CALLS
+            case ast.Call(func=func, keywords=keywords):
+                name = dotted(func)
+                given = {each.arg: each.value for each in keywords}
+                if name in FORBIDDEN_CALLS or name.rpartition(".")[2] == "read_pickle":
+                    yield name
+                if name == "torch.load" and not is_true(given.get("weights_only")):
+                    yield "torch.load without weights_only=True"
+                if name in ("np.load", "numpy.load") and "allow_pickle" in given:
+                    yield "np.load with allow_pickle"
+                if "shell" in given:
+                    yield "shell"
+                if not is_false(given.get("trust_remote_code", ast.Constant(False))):
+                    yield "trust_remote_code"
+
+
+def is_true(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value is True
+
+
+def is_false(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is False
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_module_can_execute_what_it_reads(path: Path) -> None:
+    assert list(faults_of(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle", "from pickle import loads", "import shelve", "import marshal as m",
+        "import subprocess", "eval('1')", "exec(text)", "os.system('ls')", "from os import system",
+        "subprocess.run('ls', shell=True)", "torch.load(path)", "np.load(p, allow_pickle=True)",
+        "torch.load(path, weights_only=False)", "torch.load(path, weights_only=flag)",
+        "AutoModel.from_pretrained(name, trust_remote_code=True)", "pd.read_pickle(path)",
+    ],
+)  # fmt: skip
+def test_what_could_would_be_found(source: str) -> None:
+    assert list(faults_of(source))
+
+
+def test_the_modules_are_looked_at() -> None:
+    assert len(MODULES) > 40
+
+
+def exit_code(*args: str | Path) -> object:
+    with pytest.raises(SystemExit) as caught:
+        main([str(arg) for arg in args])
+    return caught.value.code
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own for whatever a run may write, and the current one."""
+    for name in ("work", "tmp", "home"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    return tmp_path
+
+
+HOSTILE_IDS = [
+    "../../etc/passwd",
+    "..",
+    "/etc/passwd",
+    "/" + "a/" * 100,
+    "x" * 10_000,
+    "\x1b[31mred\x1b[0m",
+    "\x1b]0;title\x07",
+    "\u202egpj.faa",
+    "=cmd()",
+    '=HYPERLINK("http://x")',
+    "|",
+    "a|",
+    "<script>alert(1)</script>",
+    "$(touch${IFS}owned)",
+    "`touch${IFS}owned`",
+    "';DROP/**/TABLE--",
+    "%s%s%n",
+    "{0.__class__}",
+    "NUL",
+    "~root",
+    "-rf",
+]
+
+
+def test_hostile_ids_are_kept_as_they_are_and_do_nothing(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = "".join(f">{name} {name}\nMKTAYIAKQR\n" for name in HOSTILE_IDS)
+    bad = "".join(f">{name} {name}\nMK1\n" for name in HOSTILE_IDS)
+    (workplace / "in").mkdir()
+    (workplace / "in/hostile.faa").write_text(good + bad)
+    out = workplace / "out"
+    assert exit_code("--input", workplace / "in", "--output", out, "--model", "demo") == 3
+
+    assert [name for name in files_below(workplace) if not name.startswith("out/")] == [
+        "in/hostile.faa"
+    ]
+    assert files_below(out / "pt") == ["hostile_ESM.failures.jsonl", "hostile_ESM.pt"]
+    assert torch.load(out / "pt/hostile_ESM.pt", weights_only=True)["proteins"] == HOSTILE_IDS
+    rows = ds.dataset(out / "embeddings", format="parquet").to_table().to_pylist()
+    assert [row["id"] for row in rows] == HOSTILE_IDS
+    lines = (out / "pt/hostile_ESM.failures.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == HOSTILE_IDS
+
+    log = (out / "extraction_failures.log").read_text().removesuffix("\n").split("\n")
+    assert len(log) == len(HOSTILE_IDS)
+    assert {line.count(" | ") for line in log} == {4}
+    said = capsys.readouterr()
+    for text in (*log, *said.out.split("\n"), *said.err.split("\n")):
+        assert text.isprintable()
+    assert len(max(said.out.split("\n"), key=len)) < 2_000
+
+
+HOSTILE_NAMES = [
+    "with blank",
+    "with 'quotes' and \"more\"",
+    "line\nbreak",
+    "\x1b[31mred",
+    "蛋白質 é 🧬",
+    "$(touch${IFS}owned)",
+    "a | b",
+    "-rf",
+    "dots..",
+    "*",
+    "[a-z]?",
+    "%s",
+    "back\\slash",
+]
+
+
+def test_hostile_file_names_name_their_pt_and_do_nothing(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "in" / "sub dir\n2").mkdir(parents=True)
+    for name in HOSTILE_NAMES:
+        (workplace / "in" / f"{name}.faa").write_text(">p1\nMKTAYIAKQR\n>p2\nMK1\n")
+        packed = gzip.compress(b">p1\nMKTAYIAKQR\n")[:-1]
+        (workplace / "in/sub dir\n2" / f"{name}.faa.gz").write_bytes(packed)
+    out = workplace / "out"
+    assert exit_code("--input", workplace / "in", "--output", out, "--model", "demo") == 3
+    for name in HOSTILE_NAMES:
+        content = torch.load(out / "pt" / f"{name}_ESM.pt", weights_only=True)
+        assert content["proteins"] == ["p1"]
+    assert len(files_below(out / "pt")) == 2 * len(HOSTILE_NAMES)
+    assert {name.partition("/")[0] for name in files_below(workplace)} == {"in", "out"}
+    log = (out / "extraction_failures.log").read_text().removesuffix("\n").split("\n")
+    assert len(log) == 2 * len(HOSTILE_NAMES)
+    assert {line.count(" | ") for line in log} == {4}
+    said = capsys.readouterr()
+    for text in (*log, *said.out.split("\n"), *said.err.split("\n")):
+        assert text.isprintable()
+
+
+def test_a_name_that_a_terminal_would_obey_is_escaped_in_an_error(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "in").mkdir()
+    for suffix in ("faa", "fasta"):
+        (workplace / f"in/\x1b[31mtwo\nlines.{suffix}").write_text(">p1\nMKTAYIAKQR\n")
+    assert exit_code("--input", workplace / "in", "--output", "out", "--model", "demo") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert line.isprintable()
+    assert r"\x1b[31mtwo\nlines.fasta" in line
+
+
+def test_files_that_change_under_a_run_fail_alone_and_leave_no_row(workplace: Path) -> None:
+    folder, out = workplace / "in", workplace / "out"
+    folder.mkdir()
+    for name in ("changing", "kept", "vanishing"):
+        text = "".join(f">{name}{number}\nMKTAYIAKQR\n" for number in range(50))
+        (folder / f"{name}.faa").write_text(text)
+
+    def spoil(event: events.Event) -> None:
+        match event:  # each file is read a second time after this
+            case events.FileOpened(source="vanishing.faa"):
+                (folder / "vanishing.faa").unlink()
+            case events.FileOpened(source="changing.faa"):
+                (folder / "changing.faa").write_text(">other1\nMKTAYI\n>other2\nMKTAYI\n")
+
+    args = ("--input", folder, "--output", out, "--model", "demo", "--quiet")
+    with events.listening(spoil):
+        assert exit_code(*args) == 3
+    assert files_below(out / "pt") == ["kept_ESM.pt"]
+    rows = ds.dataset(out / "embeddings", format="parquet").to_table().to_pylist()
+    assert {row["source"] for row in rows} == {"kept.faa"}
+    failed = [line.split(" | ") for line in (out / "extraction_failures.log").open()]
+    assert [(source, kind) for _, source, _, kind, _ in failed] == [
+        ("changing.faa", "changed"), ("vanishing.faa", "unreadable")
+    ]  # fmt: skip
+
+    (folder / "vanishing.faa").write_text(">back\nMKTAYI\n")
+    assert exit_code(*args) == 0
+    content = torch.load(out / "pt/changing_ESM.pt", weights_only=True)
+    assert content["proteins"] == ["other1", "other2"]
+    assert (out / "pt/vanishing_ESM.pt").exists()
+    assert (out / "extraction_failures.log").read_text() == ""
+
+
+def test_links_that_go_round_in_circles_end(workplace: Path) -> None:
+    folder = workplace / "in"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.faa").write_text(">p1\nMKTAYIAKQR\n")
+    (folder / "sub/up").symlink_to(folder, target_is_directory=True)
+    (folder / "self").symlink_to(folder / "self")
+    (folder / "b.faa").symlink_to(folder / "c.faa")
+    (folder / "c.faa").symlink_to(folder / "b.faa")
+    out = workplace / "out"
+    assert exit_code("--input", folder, "--output", out, "--model", "demo", "--quiet") == 0
+    assert files_below(out / "pt") == ["a_ESM.pt"]
+    # This asks for the same.
+    again = ("--input", folder / "**/*.faa", "--output", workplace / "out2", "--model", "demo")
+    assert exit_code(*again, "--quiet") == 0
+    assert files_below(workplace / "out2/pt") == ["a_ESM.pt"]
+
+
+def test_a_giant_header_is_refused_before_it_is_held() -> None:
+    taken = 0
+
+    def giant() -> Iterator[bytes]:
+        nonlocal taken
+        yield b">a\nMK\n>"
+        for _ in range(1000):
+            taken += 1
+            yield b"x" * (1 << 16)
+
+    with pytest.raises(FastaFormatError, match="a header of more than 1,000,000 bytes"):
+        scan_fasta(giant())
+    assert taken << 16 <= 2 * MAX_HEADER_BYTES
+
+
+MEASURED = """
+import resource, sys
+from pipeline.run import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def run_measured(*args: str | Path) -> tuple[int, int]:
+    """Runs the command in a process of its own and returns its exit code and peak in MiB."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *map(str, args)],
+        cwd=REPO, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, int(done.stdout.split("peak ")[-1])
+
+
+@pytest.mark.slow
+def test_a_giant_record_is_a_dead_letter_and_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    small = ("--input", tmp_path / "in", "--output", tmp_path / "small", "--model", "demo")
+    (tmp_path / "in/a.faa").write_text(">a\nMKTAYIAKQR\n")
+    code, peak = run_measured(*small, "--quiet")
+    assert code == 0
+
+    size = 1_200_000_000  # 2 GB do no more, but take two minutes on a busy machine
+    descriptor = os.open(tmp_path / "in/giant.faa", os.O_WRONLY | os.O_CREAT)
+    block = (b"MKTAYIAKQR" * 7 + b"\n") * 118_149  # 8 MB
+    os.write(descriptor, b">giant\n")
+    written = 0
+    while written < size:
+        written += os.write(descriptor, block)
+    os.close(descriptor)
+    large = ("--input", tmp_path / "in", "--output", tmp_path / "large", "--model", "demo")
+    code, giant_peak = run_measured(*large, "--quiet")
+    os.remove(tmp_path / "in/giant.faa")
+    assert code == 3
+    (letter,) = (tmp_path / "large/dead_letters").iterdir()
+    found = json.loads(letter.read_text())
+    assert (found["id"], found["error_type"], found["sequence"]) == ("giant", "too_long", None)
+    assert found["length"] >= size * 69 // 71
+    assert giant_peak - peak < 200
