@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from typing import Any
 from pipeline.options import RunConfig
 from pipeline.outputs import (
     check_output,
+    check_pt_names,
     check_same,
     check_whole,
     delete_output,
@@ -27,7 +29,10 @@ from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, Listing, check_names, find_fasta
 from transforms.locks import Lock
 from transforms.model import EsmModelHandler, ModelConfig
+from transforms.text import printable
 from transforms.under_way import count_deaths, forget_condemned
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,15 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     begun = None if config.overwrite else found
     listing = _list_files(config, root, begun)
     check_names(listing.files)
+    if config.pt:
+        check_pt_names(listing.files)
     check_output(root, is_ours=found is not None)
     run = uuid.uuid4().hex[:12]
     lock = lock_output(root, run, held)
+    if commits.read_configuration(root) != found:
+        raise ConfigurationError(
+            f"Another run has begun {root} anew in this moment. Give the command again."
+        )
     model, checkpoint = _find_model(config, checkpoint)
     configuration = _configuration(config, listing.root, checkpoint, model.dtype)
     work = Work(listing.files)
@@ -121,10 +132,15 @@ def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
         return find_fasta(config.inputs, input_root)
     if begun is None:
         raise ConfigurationError(f"{root} holds no dead letters: it is no output of a run.")
-    failed = failed_urls(begun["input_root"], commits.read_commits(root))
-    if not failed:
+    there = []
+    for url in failed_urls(root, begun["input_root"], commits.read_commits(root)):
+        if storage.exists(url):
+            there.append(url)
+        else:
+            logger.warning("Not tried again, for it is gone: %s", printable(url))
+    if not there:
         return Listing(begun["input_root"], (), 0)
-    return find_fasta(failed, begun["input_root"])
+    return find_fasta(there, begun["input_root"])
 
 
 def _find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelConfig, Checkpoint]:

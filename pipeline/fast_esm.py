@@ -12,10 +12,11 @@ import torch
 
 from pipeline.checks import Plan, prepare
 from pipeline.options import RunConfig
-from pipeline.report import Report, log_line
+from pipeline.report import Report, iterate_dead_letters, log_line
 from pipeline.run import execute
 from transforms import storage
 from transforms.checkpoints import DEFAULT_MODEL, Checkpoint
+from transforms.commits import read_commits
 from transforms.errors import ConfigurationError, FastaFormatError
 from transforms.esm_pt import failures_name, pt_name
 from transforms.model import ModelConfig, keep_model
@@ -84,7 +85,7 @@ def extract_fast_esm(
                 plan = prepare(config, held)
             report = execute(plan)
         _raise_failure(report)
-        for letter in report.dead_letters:
+        for letter in iterate_dead_letters(work, read_commits(work)):
             logger.warning("%s", log_line(letter))
         (source,) = (file.source for file in plan.listing.files)
         embedded = _load(os.path.join(work, pt_name(source)))
@@ -122,11 +123,11 @@ def _raise_failure(report: Report) -> None:
     if report.failure:
         raise RuntimeError(report.failure)
     if report.failed:
-        raise FastaFormatError(report.dead_letters[0].message)
+        raise FastaFormatError(report.failures[0].first.message)
     if report.dead_letters and not report.total("embedded"):
         raise RuntimeError(
-            f"None of the {len(report.dead_letters):,} records could be embedded; the first: "
-            f"{report.dead_letters[0].message}"
+            f"None of the {report.dead_letters:,} records could be embedded; the first: "
+            f"{report.failures[0].first.message}"
         )
 
 

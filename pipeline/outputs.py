@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,8 +10,11 @@ from transforms import commits, storage
 from transforms.commits import Commits
 from transforms.errors import ConfigurationError
 from transforms.esm_pt import failures_name, pt_name
+from transforms.finding import FastaFile
 from transforms.locks import HeldError, Lock, hold
+from transforms.reopened import forget_reopened
 
+MAX_NAME_BYTES = 255
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 
 # The option that sets what a configuration holds.
@@ -40,6 +43,21 @@ def check_output(root: str, is_ours: bool) -> None:
     for folder in (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT):
         if storage.list_names(url := storage.join(root, folder)):
             raise ConfigurationError(f"{url} holds files of something else. Give another --output.")
+
+
+def check_pt_names(files: Iterable[FastaFile]) -> None:
+    """Makes sure that no file's ``.pt`` or failures get a longer name than file systems take.
+
+    Raises:
+        ConfigurationError: They would.
+    """
+    for file in files:
+        name = failures_name(file.source).rpartition("/")[2]
+        if (size := len(name.encode())) > MAX_NAME_BYTES:
+            raise ConfigurationError(
+                f"The failures of {file.url} would have a name of {size} bytes, and a file system "
+                f"takes {MAX_NAME_BYTES}. Shorten its name, or give --sinks parquet."
+            )
 
 
 def lock_output(root: str, run: str, held: ExitStack) -> Lock:
@@ -120,15 +138,11 @@ def check_whole(root: str, committed: Commits) -> None:
 def delete_output(root: str) -> None:
     """Deletes what earlier runs committed, and nothing else.
 
-    The commit records of the parts go first, so that nothing counts any more; what binds the
-    output stays until it is replaced, so that an interrupted deletion can be repeated.
+    At no moment does a file count as finished whose rows are gone. What binds the output stays
+    until it is replaced. So an interrupted deletion can be repeated, and a run that goes on
+    instead uses what is left.
     """
     committed = commits.read_commits(root)
-    folder = storage.join(root, commits.COMMITS)
-    for name in storage.list_names(folder):
-        if name.startswith("part-"):
-            storage.delete(storage.join(folder, name))
-    commits.sweep(root)
     sources = {source for part in committed.parts.values() for source in part.sources}
     names = [
         name(source)
@@ -137,6 +151,10 @@ def delete_output(root: str) -> None:
     ]
     for name in (*names, REPORT, FAILURES_LOG):
         storage.delete(storage.join(root, *name.split("/")))
-    for name in storage.list_names(folder):
-        if name.startswith("files-"):
-            storage.delete(storage.join(folder, name))
+    folder = storage.join(root, commits.COMMITS)
+    for kind in ("files-", "part-"):
+        for name in storage.list_names(folder):
+            if name.startswith(kind):
+                storage.delete(storage.join(folder, name))
+    commits.sweep(root)
+    forget_reopened(root)

@@ -24,6 +24,7 @@ from transforms.commits import (
 )
 from transforms.errors import ConfigurationError
 from transforms.holders import Holder, State, read_holders, state_of
+from transforms.reopened import read_reopened
 
 LOOKS, SECONDS_BETWEEN_LOOKS = 10, 0.05
 """How often an output is looked at, if a run takes files away while they are being read."""
@@ -162,7 +163,7 @@ def _files(root: str, committed: Commits) -> Iterator[FileStatus]:
             dead[source] += held.dead_letters
     failed = committed.failed_sources()
     there = {found.url for found in storage.match(storage.join(root, PT) + "/")}
-    for source in sorted(rows.keys() | committed.files.keys()):
+    for source in sorted(rows.keys() | committed.files.keys() | read_reopened(root, committed)):
         record = committed.files.get(source)
         pt = record.pt if record else None
         yield FileStatus(

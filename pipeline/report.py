@@ -9,10 +9,11 @@ import json
 import platform
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipeline import __version__
 from pipeline.checks import Plan
@@ -21,6 +22,7 @@ from transforms import storage
 from transforms.commits import Commits, read_commits
 from transforms.committed import read_dead_letters
 from transforms.items import DeadLetter
+from transforms.reopened import read_reopened
 from transforms.text import printable
 
 PACKAGES = ("apache-beam", "torch", "transformers", "pyarrow", "numpy")
@@ -58,12 +60,25 @@ class FileOutcome:
 
 
 @dataclass(frozen=True)
+class Failures:
+    """The dead letters of one kind.
+
+    Attributes:
+        count: How many there are.
+        first: The first of them, without its sequence.
+    """
+
+    count: int
+    first: DeadLetter
+
+
+@dataclass(frozen=True)
 class Report:
     """The outcome of a run.
 
     Attributes:
         files: The files of this run and of every earlier one on this output.
-        dead_letters: All dead letters of the output.
+        failures: The dead letters of the output by kind, the most frequent first.
         missing: Input files of this run that have no outcome.
         seconds: How long the run took.
         failure: What stopped the graph; None if nothing did.
@@ -71,7 +86,7 @@ class Report:
     """
 
     files: tuple[FileOutcome, ...]
-    dead_letters: tuple[DeadLetter, ...]
+    failures: tuple[Failures, ...]
     missing: tuple[str, ...]
     seconds: float
     failure: str | None
@@ -80,6 +95,16 @@ class Report:
     def total(self, name: str) -> int:
         """Returns a count of :class:`FileOutcome`, summed over the files."""
         return sum(getattr(outcome, name) or 0 for outcome in self.files)
+
+    @property
+    def unfinished(self) -> tuple[FileOutcome, ...]:
+        """The files that a run has begun, or is to do, and that have no outcome."""
+        return tuple(outcome for outcome in self.files if outcome.status == "unfinished")
+
+    @property
+    def dead_letters(self) -> int:
+        """How many dead letters the output holds, those of whole files too."""
+        return sum(failures.count for failures in self.failures)
 
     @property
     def failed(self) -> tuple[FileOutcome, ...]:
@@ -101,7 +126,8 @@ def make_report(
     committed = read_commits(plan.output.root)
     urls = {file.source: file.url for file in plan.listing.files}
     in_parts = {source for part in committed.parts.values() for source in part.sources}
-    sources = sorted(urls.keys() | committed.files.keys() | in_parts)
+    reopened = read_reopened(plan.output.root, committed)
+    sources = sorted(urls.keys() | committed.files.keys() | in_parts | reopened)
     failed = committed.failed_sources()
     files = tuple(
         _outcome(source, urls.get(source, ""), committed, failed, plan.output.run)
@@ -109,7 +135,7 @@ def make_report(
     )
     return Report(
         files=files,
-        dead_letters=tuple(_dead_letters(plan.output.root, committed)),
+        failures=_count_failures(iterate_dead_letters(plan.output.root, committed)),
         missing=tuple(o.source for o in files if o.source in urls and o.status == "unfinished"),
         seconds=seconds,
         failure=failure,
@@ -146,7 +172,8 @@ def _outcome(source: str, url: str, committed: Commits, failed: set[str], run: s
     )
 
 
-def _dead_letters(root: str, committed: Commits) -> Iterator[DeadLetter]:
+def iterate_dead_letters(root: str, committed: Commits) -> Iterator[DeadLetter]:
+    """Yields the dead letters of an output, from one part after the other."""
     failed: dict[str, DeadLetter] = {}
     for part in sorted(committed.parts.values(), key=lambda part: part.time):
         for source in part.sources:
@@ -157,6 +184,17 @@ def _dead_letters(root: str, committed: Commits) -> Iterator[DeadLetter]:
                     failed[source] = letter
     # Of a file that was tried several times the last failure counts, and only until it is read.
     yield from (letter for source, letter in failed.items() if source not in committed.files)
+
+
+def _count_failures(letters: Iterable[DeadLetter]) -> tuple[Failures, ...]:
+    counts: Counter[tuple[str, str]] = Counter()
+    first: dict[tuple[str, str], DeadLetter] = {}
+    for letter in letters:
+        kind = letter.stage, letter.error_type
+        counts[kind] += 1
+        if kind not in first:
+            first[kind] = replace(letter, sequence=None)
+    return tuple(Failures(count, first[kind]) for kind, count in counts.most_common())
 
 
 def check_accounting(report: Report) -> list[str]:
@@ -183,8 +221,12 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
     }
     data = json.dumps(content, indent=1).encode()
     storage.publish(root, REPORT, lambda handle: handle.write(data))
-    log = "".join(f"{log_line(letter)}\n" for letter in report.dead_letters).encode()
-    storage.publish(root, FAILURES_LOG, lambda handle: handle.write(log))
+    storage.publish(root, FAILURES_LOG, partial(_write_log, root))
+
+
+def _write_log(root: str, handle: BinaryIO) -> None:
+    for letter in iterate_dead_letters(root, read_commits(root)):
+        handle.write(f"{log_line(letter)}\n".encode())
 
 
 def log_line(letter: DeadLetter) -> str:
@@ -205,10 +247,12 @@ def summarise(report: Report, plan: Plan) -> list[str]:
     new = _count(report.total("embedded_this_run"), "protein") or "Nothing"
     lines = [f"{new} embedded in {report.seconds:,.1f} s."]
     if not plan.todo:
-        lines = ["Nothing to do: every file is finished."]
+        is_whole = not report.unfinished and not report.failed
+        lines = [f"Nothing to do{': every file is finished' * is_whole}."]
+    files = _count(len(report.files), "file") or "no file"
     lines.append(
         f"{root} now holds {report.total('embedded'):,} vectors of "
-        f"{plan.checkpoint.hidden_size} values from {_count(len(report.files), 'file')}:"
+        f"{plan.checkpoint.hidden_size} values from {files}:"
     )
     if report.total("embedded"):
         lines.append("  embeddings/*.parquet  one row per protein")
@@ -218,6 +262,10 @@ def summarise(report: Report, plan: Plan) -> list[str]:
     if plan.listing.passed_over:
         others = _count(plan.listing.passed_over, "file")
         lines.append(f"Passed over for want of a FASTA name: {others}.")
+    if report.unfinished:
+        others = _count(len(report.unfinished), "file")
+        first = printable(report.unfinished[0].source, _MOST_SHOWN)
+        lines.append(f"Not finished, and not among the inputs: {others}, the first: {first}.")
     if report.dead_letters:
         lines += _summarise_dead_letters(report)
     if plan.checkpoint.model == "demo":
@@ -232,17 +280,14 @@ def _count(number: int, thing: str) -> str:
 
 
 def _summarise_dead_letters(report: Report) -> list[str]:
-    counts = Counter((letter.stage, letter.error_type) for letter in report.dead_letters)
     files = len(report.failed)
-    records = len(report.dead_letters) - files
+    records = report.dead_letters - files
     failed = [count for count in (_count(records, "record"), _count(files, "file")) if count]
     lines = [f"{' and '.join(failed)} failed: see dead_letters/ and {FAILURES_LOG}."]
-    for (stage, error_type), count in counts.most_common():
-        first = next(
-            d for d in report.dead_letters if (d.stage, d.error_type) == (stage, error_type)
-        )
+    for failures in report.failures:
+        first = failures.first
         what = [first.source] if first.ordinal is None else [first.source, first.id or "no id"]
         shown = ", ".join(printable(text, _MOST_SHOWN) for text in what)
-        message = printable(first.message, _MOST_SHOWN)
-        lines.append(f"  {count:,} {error_type} ({stage}), the first: {shown}: {message}")
+        kind, message = f"{first.error_type} ({first.stage})", printable(first.message, _MOST_SHOWN)
+        lines.append(f"  {failures.count:,} {kind}, the first: {shown}: {message}")
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from transforms import storage
 from transforms.commits import Commits, FileRecord, PartSource
@@ -20,6 +20,7 @@ from transforms.removal import (
     remove_records,
     reopen_files,
 )
+from transforms.reopened import note_reopened, read_reopened, settle_reopened
 from transforms.under_way import PROCESS_DIED
 
 
@@ -29,7 +30,7 @@ class Work:
 
     Attributes:
         todo: The files to be read.
-        reopened: Files that were finished and are so no longer.
+        reopened: Files that were finished, or lose records, and are to be finished anew.
         removals: Committed records that do not count any more, by file.
     """
 
@@ -56,11 +57,12 @@ def find_work(
         ConfigurationError: A file that was embedded cannot be read now, or the ``.pt`` of one
             would take the name of another's.
     """
-    known = {stem(source): source for source in committed.files}
     held_of: dict[str, list[PartSource]] = {}
     for part in committed.parts.values():
         for source, held in part.sources.items():
             held_of.setdefault(source, []).append(held)
+    known = {stem(source): source for source, held in held_of.items() if _count(held)}
+    known |= {stem(source): source for source in committed.files}
     todo: list[FastaFile] = []
     removals: dict[str, Removal] = {}
     for file in files:
@@ -70,14 +72,16 @@ def find_work(
                 f"{file.url} would get the same .pt as {other}, which this output holds already. "
                 "Rename one of them or give another --output."
             )
-        record = committed.files.get(file.source)
-        removal = _find_removal(file, record, held_of.get(file.source, ()), retry_failed)
+        record, here = committed.files.get(file.source), held_of.get(file.source, [])
+        removal = _find_removal(file, record, here, retry_failed)
         if removal != Removal():
             removals[file.source] = removal
-        is_reopened = removal not in (Removal(), FILE_FAILURE)
-        if record is None or is_reopened or not _has_pt(root, record):
-            todo.append(file)
-    reopened = {file.source for file in todo if file.source in removals}
+        if removal in (Removal(), FILE_FAILURE) and record and _is_whole(root, record, here):
+            continue
+        todo.append(replace(file, sha256=_version_kept(here, removal)))
+    reopened = {
+        file.source for file in todo if file.source in removals or file.source in committed.files
+    }
     return Work(tuple(todo), frozenset(reopened), removals)
 
 
@@ -88,13 +92,15 @@ def _find_removal(
     if record is None and not held:
         return Removal()
     failed = any(each.failed for each in held)
-    has_records = any(each.rows or each.dead_letters for each in held)
-    versions = {record.sha256} if record else {each.sha256 for each in held}
+    has_records = _count(held) > 0
+    versions = {each.sha256 for each in held if not record or each.rows or each.dead_letters}
+    if record:
+        versions.add(record.sha256)
     if record and (record.size, record.mtime) == (file.size, file.mtime):
         current = record.sha256
     else:
         current = _sha256(file, must_be_readable=record is not None or has_records)
-    if versions != {current}:
+    if versions != {current} or (record and _count(held) > record.records):
         return EVERYTHING
     if failed and has_records and not record:
         return EVERYTHING  # it changed while it was read
@@ -103,8 +109,25 @@ def _find_removal(
     return FILE_FAILURE if failed and record else Removal()
 
 
-def _has_pt(root: str, record: FileRecord) -> bool:
-    return record.pt is None or storage.exists(storage.join(root, *record.pt.split("/")))
+def _version_kept(held: Sequence[PartSource], removal: Removal) -> str:
+    """Returns the version of a file's records that still count; empty without any."""
+    kept = {
+        each.sha256
+        for each in held
+        if (each.rows and not removal.rows) or (each.dead_letters and not removal.dead_letters)
+    }
+    return "".join(kept)  # of several versions none would count
+
+
+def _count(held: Sequence[PartSource]) -> int:
+    """Returns how many records of a file lie in parts."""
+    return sum(each.rows + each.dead_letters for each in held)
+
+
+def _is_whole(root: str, record: FileRecord, held: Sequence[PartSource]) -> bool:
+    """Tells whether a finished file has all its records and its ``.pt``."""
+    has_pt = record.pt is None or storage.exists(storage.join(root, *record.pt.split("/")))
+    return has_pt and _count(held) == record.records
 
 
 def _sha256(file: FastaFile, must_be_readable: bool) -> str:
@@ -128,8 +151,10 @@ def apply(root: str, run: str, work: Work) -> None:
 
     A kill in between costs nothing: what is left to take out is found again by the next run.
     """
-    if work.removals:
+    if work.reopened:
+        note_reopened(root, work.reopened)
         reopen_files(root, work.reopened)
+    if work.removals:
         remove_records(root, run, work.removals)
 
 
@@ -139,7 +164,11 @@ def tidy(root: str, run: str, committed: Commits) -> None:
     That is the records of a file that changed while it was read, of which only its dead letter
     stays, and the dead letter of a file that could be read in the end.
     """
-    remove_records(root, run, dict(_find_leftovers(committed)))
+    removals = dict(_find_leftovers(committed))
+    # It may have been all but finished by a run that was killed.
+    reopen_files(root, [source for source, what in removals.items() if what == ALL_RECORDS])
+    remove_records(root, run, removals)
+    settle_reopened(root, committed)
 
 
 def _find_leftovers(committed: Commits) -> Iterator[tuple[str, Removal]]:
@@ -153,9 +182,9 @@ def _find_leftovers(committed: Commits) -> Iterator[tuple[str, Removal]]:
         yield source, FILE_FAILURE if source in committed.files else ALL_RECORDS
 
 
-def failed_urls(input_root: str, committed: Commits) -> tuple[str, ...]:
-    """Returns where the files lie that have dead letters, or are one."""
-    sources = {
+def failed_urls(root: str, input_root: str, committed: Commits) -> tuple[str, ...]:
+    """Returns where the files lie that have dead letters, or are one, or were being tried again."""
+    sources = read_reopened(root, committed) | {
         source
         for part in committed.parts.values()
         for source, held in part.sources.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import json
 import lzma
@@ -21,7 +22,10 @@ import pytest
 import torch
 import zstandard
 
+from pipeline import verify
 from pipeline.options import parse_options
+from pipeline.outputs import lock_output
+from pipeline.overview import look
 from pipeline.run import main, run
 from tests.model_helpers import copy_checkpoint
 from transforms import events, reading, storage
@@ -31,6 +35,7 @@ from transforms.encoding import encode
 from transforms.fasta import FastaRecord, parse_fasta
 from transforms.holders import read_holder, write_holder
 from transforms.locks import hold
+from transforms.reopened import note_reopened
 from transforms.weights import load_encoder
 from transforms.windows import cut_windows
 
@@ -246,6 +251,75 @@ def test_dead_letters_are_tried_again_when_asked_for(
     assert "no output of a run" in capsys.readouterr().err
 
 
+def test_a_retry_that_was_stopped_goes_on_with_the_same_command(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / "out", fasta.parent / "other.faa"
+    fasta.write_text(GOOD + ">bad\nMK1\n")
+    other.write_text(">o\nMK\n")
+    broken = fasta.parent / "broken.faa.gz"
+    broken.write_bytes(gzip.compress(GOOD.encode())[:-9])
+    args = ("--output", out, "--model", "demo")
+    assert exit_code("--input", fasta.parent, *args, "--quiet") == 3
+    fasta.write_text(GOOD)
+    broken.write_bytes(gzip.compress(GOOD.encode()))
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        # When all that does not count any more has been taken out.
+        patched.setattr("pipeline.run.execute", stopped)
+        assert exit_code("--retry_failed", *args) == 130
+    assert len(rows(out)) == 1
+    seen = {file.source: file.status for file in look(str(out)).files}
+    assert seen == {
+        "broken.faa.gz": "unfinished", "good.faa": "unfinished", "other.faa": "finished",
+    }  # fmt: skip
+    assert verified(out) == 0
+    assert "good.faa: was to be embedded anew, and is not finished" in capsys.readouterr().out
+    # A run with other inputs says what is missing.
+    capsys.readouterr()
+    assert exit_code("--input", other, *args) == 0
+    said = capsys.readouterr().out
+    assert "Not finished, and not among the inputs: 2 files, the first: broken.faa.gz." in said
+    assert {f["status"] for f in report(out)["files"]} == {"finished", "unfinished"}  # type: ignore[index]
+    assert verified(out) == 0
+    assert exit_code("--retry_failed", *args) == 0
+    assert "Not finished" not in capsys.readouterr().out
+    assert [row["id"] for row in rows(out)] == ["a", "b", "c", "a", "b", "c", "o"]
+    assert not (out / "commits/reopened.json").exists()
+
+
+def verified(out: Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        verify.main([str(out), "--sample", "0"])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_a_failed_file_that_is_gone_does_not_keep_others_from_being_tried_again(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta.write_text(GOOD + ">bad\nMK1\n")
+    gone = fasta.parent / "gone[ab].faa"
+    gone.write_bytes(gzip.compress(GOOD.encode())[:-9])
+    args = ("--output", tmp_path / "out", "--model", "demo")
+    assert exit_code("--input", fasta.parent, *args, "--quiet") == 3
+    gone.unlink()
+    (fasta.parent / "gonea.faa").write_text(GOOD)
+    fasta.write_text(GOOD)
+    assert exit_code("--retry_failed", *args) == 3
+    assert [(d["source"], d["ordinal"]) for d in dead_letters(tmp_path / "out")] == [
+        ("gone[ab].faa", None)
+    ]
+    assert len(rows(tmp_path / "out")) == 3
+    assert exit_code("--retry_failed", *args) == 3
+    said = capsys.readouterr()
+    assert f"Not tried again, for it is gone: {gone}" in said.err
+    assert "every file is finished" not in said.out.split("now holds")[-2]
+
+
 def refuse_g(sequence: str) -> object:
     if "G" in sequence:
         raise ValueError("not today")
@@ -319,6 +393,74 @@ def test_an_interrupted_overwrite_can_be_repeated(
         assert exit_code(*args, "--overwrite") == 0
         assert len(rows(tmp_path / "out")) == 3
         assert theirs.read_text() == "kept"
+
+
+def test_after_an_interrupted_overwrite_the_command_without_it_carries_on(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    delete = storage.delete
+    for last in range(8):
+        assert exit_code(*args, "--overwrite") == 0
+        calls = iter(range(100))
+
+        def dying(url: str, calls: Iterator[int] = calls, last: int = last) -> None:
+            if next(calls) == last:
+                raise KeyboardInterrupt
+            delete(url)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(storage, "delete", dying)
+            exit_code(*args, "--overwrite")
+        left = read_commits(str(tmp_path / "out"))
+        assert left.parts or not left.files  # no file is finished whose rows are gone
+        assert exit_code(*args) == 0
+        assert len(rows(tmp_path / "out")) == 3
+        pt = torch.load(tmp_path / "out/pt/good_ESM.pt", weights_only=True)
+        assert pt["proteins"] == ["a", "b", "c"]
+
+
+def test_overwrite_forgets_what_was_to_be_embedded_anew(fasta: Path, tmp_path: Path) -> None:
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 0
+    note_reopened(str(tmp_path / "out"), ["other.faa"])
+    assert exit_code(*args, "--overwrite") == 0
+    assert [f["source"] for f in report(tmp_path / "out")["files"]] == ["good.faa"]  # type: ignore[index]
+
+
+def test_an_output_that_another_run_begins_in_this_moment_is_left_alone(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def begun_meanwhile(root: str, *rest: object) -> object:
+        # All of it fits between the look at a new output and its lock.
+        monkeypatch.undo()
+        assert exit_code(*args) == 0
+        return lock_output(root, *rest)  # type: ignore[arg-type]
+
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    monkeypatch.setattr("pipeline.checks.lock_output", begun_meanwhile)
+    assert exit_code(*args) == 2
+    assert "Another run has begun" in capsys.readouterr().err
+    assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 3  # type: ignore[index]
+    assert exit_code(*args) == 0
+
+
+@pytest.mark.parametrize("folder", ["embeddings", "dead_letters"])
+def test_a_committed_file_that_is_damaged_is_named(
+    folder: str, fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta.write_text(GOOD + ">bad\nMK1\n")
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 3
+    (part,) = (tmp_path / "out" / folder).iterdir()
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-10])
+    (fasta.parent / "more.faa").write_text(GOOD)
+    assert exit_code(*args, "--retry_failed") == 2
+    assert f"{part} is damaged" in capsys.readouterr().err
+    part.write_bytes(whole)
+    assert exit_code(*args, "--retry_failed") == 3
+    assert len(rows(tmp_path / "out")) == 3
 
 
 def test_a_broken_file_that_is_replaced_gets_its_new_reason_or_its_vectors(
@@ -408,6 +550,44 @@ def test_two_inputs_of_one_name_are_refused(
     assert exit_code(*args, fasta) == 0
     assert exit_code(*args, fasta.with_suffix(".fasta")) == 2
     assert "good.faa" in capsys.readouterr().err
+
+
+def test_a_name_that_leaves_no_room_for_that_of_its_failures_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longest, longer = ("x" * n + ".faa" for n in (255 - len("_ESM.failures.jsonl"), 237))
+    args = ("--output", tmp_path / "out", "--model", "demo", "--quiet")
+    (tmp_path / longest).write_text(">a\nMK\n>b\nM1\n")
+    (tmp_path / longer).write_text(">a\nMK\n>b\nM1\n")
+    assert exit_code("--input", tmp_path, *args) == 2
+    assert f"{longer} would have a name of 256 bytes" in capsys.readouterr().err
+    assert exit_code("--input", tmp_path / longest, *args) == 3
+    assert (
+        exit_code(
+            "--input", tmp_path, *args[2:], "--sinks", "parquet", "--output", tmp_path / "parquet"
+        )
+        == 3
+    )
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shut = fasta.parent / "shut"
+    shut.mkdir()
+    scandir = os.scandir
+
+    def scanning(path: str) -> object:
+        if path == str(shut):  # a superuser may look into everything
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scanning)
+    args = ("--output", tmp_path / "out", "--model", "demo", "--quiet")
+    for pattern in (fasta.parent, fasta.parent / "**/*.faa"):
+        assert exit_code("--input", pattern, *args) == 2
+        assert f"{shut}: Permission denied" in capsys.readouterr().err
+    assert exit_code("--input", fasta.parent / "*.faa", *args) == 0
 
 
 def test_a_folder_of_something_else_is_not_taken_for_an_output(

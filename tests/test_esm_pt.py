@@ -5,6 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,7 @@ from tests.helpers import (
     sha256,
     vector_of,
 )
-from transforms import esm_pt, events
+from transforms import esm_pt, events, storage
 from transforms.commits import FileRecord, Output, PartRecord, read_commits, read_part_record
 from transforms.dead_letters import decode_dead_letters
 from transforms.errors import AccountingError
@@ -166,6 +170,118 @@ def test_a_file_without_failures_has_no_failures_file(output: Output) -> None:
     assert not (Path(output.root) / failures_name("a.fa")).exists()
 
 
+def test_failures_that_are_none_any_more_go(output: Output) -> None:
+    names = write_parts(output, [make_block(make_protein(0))], [make_dead_letter(1)])
+    finish(output, names, rows=1, dead=1)
+    other = write_parts(
+        output, [make_block(make_protein(0, "b.fa"))], [make_dead_letter(1, "b.fa")]
+    )
+    finish(output, other, rows=1, dead=1, source="b.fa")
+    names = write_parts(output, [make_block(make_protein(0))], [make_block(make_protein(1))])
+    finish(output, names, rows=2)
+    assert load(output)["proteins"] == ["a.fa-0", "a.fa-1"]
+    assert not (Path(output.root) / failures_name("a.fa")).exists()
+    assert (Path(output.root) / failures_name("b.fa")).exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("fails", [True, False])
+@pytest.mark.parametrize("changes", [0, 1])
+def test_a_gap_never_lacks_its_failures_wherever_a_run_is_killed(
+    output: Output, monkeypatch: pytest.MonkeyPatch, fails: bool, changes: int
+) -> None:
+    # Two records of which one fails: now and not before, or before and not now.
+    whole = [commit(output, make_block(make_protein(0), make_protein(1)), sequence=0)]
+    gap = [commit(output, make_block(make_protein(0)), make_dead_letter(1), sequence=1)]
+    before, now = ((whole, 2, 0), (gap, 1, 1)) if fails else ((gap, 1, 1), (whole, 2, 0))
+    finish(output, *before)
+    done = itertools.count()
+
+    def until_killed(change: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any) -> Any:
+            if next(done) == changes:
+                raise Killed
+            return change(*arguments)
+
+        return wrapper
+
+    failures = Path(output.root) / failures_name("a.fa")
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "publish", until_killed(storage.publish))
+        patch.setattr(storage, "delete", until_killed(storage.delete))
+        with pytest.raises(Killed):
+            finish(output, *now)
+    assert len(load(output)["proteins"]) == 2 or failures.exists()
+    # The next run heals it.
+    finish(output, *now)
+    assert len(load(output)["proteins"]) == now[1]
+    assert failures.exists() == fails
+
+
+def test_the_same_records_give_the_same_bytes(output: Output) -> None:
+    proteins = [make_protein(i) for i in range(6)]
+    path = Path(output.root) / pt_name("a.fa")
+    first = finish(output, write_parts(output, [make_block(*proteins)]), rows=6)
+    content = path.read_bytes()
+    parts = [[make_block(*proteins[4:])], [make_block(*proteins[:4])]]
+    again = finish(output, write_parts(output, *parts), rows=6)
+    assert path.read_bytes() == content
+    assert again.pt_sha256 == first.pt_sha256 == sha256(content)
+
+
+def test_by_length_no_part_is_read_again_for_each_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = make_output(tmp_path, pt_order="length")
+    monkeypatch.setattr(esm_pt, "BLOCK_BYTES", 16)
+    # The shortest and the longest record of each part belong to blocks far apart.
+    parts = [[make_protein(i, sequence="M" * (i + 1)) for i in range(at, 40, 8)] for at in range(8)]
+    names = write_parts(output, *([make_block(*proteins)] for proteins in parts))
+    reads: Counter[str] = Counter()
+    read_bytes = storage.read_bytes
+
+    def counted(url: str) -> bytes:
+        reads[url] += url.endswith(".parquet")
+        return read_bytes(url)
+
+    monkeypatch.setattr(storage, "read_bytes", counted)
+    finish(output, names, rows=40)
+    assert load(output)["proteins"] == [f"a.fa-{i}" for i in reversed(range(40))]
+    assert 8 <= reads.total() <= 16  # once for ids and once for vectors
+
+
+def test_a_large_file_takes_little_memory(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, rows, dim = 16, 512, 512
+    size = rows * dim * 4
+    monkeypatch.setattr(esm_pt, "BLOCK_BYTES", size)
+    names = [
+        commit(
+            output,
+            make_block(*(make_protein(i) for i in range(at * rows, (at + 1) * rows)), dim=dim),
+            *(
+                make_dead_letter(parts * rows + at * 4 + i, sequence="M" * 100_000)
+                for i in range(4)
+            ),
+            sequence=at,
+        )
+        for at in range(parts)
+    ]
+    tracemalloc.start()
+    try:
+        finish(output, names, rows=parts * rows, dead=4 * parts)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Two parts are kept as they were read, one is being read, and one block is being written; of
+    # dead letters, those of eight parts.
+    assert (Path(output.root) / pt_name("a.fa")).stat().st_size > parts * size
+    assert (Path(output.root) / failures_name("a.fa")).stat().st_size > parts * 400_000
+    assert peak < 10 * size
+
+
 def test_a_dead_letter_of_the_whole_file_is_none_of_its_records(output: Output) -> None:
     # It could not be read in one run, and could in the next.
     names = write_parts(output, [make_dead_letter(None), make_block(make_protein(0))])
@@ -213,7 +329,9 @@ def test_a_record_without_exactly_one_outcome(
 def test_the_record_of_a_file(tmp_path: Path) -> None:
     output = make_output(tmp_path, pt=False)
     names = write_parts(output, [make_block(make_protein(0))], [make_dead_letter(1)])
-    assert finish(output, names, rows=1, dead=1) == FileRecord(
+    record = finish(output, names, rows=1, dead=1)
+    assert "2026-01-01" < record.time < "2999"
+    assert replace(record, time="") == FileRecord(
         source="a.fa",
         url="/data/a.fa",
         size=100,

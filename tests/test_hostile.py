@@ -192,6 +192,34 @@ def test_an_input_that_changes_while_it_is_read_costs_no_other_file(
     assert read_outcome(out).dead_letters == []
 
 
+def test_a_file_edited_before_it_is_read_is_not_mixed_with_its_committed_records(
+    inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = inputs / "f1.faa"
+    committed = 0
+
+    def stop(event: events.Event) -> None:
+        nonlocal committed
+        if isinstance(event, events.PartCommitted):
+            committed += event.rows
+            if committed > 120:
+                reading.request_stop()
+
+    with events.listening(stop):
+        assert exit_code(inputs, out) == 1
+    sources = [row["source"] for row in read_outcome(out).rows]
+    assert 0 < sources.count("f1.faa") < 100
+    with monkeypatch.context() as patched:
+        # The first time is to find out whether it has changed.
+        change_while_read(patched, path, lambda: path.write_text(">new\nMKV\n"))
+        assert exit_code(inputs, out) == 3
+    outcome = read_outcome(out)
+    assert {row["source"] for row in outcome.rows} == {"f0.faa", "f2.faa"}
+    assert [d["error_type"] for d in outcome.dead_letters] == ["changed"]
+    assert exit_code(inputs, out) == 0
+    assert [r["id"] for r in read_outcome(out).rows if r["source"] == "f1.faa"] == ["new"]
+
+
 def test_thousands_of_tiny_files(tmp_path: Path, out: Path) -> None:
     inputs = tmp_path / "in"
     for n in range(1000):

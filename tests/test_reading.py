@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -156,6 +158,28 @@ def test_a_bomb_is_one_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (letter.ordinal, letter.stage, letter.error_type) == (None, "read", "bomb")
     assert letter.file_sha256 == sha256(data)
     assert "expand to more than 100 times their size" in letter.message
+
+
+def test_another_version_than_the_one_that_it_must_be_is_one_dead_letter() -> None:
+    assert list(read_items(replace(FILE, sha256=sha256(GOOD)), served(GOOD))) == items_of(GOOD)
+    (letter,) = read_items(replace(FILE, sha256=sha256(b"before")), served(GOOD))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.ordinal, letter.error_type) == (None, "changed")
+
+
+def test_a_file_that_changed_since_it_was_listed_is_known_by_its_new_size_and_time(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.faa"
+    path.write_bytes(GOOD)
+    files = find_fasta([str(path)]).files
+    path.write_bytes(GOOD + b">late\nMK\n")
+    os.utime(path, (1234.5, 1234.5))
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        items = pipeline | FindFasta(files) | ReadFasta()
+        ends = items | beam.Filter(lambda item: isinstance(item, EndOfFile))
+        known = ends | beam.Map(lambda end: (end.size, end.mtime))
+        assert_that(known, equal_to([(len(GOOD) + 9, 1234.5)]))
 
 
 def test_a_file_that_cannot_be_opened_is_one_dead_letter(tmp_path: Path) -> None:

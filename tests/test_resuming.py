@@ -18,7 +18,13 @@ from tests.helpers import (
     sha256,
 )
 from transforms import storage
-from transforms.commits import FileRecord, Output, read_commits, write_file_records
+from transforms.commits import (
+    FileRecord,
+    Output,
+    delete_part_record,
+    read_commits,
+    write_file_records,
+)
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
 from transforms.removal import ALL_FAILURES, EVERYTHING, FILE_FAILURE, Removal
@@ -44,9 +50,12 @@ def finish(output: Output, file: FastaFile, sha: str = NOW, **fields: object) ->
     """Writes the record and the .pt of a finished file."""
     pt = f"pt/{file.source.removesuffix('.fa')}_ESM.pt"
     storage.publish(output.root, pt, lambda handle: handle.write(b"x"))
+    held = [part.sources[file.source] for part in read_commits(output.root).parts_of(file.source)]
+    rows, dead = sum(each.rows for each in held), sum(each.dead_letters for each in held)
     record = FileRecord(
-        file.source, file.url, file.size, file.mtime, sha, 1, 6, 1, 0, (), pt, sha256("x")
-    )
+        file.source, file.url, file.size, file.mtime, sha, rows + dead, 6, rows, dead, (), pt,
+        sha256("x"),
+    )  # fmt: skip
     write_file_records(output.root, sha256(file.source), [replace(record, **fields)])  # type: ignore[arg-type]
 
 
@@ -95,7 +104,7 @@ def test_what_of_an_unfinished_file_counts(
         commit(output, item, sequence=sequence)
     file = fasta(tmp_path)
     work = work_of(output, file, retry_failed=retry_failed)
-    assert work.todo == (file,)
+    assert [each.source for each in work.todo] == ["a.fa"]
     assert work.removals == ({} if removal == Removal() else {"a.fa": removal})
 
 
@@ -110,6 +119,8 @@ def test_what_of_an_unfinished_file_counts(
         ([row(BEFORE), letter(BEFORE)], BEFORE, True, EVERYTHING, True),
         # It could be read in the end.
         ([row(NOW), failure(NOW)], NOW, False, FILE_FAILURE, False),
+        # Two versions, of which only one can be that of its record.
+        ([row(BEFORE), row(NOW, 1)], NOW, False, EVERYTHING, True),
     ],
 )
 def test_what_of_a_finished_file_counts(
@@ -121,13 +132,14 @@ def test_what_of_a_finished_file_counts(
         commit(output, item, sequence=sequence)
     finish(output, file, sha, mtime=1.0)  # so that its content decides
     work = work_of(output, file, retry_failed=retry_failed)
-    assert work.todo == ((file,) if again else ())
+    assert [each.source for each in work.todo] == ["a.fa"] * again
     assert work.reopened == ({"a.fa"} if again else set())
     assert work.removals == ({} if removal == Removal() else {"a.fa": removal})
 
 
 def test_a_file_of_the_same_size_and_time_is_not_read(output: Output, tmp_path: Path) -> None:
     file = fasta(tmp_path)
+    commit(output, row(NOW))  # type: ignore[arg-type]
     finish(output, file)
     os.unlink(file.url)
     assert work_of(output, file) == Work(())
@@ -138,7 +150,50 @@ def test_a_pt_that_is_gone_is_to_be_written_again(output: Output, tmp_path: Path
     commit(output, row(NOW))  # type: ignore[arg-type]
     finish(output, file)
     os.unlink(Path(output.root, "pt/a_ESM.pt"))
-    assert work_of(output, file) == Work((file,))
+    assert work_of(output, file) == Work((replace(file, sha256=NOW),), frozenset({"a.fa"}))
+
+
+def test_a_finished_file_of_which_a_part_is_gone_is_completed(
+    output: Output, tmp_path: Path
+) -> None:
+    file = fasta(tmp_path)
+    commit(output, row(NOW), row(NOW, 1), sequence=0)  # type: ignore[arg-type]
+    part = commit(output, row(NOW, 2), sequence=1)  # type: ignore[arg-type]
+    finish(output, file)
+    assert work_of(output, file) == Work(())
+    delete_part_record(output.root, part)
+    assert work_of(output, file) == Work((replace(file, sha256=NOW),), frozenset({"a.fa"}))
+
+
+def test_a_finished_file_with_more_records_than_it_has_is_embedded_anew(
+    output: Output, tmp_path: Path
+) -> None:
+    file = fasta(tmp_path)
+    commit(output, row(NOW), sequence=0)  # type: ignore[arg-type]
+    finish(output, file)
+    commit(output, row(NOW), sequence=1)  # type: ignore[arg-type]
+    assert work_of(output, file) == Work((file,), frozenset({"a.fa"}), {"a.fa": EVERYTHING})
+
+
+@pytest.mark.parametrize(
+    ("held", "retry_failed", "version"),
+    [
+        ([], False, ""),
+        ([row(NOW)], False, NOW),
+        ([letter(NOW)], False, NOW),
+        ([letter(NOW)], True, ""),
+        ([row(NOW), letter(NOW)], True, NOW),
+        ([row(BEFORE)], False, ""),
+        ([failure(NOW)], False, ""),
+    ],
+)
+def test_a_file_must_be_read_in_the_version_of_its_records_that_stay(
+    output: Output, tmp_path: Path, held: list, retry_failed: bool, version: str
+) -> None:
+    for sequence, item in enumerate(held):
+        commit(output, item, sequence=sequence)
+    (file,) = work_of(output, fasta(tmp_path), retry_failed=retry_failed).todo
+    assert file.sha256 == version
 
 
 def test_files_that_are_not_asked_for_are_left_alone(output: Output, tmp_path: Path) -> None:
@@ -172,6 +227,17 @@ def test_a_file_that_would_take_the_pt_of_another_is_refused(
         work_of(output, fasta(tmp_path, "a.fa"))
 
 
+def test_a_file_that_takes_the_place_of_another_is_refused_while_there_are_records_of_that(
+    output: Output, tmp_path: Path
+) -> None:
+    commit(output, make_dead_letter(None, "b.fa.gz", file_sha256=BEFORE))
+    commit(output, row(BEFORE, 0, "a.fa.gz"), sequence=1)  # type: ignore[arg-type]
+    b = fasta(tmp_path, "b.fa")
+    assert work_of(output, b) == Work((b,))
+    with pytest.raises(ConfigurationError, match=r"same \.pt as a\.fa\.gz"):
+        work_of(output, fasta(tmp_path, "a.fa"))
+
+
 def test_what_does_not_count_is_taken_out(output: Output, tmp_path: Path) -> None:
     file = fasta(tmp_path)
     commit(output, row(BEFORE), letter(BEFORE), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
@@ -184,12 +250,50 @@ def test_what_does_not_count_is_taken_out(output: Output, tmp_path: Path) -> Non
     assert work_of(output, file) == Work((file,))
 
 
+def test_what_was_taken_out_to_be_embedded_anew_is_not_forgotten(
+    output: Output, tmp_path: Path
+) -> None:
+    file = fasta(tmp_path)
+    commit(output, row(BEFORE), letter(BEFORE))  # type: ignore[arg-type]
+    finish(output, file, BEFORE, mtime=1.0)
+    apply(output.root, "run2", work_of(output, file))
+    assert not read_commits(output.root).parts
+    assert failed_urls(output.root, "/in", read_commits(output.root)) == ("/in/a.fa",)
+    # Once it is finished, or has failed, there is nothing to remember.
+    commit(output, row(NOW))  # type: ignore[arg-type]
+    finish(output, file)
+    assert failed_urls(output.root, "/in", read_commits(output.root)) == ()
+    tidy(output.root, "run2", read_commits(output.root))
+    assert not Path(output.root, "commits/reopened.json").exists()
+
+
+def test_what_is_noted_is_noted_before_anything_is_taken_out(
+    output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = fasta(tmp_path)
+    commit(output, letter(BEFORE))  # type: ignore[arg-type]
+    finish(output, file, BEFORE, mtime=1.0)
+    work = work_of(output, file)
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage, "delete", killed)
+    with pytest.raises(KeyboardInterrupt):
+        apply(output.root, "run2", work)
+    assert Path(output.root, "commits/reopened.json").exists()
+
+
 def test_of_a_file_that_changed_under_a_run_only_its_dead_letter_stays(
     output: Output, tmp_path: Path
 ) -> None:
     commit(output, row(NOW), letter(NOW), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
     commit(output, failure(""), sequence=1)  # type: ignore[arg-type]
+    # A run that was killed had come as far as this.
+    for name in ("pt/a_ESM.pt", "pt/a_ESM.failures.jsonl"):
+        storage.publish(output.root, name, lambda handle: handle.write(b"x"))
     tidy(output.root, "run1", read_commits(output.root))
+    assert not list(Path(output.root, "pt").iterdir())
     held = [
         (source, each.rows, each.dead_letters, each.failed)
         for part in read_commits(output.root).parts.values()
@@ -214,4 +318,4 @@ def test_where_the_files_with_dead_letters_lie(output: Output) -> None:
     commit(output, row(NOW, 0, "x/good.fa"), letter(NOW))  # type: ignore[arg-type]
     commit(output, make_dead_letter(None, "x/broken.fa"), sequence=1)
     committed = read_commits(output.root)
-    assert failed_urls("/in", committed) == ("/in/a.fa", "/in/x/broken.fa")
+    assert failed_urls(output.root, "/in", committed) == ("/in/a.fa", "/in/x/broken.fa")

@@ -24,11 +24,14 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.errors import ConfigurationError
-from transforms.items import Batch, Item, ItemCoder, Protein
+from transforms.items import Batch, DeadLetter, Item, ItemCoder, Protein
 from transforms.lanes import key_by_lane, record_address, timer_name
 
 MAX_BATCH_ITEMS = 4096
 """Bounds a batch of items that cost nothing."""
+
+RESIDUES_PER_TOKEN = 1024
+"""So many residues of a dead letter cost as much as a token: they take memory, but no model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,12 @@ class TokenBudget:
 
 
 def token_cost(item: Item) -> int:
-    """Returns what an item costs the model: residues, BOS and EOS; others ride along."""
+    """Returns what an item costs: a protein its residues, BOS and EOS; others ride along.
+
+    Only a dead letter of a very long sequence costs something too, for the memory that it takes.
+    """
+    if isinstance(item, DeadLetter):
+        return len(item.sequence or "") // RESIDUES_PER_TOKEN
     return item.tokens if isinstance(item, Protein) else 0
 
 

@@ -5,15 +5,21 @@ A part often serves several files one after the other, so the parts read last ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeVar
+
+import pyarrow as pa
 
 from transforms import storage
 from transforms.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
 from transforms.dead_letters import decode_dead_letters
+from transforms.errors import ConfigurationError
 from transforms.items import DeadLetter
-from transforms.parquet import Vectors, read_columns, to_matrix
+from transforms.parquet import Vectors, read_columns, read_table, to_matrix
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +64,43 @@ def read_dead_letters(root: str, part: PartRecord, source: str) -> tuple[DeadLet
     return _dead_letters(root, part.dead_letters).get(source, ()) if part.dead_letters else ()
 
 
+def read_all_rows(root: str, name: str) -> pa.Table:
+    """Returns all that a file in ``embeddings/`` holds.
+
+    Raises:
+        ConfigurationError: It is damaged.
+    """
+    return _decode(root, EMBEDDINGS, name, read_table)
+
+
+def read_all_dead_letters(root: str, name: str) -> tuple[DeadLetter, ...]:
+    """Returns all that a file in ``dead_letters/`` holds.
+
+    Raises:
+        ConfigurationError: It is damaged.
+    """
+    return _decode(root, DEAD_LETTERS, name, decode_dead_letters)
+
+
+def _decode(root: str, folder: str, name: str, decode: Callable[[bytes], Content]) -> Content:
+    url = storage.join(root, folder, name)
+    data = storage.read_bytes(url)
+    try:
+        return decode(data)
+    # Arrow has some of its own for a damaged file, and OSError.
+    except (ValueError, KeyError, TypeError, OSError, pa.ArrowException) as error:
+        raise ConfigurationError(
+            f"{url} is damaged. Put it back from a copy, or give another --output."
+        ) from error
+
+
 # Data files are named by their digest, so what was read under a name stays true.
 
 
 @lru_cache(maxsize=2)
 def _rows(root: str, name: str) -> dict[str, Rows]:
-    table = read_columns(
-        storage.read_bytes(storage.join(root, EMBEDDINGS, name)),
-        ["source", "ordinal", "id", "residues_used", "embedding"],
-    )
+    columns = ["source", "ordinal", "id", "residues_used", "embedding"]
+    table = _decode(root, EMBEDDINGS, name, partial(read_columns, columns=columns))
     sources, ordinals, ids, used = (table.column(i).to_pylist() for i in range(4))
     vectors = to_matrix(table.column("embedding"))
     slices = _slices(sources)
@@ -77,10 +111,8 @@ def _rows(root: str, name: str) -> dict[str, Rows]:
 
 @lru_cache(maxsize=8)
 def _keys(root: str, name: str) -> dict[str, dict[int, str]]:
-    table = read_columns(
-        storage.read_bytes(storage.join(root, EMBEDDINGS, name)),
-        ["source", "ordinal", "sequence_sha256"],
-    )
+    columns = ["source", "ordinal", "sequence_sha256"]
+    table = _decode(root, EMBEDDINGS, name, partial(read_columns, columns=columns))
     sources, ordinals, digests = (table.column(i).to_pylist() for i in range(3))
     return {
         source: dict(zip(ordinals[at], digests[at], strict=True))
@@ -90,7 +122,7 @@ def _keys(root: str, name: str) -> dict[str, dict[int, str]]:
 
 @lru_cache(maxsize=8)
 def _dead_letters(root: str, name: str) -> dict[str, tuple[DeadLetter, ...]]:
-    letters = decode_dead_letters(storage.read_bytes(storage.join(root, DEAD_LETTERS, name)))
+    letters = read_all_dead_letters(root, name)
     return {
         source: tuple(letters[at])
         for source, at in _slices([letter.source for letter in letters]).items()

@@ -15,8 +15,6 @@ from functools import lru_cache, partial
 from typing import BinaryIO
 
 import apache_beam as beam
-import numpy as np
-import torch
 
 from transforms import events, storage
 from transforms.commits import (
@@ -27,13 +25,12 @@ from transforms.commits import (
     read_part_record,
     write_file_records,
 )
-from transforms.committed import read_dead_letters, read_keys, read_rows
-from transforms.dead_letters import encode_dead_letters
-from transforms.errors import AccountingError
+from transforms.dead_letters import encode_dead_letters, now
 from transforms.finding import stem
-from transforms.items import DeadLetter, FinishedFile, Item
-from transforms.parquet import Vectors
+from transforms.gathering import BLOCK_BYTES, check_keys, gather
+from transforms.items import FinishedFile, Item
 from transforms.passing import ActOnKinds, act_on_kinds
+from transforms.pt_format import write_pt
 
 FILES_PER_RECORD = 256
 SECONDS_PER_RECORD = 1.0
@@ -47,61 +44,6 @@ def pt_name(source: str) -> str:
 def failures_name(source: str) -> str:
     """Returns the path of a file's failures below the output root."""
     return f"{PT}/{stem(source)}_ESM.failures.jsonl"
-
-
-def check_ordinals(finished: FinishedFile, rows: list[int], dead: list[int]) -> None:
-    """Makes sure that each record of a file has exactly one outcome.
-
-    Raises:
-        AccountingError: One has none or several; the first is named.
-    """
-    end = finished.end
-    counts = np.bincount([*rows, *dead], minlength=end.records)
-    wrong = np.flatnonzero(counts != 1)
-    if len(wrong) or len(counts) != end.records:
-        first = int(wrong[0]) if len(wrong) else end.records
-        raise AccountingError(
-            f"{end.source}: read {end.records}, embedded {len(rows)}, dead-lettered {len(dead)}; "
-            f"record {first + 1} has {counts[first]} outcomes instead of one"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Gathered:
-    ids: list[str]
-    residues_used: list[int]
-    vectors: Vectors
-    dead_letters: list[DeadLetter]
-
-
-def gather(finished: FinishedFile, parts: Sequence[PartRecord], root: str) -> _Gathered:
-    """Reads the rows and dead letters of a file from its parts, in FASTA order.
-
-    Raises:
-        AccountingError: A record has no outcome or several.
-    """
-    source = finished.end.source
-    held = [rows for part in parts if (rows := read_rows(root, part, source))]
-    dead = [
-        letter
-        for part in parts
-        for letter in read_dead_letters(root, part, source)
-        if letter.ordinal is not None
-    ]
-    dead.sort(key=lambda letter: letter.ordinal or 0)
-    ordinals = [ordinal for rows in held for ordinal in rows.ordinals]
-    check_ordinals(finished, ordinals, [letter.ordinal or 0 for letter in dead])
-    order = np.argsort(np.array(ordinals, dtype=np.int64), kind="stable")
-    ids = [name for rows in held for name in rows.ids]
-    used = [count for rows in held for count in rows.residues_used]
-    vectors = np.concatenate([r.vectors for r in held]) if held else np.zeros((0, 0), np.float32)
-    return _Gathered([ids[i] for i in order], [used[i] for i in order], vectors[order], dead)
-
-
-def write_pt(handle: BinaryIO, ids: list[str], vectors: Vectors) -> None:
-    """Writes ids and vectors, float32 of shape (n, D), in the ``_ESM.pt`` format."""
-    matrix = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
-    torch.save({"proteins": ids, "data": list(matrix.unbind(0))}, handle)
 
 
 def finish_file(finished: FinishedFile, parts: Sequence[PartRecord], output: Output) -> FileRecord:
@@ -119,7 +61,7 @@ def finish_file(finished: FinishedFile, parts: Sequence[PartRecord], output: Out
     if output.pt:
         name, digest = _write_files(finished, parts, output)
     else:
-        _check_keys(finished, parts, output.root)
+        check_keys(finished, parts, output.root)
     end = finished.end
     return FileRecord(
         source=end.source,
@@ -134,30 +76,36 @@ def finish_file(finished: FinishedFile, parts: Sequence[PartRecord], output: Out
         parts=finished.parts,
         pt=name,
         pt_sha256=digest,
+        time=now("microseconds"),
     )
 
 
 def _write_files(
     finished: FinishedFile, parts: Sequence[PartRecord], output: Output
 ) -> tuple[str, str]:
-    source = finished.end.source
     content = gather(finished, parts, output.root)
-    ids, vectors = content.ids, content.vectors
+    # In FASTA order each part is read when its turn comes; by length all are wanted at once.
+    block_bytes: int | None = BLOCK_BYTES
     if output.pt_order == "length":
-        order = sorted(range(len(ids)), key=lambda i: -content.residues_used[i])
-        ids, vectors = [ids[i] for i in order], vectors[order]
-    if content.dead_letters:
-        data = encode_dead_letters(content.dead_letters)
-        storage.publish(output.root, failures_name(source), lambda handle: handle.write(data))
-    name = pt_name(source)
-    return name, storage.publish(output.root, name, lambda h: write_pt(h, ids, vectors))
+        content, block_bytes = content.longest_first(), None
 
+    def write_vectors(handle: BinaryIO) -> None:
+        write_pt(handle, content.ids, content.read_vectors(block_bytes))
 
-def _check_keys(finished: FinishedFile, parts: Sequence[PartRecord], root: str) -> None:
-    keys = [read_keys(root, part, finished.end.source) for part in parts]
-    rows = [ordinal for held in keys for ordinal in held.rows]
-    dead = [ordinal for held in keys for ordinal in held.dead_letters if ordinal is not None]
-    check_ordinals(finished, rows, dead)
+    def write_failures(handle: BinaryIO) -> None:
+        for letter in content.read_dead_letters():
+            handle.write(encode_dead_letters([letter]))
+
+    name, failures = pt_name(finished.end.source), failures_name(finished.end.source)
+    # A kill on the way may leave failures that are none any more, but never a gap without them.
+    if len(content.dead_letters):
+        storage.publish(output.root, failures, write_failures)
+    digest = storage.publish(output.root, name, write_vectors)
+    if not len(content.dead_letters):
+        url = storage.join(output.root, *failures.split("/"))
+        if storage.exists(url):
+            storage.delete(url)
+    return name, digest
 
 
 class _WriteEsmPtDoFn(ActOnKinds):

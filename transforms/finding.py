@@ -26,12 +26,14 @@ class FastaFile:
         source: Its path below the input root, with ``/``; this names it in all output.
         size: Its bytes.
         mtime: When it was last changed, seconds since the epoch.
+        sha256: Its version, of which records are committed that still count; empty without any.
     """
 
     url: str
     source: str
     size: int
     mtime: float
+    sha256: str = ""
 
 
 class FastaFileCoder(Coder):  # type: ignore[misc]
@@ -173,7 +175,8 @@ def _match(text: str) -> _Pattern:
         return _take_apart(text)
     except OSError as error:
         raise ConfigurationError(
-            f"the input {text!r} cannot be looked up: {error.strerror or error}"
+            f"the input {text!r} cannot be looked up: {error.filename or ''}: "
+            f"{error.strerror or error}. Make it readable, or give patterns that leave it out."
         ) from error
 
 

@@ -49,6 +49,9 @@ from transforms.parquet import Vectors, encode_rows
 PART_RECORDS = 4096
 """Records of a part, which is one Parquet row group of about 19 MiB at 1280 dimensions."""
 
+RESIDUES_PER_RECORD = 8192
+"""A record counts as one more for each of these: a part holds 32 million residues at the most."""
+
 FIRST_PART_RECORDS = 64
 """Records of a run's first part: a proof of life. Each further part may be four times larger."""
 
@@ -182,6 +185,12 @@ def write_part(name: str, items: Sequence[Item], output: Output) -> list[Item]:
     ]
 
 
+def weight(item: EmbeddingBlock | DeadLetter) -> int:
+    """Returns how many records an item counts as: long ones as several, as they lie in memory."""
+    records = item.proteins if isinstance(item, EmbeddingBlock) else (item,)
+    return sum(1 + len(record.sequence or "") // RESIDUES_PER_RECORD for record in records)
+
+
 def is_full(records: int, seconds: float, sequence: int, checkpoint_seconds: float) -> bool:
     """Tells whether a part is to be written.
 
@@ -223,7 +232,7 @@ def _make_dofn(
                 opened, stamp = opened or clock(), timestamp.micros
                 end.set(window.end)
             held.add(item)
-            records += len(item) if isinstance(item, EmbeddingBlock) else 1
+            records += weight(item)
             tally.write((records, opened, stamp, sequence))
             if is_full(records, clock() - opened, sequence, checkpoint_seconds):
                 yield from self.write(lane, held, tally)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import apache_beam as beam
 
@@ -65,16 +66,31 @@ class ReadFasta(beam.PTransform):  # type: ignore[misc]
 
 class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: FastaFile) -> Iterator[Item]:
-        yield from read_items(element)
+        yield from read_items(_look_again(element))
+
+
+def _look_again(file: FastaFile) -> FastaFile:
+    """Returns a file with its size and time of now: it may have changed since it was listed.
+
+    A file is known again by them, so they have to be those of the version that is read.
+    """
+    try:
+        matched = storage.match(file.url)
+    except (OSError, ValueError):  # reading it tells better what is wrong
+        return file
+    for found in matched:
+        if found.url == file.url:  # on an object store a [ in a name makes it a pattern
+            return replace(file, size=found.size, mtime=found.mtime)
+    return file
 
 
 def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -> Iterator[Item]:
     """Yields the records of a file, lazily, and its EndOfFile.
 
     A record without residues or with too many is a DeadLetter. A file that cannot be read to
-    its end is one DeadLetter and nothing else. One that changes or vanishes between the passes
-    ends in such a DeadLetter instead of an EndOfFile. After :func:`request_stop` nothing more
-    comes.
+    its end is one DeadLetter and nothing else. One that changes or vanishes between the passes,
+    or is not the version that it must be, ends in such a DeadLetter instead of an EndOfFile.
+    After :func:`request_stop` nothing more comes.
 
     Args:
         file: The file.
@@ -98,6 +114,9 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
         return
     except OSError as error:
         yield _unreadable(file, error)
+        return
+    if file.sha256 not in ("", digest.hexdigest()):
+        yield _changed(file)  # else there would be rows of two versions
         return
     yield from _items_of(file, open_chunks, digest.hexdigest(), counts)
 

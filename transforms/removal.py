@@ -28,10 +28,11 @@ from transforms.commits import (
     sweep,
     write_part_record,
 )
-from transforms.dead_letters import decode_dead_letters, encode_dead_letters
+from transforms.committed import read_all_dead_letters, read_all_rows
+from transforms.dead_letters import encode_dead_letters
 from transforms.esm_pt import failures_name, pt_name
 from transforms.items import DeadLetter
-from transforms.parquet import encode_table, read_table
+from transforms.parquet import encode_table
 from transforms.parts import publish_data
 
 
@@ -73,7 +74,8 @@ def reopen_files(root: str, sources: Collection[str]) -> None:
     for source in sources:
         for name in (pt_name(source), failures_name(source)):
             storage.delete(storage.join(root, *name.split("/")))
-    delete_file_records(root, sources)
+    if sources:
+        delete_file_records(root, sources)
 
 
 def remove_records(root: str, run: str, removals: Mapping[str, Removal]) -> None:
@@ -116,7 +118,7 @@ def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Remo
 def _rows_left(root: str, part: PartRecord, sources: Sequence[str]) -> pa.Table | None:
     if part.embeddings is None:
         return None
-    table = read_table(storage.read_bytes(storage.join(root, EMBEDDINGS, part.embeddings)))
+    table = read_all_rows(root, part.embeddings)
     gone = pc.is_in(table.column("source"), value_set=pa.array(sources, pa.string()))
     return table.filter(pc.invert(gone))
 
@@ -124,11 +126,10 @@ def _rows_left(root: str, part: PartRecord, sources: Sequence[str]) -> pa.Table 
 def _letters_left(root: str, part: PartRecord, removals: Mapping[str, Removal]) -> list[DeadLetter]:
     if part.dead_letters is None:
         return []
-    data = storage.read_bytes(storage.join(root, DEAD_LETTERS, part.dead_letters))
     nothing = Removal()
     return [
         letter
-        for letter in decode_dead_letters(data)
+        for letter in read_all_dead_letters(root, part.dead_letters)
         if not removals.get(letter.source, nothing).takes(letter)
     ]
 

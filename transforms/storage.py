@@ -89,12 +89,17 @@ def match(pattern: str) -> list[Found]:
     if not is_local(pattern):
         return _match_remote(pattern)
     if os.path.isdir(pattern):
-        paths = [os.path.join(top, name) for top, _, names in os.walk(pattern) for name in names]
+        walk = os.walk(pattern, onerror=_fail)
+        paths = [os.path.join(top, name) for top, _, names in walk for name in names]
     elif os.path.exists(pattern):
         paths = [pattern]
     else:
         paths = list(_glob(pattern))
     return [_stat(path) for path in sorted(set(paths)) if os.path.isfile(path)]
+
+
+def _fail(error: OSError) -> None:
+    raise error  # else os.walk passes over what it cannot look into
 
 
 def _glob(pattern: str) -> Iterator[str]:
@@ -104,7 +109,7 @@ def _glob(pattern: str) -> Iterator[str]:
         yield from glob.glob(pattern)
         return
     for top in glob.glob(head or "."):
-        for folder, names, _ in os.walk(top):
+        for folder, names, _ in os.walk(top, onerror=_fail):
             names[:] = [name for name in names if not name.startswith(".")]
             yield from _glob(os.path.join(glob.escape(folder), tail[0] or "*"))
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pipeline.verification.findings import Finding, remark
 from transforms import storage
 from transforms.commits import Commits
+from transforms.reopened import REOPENED
 
 
 class _Outcome(NamedTuple):
@@ -46,7 +47,9 @@ def check_report(root: str, name: str, committed: Commits) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         yield Finding("damaged", f"{name}: cannot be read ({error})")
         return
-    if _is_older(found.mtime, committed):
+    # Where records have been taken out since, no part may tell.
+    reopened = storage.match(storage.join(root, *REOPENED.split("/")))
+    if _is_older(found.mtime, committed) or any(each.mtime > found.mtime for each in reopened):
         yield remark("report", f"{name}: is older than the last part, as after a kill: not checked")
         return
     yield from compare_report(name, report, committed)

@@ -9,6 +9,7 @@ from pipeline.verification.pts import DamagedPtError, load_pt
 from transforms import storage
 from transforms.commits import COMMITS, DEAD_LETTERS, EMBEDDINGS, PT, Commits
 from transforms.esm_pt import failures_name, pt_name
+from transforms.reopened import REOPENED, read_reopened
 
 
 def list_below(root: str, folder: str) -> list[str]:
@@ -22,6 +23,8 @@ def find_strays(root: str, committed: Commits) -> Iterator[Finding]:
     for folder in (EMBEDDINGS, DEAD_LETTERS, COMMITS):
         yield from check_committed(list_below(root, folder), committed)
     yield from check_per_file(root, list_below(root, PT), committed)
+    for source in sorted(read_reopened(root, committed)):
+        yield remark("reopened", f"{source}: was to be embedded anew, and is not finished")
     for name in list_below(root, storage.STAGING):
         yield Finding("stray", f"{name}: left half written by a killed run; the next removes it")
 
@@ -29,7 +32,11 @@ def find_strays(root: str, committed: Commits) -> Iterator[Finding]:
 def check_committed(names: Iterable[str], committed: Commits) -> Iterator[Finding]:
     """Data files and commit records are those of the parts and of nothing else."""
     parts = committed.parts.values()
-    wanted = {f"{COMMITS}/output.json", *(f"{COMMITS}/{part.part}.json" for part in parts)}
+    wanted = {
+        f"{COMMITS}/output.json",
+        REOPENED,
+        *(f"{COMMITS}/{part.part}.json" for part in parts),
+    }
     wanted |= {f"{EMBEDDINGS}/{part.embeddings}" for part in parts}
     wanted |= {f"{DEAD_LETTERS}/{part.dead_letters}" for part in parts}
     replaced = {old for part in parts for old in part.replaces}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import signal
@@ -190,3 +191,33 @@ def test_a_retry_that_is_killed(
     retry = [*command(inputs, output), "--retry_failed"]
     assert run("pipeline.run", retry, log, point) == -signal.SIGKILL, log.read_text()
     check(inputs, output, log, unbroken)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point("commits/reopened", ".json", "after rename"),
+        Point(*PART, "after rename"),
+        Point(*ROWS, "before write"),
+        Point(*ROWS, "after rename", 2),
+        Point(*FILES, "after rename"),
+    ],
+    ids=str,
+)
+def test_a_retry_of_mended_files_that_is_killed_goes_on_by_itself(
+    point: Point, tmp_path: Path
+) -> None:
+    inputs, output, log = tmp_path / "in", tmp_path / "out", tmp_path / "log"
+    write_inputs(inputs)
+    assert run("pipeline.run", command(inputs, output), log) == 3
+    for n in range(5):
+        path = inputs / f"f{n}.faa"
+        path.write_text(path.read_text().replace("1\n", "\n"))
+    (inputs / "broken.faa.gz").write_bytes(gzip.compress(b">x\nMK\n" * 99))
+    retry = ["--retry_failed", *command(inputs, output)[2:]]
+    assert run("pipeline.run", retry, log, point) == -signal.SIGKILL, log.read_text()
+    assert run("pipeline.run", retry, log) == 0, log.read_text()
+    expected = tmp_path / "expected"
+    assert run("pipeline.run", command(inputs, expected), log) == 0
+    assert_equal(read_outcome(output), read_outcome(expected))
+    assert run("pipeline.verify", [output, "--sample", 0], log) == 0, log.read_text()

@@ -1,0 +1,254 @@
+"""Peak memory of a run: whether it grows with the input.
+
+    python benchmarks/memory.py --records 20000 200000 --layout one
+
+makes an input of each size, embeds it with the demo model, and watches the memory of all processes
+of the run: of a first run and of one that takes the work up after a kill at its very end. What it
+saw is added to ``benchmarks/results/memory-<date>.json``. The last line is the ratio of the peak
+of the last size to that of the first, for both. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REPO = Path(__file__).parents[1]
+SOURCE = REPO.parent / "shared/data/large/general_19789.fasta.gz"
+RESULTS = REPO / "benchmarks/results"
+PACKAGES = ("apache-beam", "torch", "transformers", "pyarrow", "numpy")
+
+MANY_RECORDS = 1000  # of each file, with --layout many
+SECONDS_BETWEEN_LOOKS = 0.2
+
+# Without the source: proteins of about its lengths, 5 % below 70 residues and 5 % above 1,200.
+SYNTHETIC_RECORDS = 20_000
+LOG_LENGTH, LOG_LENGTH_SPREAD = 5.64, 0.88
+AMINO_ACIDS = "LLLLAAAASSSGGGEEEVVVKKKTTTRRRIIDDPPQQNNFFYMHCW"
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Peak memory of a run, in MB.
+
+    Attributes:
+        rss: Highest sum over its processes of what each has in memory.
+        pss: The same with what several of them share counted once.
+        largest: What the kernel remembers of the largest process: a peak between two looks too.
+        looks: How often they were looked at.
+    """
+
+    rss: float = 0.0
+    pss: float = 0.0
+    largest: float = 0.0
+    looks: int = 0
+
+
+def read_sequences(source: Path | None) -> list[str]:
+    """Returns the sequences that inputs are made of."""
+    if source is None:
+        rng = np.random.default_rng(0)
+        lengths = np.exp(rng.normal(LOG_LENGTH, LOG_LENGTH_SPREAD, SYNTHETIC_RECORDS))
+        letters = np.frombuffer(AMINO_ACIDS.encode(), np.uint8)
+        return [
+            rng.choice(letters, int(length)).tobytes().decode() for length in lengths.clip(8, 8000)
+        ]
+    sys.path.insert(0, str(REPO))
+    from transforms import storage
+    from transforms.compression import decompress
+    from transforms.fasta import parse_fasta
+
+    records = parse_fasta(decompress(storage.open_chunks(str(source))))
+    return [record.sequence for record in records if record.sequence]
+
+
+def make_records(sequences: list[str], shorten: int | None) -> Iterator[tuple[str, int]]:
+    """Yields FASTA records without end, each with an id and an order of residues of its own.
+
+    Args:
+        sequences: Where their residues are from; taken again and again.
+        shorten: Cut each to this many residues; None for the whole of it.
+    """
+    rng = np.random.default_rng(0)
+    number = 0
+    while True:
+        for sequence in sequences:
+            # Shuffled, so that no vector is known from an identical sequence.
+            residues = rng.permutation(np.frombuffer(sequence.encode(), np.uint8))[:shorten]
+            yield f">protein_{number:08d}\n{residues.tobytes().decode()}\n", len(residues)
+            number += 1
+
+
+def make_input(
+    folder: Path, records: Iterator[tuple[str, int]], count: int, per_file: int
+) -> tuple[int, int]:
+    """Writes FASTA files.
+
+    Returns:
+        How many files and how many residues they are.
+    """
+    folder.mkdir()
+    residues = 0
+    starts = range(0, count, per_file)
+    for start in starts:
+        with (folder / f"proteins_{start:08d}.fasta").open("w") as file:
+            for text, length in islice(records, min(per_file, count - start)):
+                file.write(text)
+                residues += length
+    return len(starts), residues
+
+
+def watch(process: subprocess.Popen[bytes]) -> Peak:
+    """Watches a process and all that descend from it until it ends."""
+    peak = Peak()
+    while process.poll() is None:
+        family = find_family(process.pid)
+        peak = Peak(
+            rss=max(peak.rss, sum(read_megabytes(pid, "status", "VmRSS:") for pid in family)),
+            pss=max(peak.pss, sum(read_megabytes(pid, "smaps_rollup", "Pss:") for pid in family)),
+            largest=max(peak.largest, *(read_megabytes(pid, "status", "VmHWM:") for pid in family)),
+            looks=peak.looks + 1,
+        )
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return peak
+
+
+def find_family(pid: int) -> list[int]:
+    """Returns a process and all that descend from it."""
+    parents = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                stat = Path(entry.path, "stat").read_text()
+            except OSError:  # it has just ended
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    family = [pid]
+    for member in family:
+        family += [child for child, parent in parents.items() if parent == member]
+    return family
+
+
+def read_megabytes(pid: int, file: str, field: str) -> float:
+    """Returns a value of a file in ``/proc``; 0 for a process that has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field)), 0.0)
+
+
+def embed(folder: Path) -> dict[str, Any]:
+    """Embeds the input that lies in a folder and returns what that took."""
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "--input", str(folder / "in"), "--quiet"]
+        + ["--output", str(folder / "out"), "--model", "demo", "--device", "cpu"],
+        cwd=REPO,
+    )
+    peak = watch(process)
+    # 3: the source holds records that cannot be embedded.
+    if process.returncode not in (0, 3):
+        raise SystemExit(f"A run ended with code {process.returncode}.")
+    return {
+        "seconds": round(time.monotonic() - start, 1),
+        "exit_code": process.returncode,
+        "peak_mb": {name: round(value, 1) for name, value in asdict(peak).items()},
+    }
+
+
+def forget_files(output: Path) -> None:
+    """Leaves an output as a kill does when all parts are written and no file is finished."""
+    for record in (output / "commits").glob("files-*.json"):
+        record.unlink()
+    shutil.rmtree(output / "pt")
+
+
+def measure(
+    folder: Path, sequences: list[str], count: int, per_file: int, shorten: int | None
+) -> dict[str, Any]:
+    """Makes an input, embeds it, takes it up again as after a kill, and returns what that took."""
+    records = make_records(sequences, shorten)
+    files, residues = make_input(folder / "in", records, count, per_file)
+    first = embed(folder)
+    forget_files(folder / "out")
+    again = embed(folder)
+    return {
+        "records": count,
+        "files": files,
+        "residues": residues,
+        "first": first,
+        "again": again,
+    }
+
+
+def write_result(result: dict[str, Any]) -> Path:
+    """Adds a result to those of the day."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"memory-{datetime.now(UTC).date()}.json"
+    earlier = json.loads(path.read_text()) if path.exists() else []
+    path.write_text(json.dumps([*earlier, result], indent=1) + "\n")
+    return path
+
+
+def main() -> None:
+    """Measures each size and writes what was seen."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--records", type=int, nargs="+", default=[20_000, 200_000], help="sizes, ascending")
+    add("--layout", choices=("one", "many"), default="many", help="one file, or 1,000 a file")
+    add("--source", type=Path, default=SOURCE, help="FASTA file whose proteins are taken")
+    add("--shorten", type=int, metavar="N", help="cut sequences to N residues, to save time")
+    options = parser.parse_args()
+    source = options.source if options.source.exists() else None
+    sequences = read_sequences(source)
+    runs = []
+    for count in options.records:
+        per_file = count if options.layout == "one" else MANY_RECORDS
+        with tempfile.TemporaryDirectory(prefix="memory-") as folder:
+            runs.append(measure(Path(folder), sequences, count, per_file, options.shorten))
+        print(json.dumps(runs[-1]), flush=True)
+    ratios = {
+        which: round(runs[-1][which]["peak_mb"]["rss"] / runs[0][which]["peak_mb"]["rss"], 3)
+        for which in ("first", "again")
+    }
+    path = write_result(
+        {
+            "layout": options.layout,
+            "source": source.name if source else "synthetic",
+            "shorten": options.shorten,
+            "runs": runs,
+            "ratios": ratios,
+            "machine": {
+                "processor": platform.machine(),
+                "cores": os.cpu_count(),
+                "memory_gb": round(
+                    os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+                ),
+                "python": platform.python_version(),
+                **{package: version(package) for package in PACKAGES},
+            },
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
+    print(f"Ratios {ratios}; see {path.relative_to(REPO)}.")
+
+
+if __name__ == "__main__":
+    main()
