@@ -17,8 +17,8 @@ from transforms.errors import ConfigurationError
 from transforms.reading import request_stop
 from transforms.text import printable
 
-MIN_OUTCOMES = 1_000
-"""Records that must have an outcome before a share of them means anything."""
+MIN_RECORDS = 1_000
+"""A share of fewer records is reckoned as one of so many."""
 
 _MOST_SHOWN = 500
 
@@ -28,7 +28,9 @@ class DeadLetterLimit:
     """How many dead letters a run may meet.
 
     Attributes:
-        most: That many, or so many per cent of the records that have an outcome.
+        most: That many, or so many per cent of the records in the files opened so far. How many a
+            file has is known when it is opened, so that what fails early in it is not held against
+            the little that was embedded by then.
         is_share: Whether it is per cent.
     """
 
@@ -38,16 +40,16 @@ class DeadLetterLimit:
     def __str__(self) -> str:
         return f"{self.most:g}%" if self.is_share else f"{self.most:.0f}"
 
-    def is_exceeded(self, dead_letters: int, outcomes: int) -> bool:
+    def is_exceeded(self, dead_letters: int, records: int) -> bool:
         """Tells whether it is time to stop.
 
         Args:
             dead_letters: Records and files that failed.
-            outcomes: All that have an outcome, those included.
+            records: Records in the files opened so far, and files that could not be read.
         """
         if not self.is_share:
             return dead_letters > self.most
-        return outcomes >= MIN_OUTCOMES and 100 * dead_letters > self.most * outcomes
+        return 100 * dead_letters > self.most * max(records, MIN_RECORDS)
 
 
 def parse_limit(text: str) -> DeadLetterLimit:
@@ -96,29 +98,29 @@ class DeadLetterGuard:
         self._stop = stop
         self._first = ""
         self._dead_letters = 0
-        self._outcomes = 0
+        self._records = 0
 
     def __call__(self, event: events.Event) -> None:
         """Takes note of an event."""
         match event:
-            case events.RecordsEmbedded(records=records) | events.RecordsSkipped(records=records):
-                self._outcomes += records
-            case events.RecordFailed():
+            case events.FileOpened(records=records):
+                self._records += records
+            case events.RecordFailed(ordinal=ordinal):
                 self._first = self._first or _describe(event)
                 self._dead_letters += 1
-                # What fails validation was counted when it was embedded.
-                self._outcomes += event.stage != "validate"
+                self._records += ordinal is None
         self._check()
 
     def _check(self) -> None:
         limit = self._limit
         if self.sentence or not limit:
             return
-        if limit.is_exceeded(self._dead_letters, self._outcomes):
+        if limit.is_exceeded(self._dead_letters, self._records):
             count = self._dead_letters
             are = "dead letter is" if count == 1 else "dead letters are"
+            of = f" of {max(self._records, MIN_RECORDS):,} records" if limit.is_share else ""
             self.sentence = (
-                f"Stopped: {count:,} {are} more than --max_dead_letters {limit} allows; "
+                f"Stopped: {count:,} {are} more than --max_dead_letters {limit}{of} allows; "
                 f"the first: {self._first}"
             )
             self._stop()

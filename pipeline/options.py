@@ -21,7 +21,7 @@ EPILOG = """\
 Options of Apache Beam, such as --runner, may be given too; --help_beam lists them.
 
 Exit codes: 0 every record embedded; 3 finished, and the output holds dead letters; 2 nothing ran
-(the message says what to change); 1 failed; 130/143 stopped by a signal. After 1, 130 and 143 the
+(the message says what to change); 1 failed; 129/130/143 stopped by a signal. After those and 1 the
 same command carries on where it stopped.
 """
 
@@ -132,7 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=parse_limit,
         metavar="N",
         help="stop once this run meets more dead letters, records and files, or with N%% a larger "
-        "share of at least 1,000 (default: carry on)",
+        "share of the records in the files opened so far (default: carry on)",
     )
     add(
         "--sinks",

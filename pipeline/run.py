@@ -30,7 +30,7 @@ from pipeline.resuming import tidy
 from pipeline.runners import GraphError, run_graph
 from pipeline.tally import Tally
 from transforms import events, storage
-from transforms.commits import read_commits
+from transforms.commits import has_configuration, read_commits
 from transforms.errors import ConfigurationError
 from transforms.locks import LostError, check_held
 from transforms.reading import clear_stop, request_stop
@@ -55,11 +55,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except ConfigurationError as error:
         _complain(str(error))
         sys.exit(EXIT_USAGE)
-    except OSError as error:  # the output cannot be made ready
-        logger.debug("The run failed.", exc_info=True)
-        _complain(str(error))
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:  # before there was anything to drain
+    except KeyboardInterrupt:
+        print("Stopped before anything was embedded.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
 
 
@@ -74,7 +71,14 @@ def run(config: RunConfig) -> int:
     """
     check_limit(config.max_dead_letters, config.beam_args)
     with ExitStack() as held:
-        plan = prepare(config, held)
+        try:
+            plan = prepare(config, held)
+        except OSError as error:
+            logger.debug("The output cannot be made ready.", exc_info=True)
+            raise ConfigurationError(
+                f"{config.output} cannot be made ready ({error}). Free some space, or make it "
+                "writable; then the same command goes on."
+            ) from error
         if not config.quiet:
             _announce(plan)
         guard = DeadLetterGuard(config.max_dead_letters)
@@ -91,7 +95,7 @@ def run(config: RunConfig) -> int:
         except OSError as error:
             _complain(f"the report could not be written: {error}")
             code = EXIT_FAILED
-    _tell(report, plan, code, config.quiet)
+    _tell(report, plan, code, config.quiet, was_too_much=guard.sentence is not None)
     return code
 
 
@@ -151,7 +155,7 @@ def _exit_code(report: Report, received: Sequence[int]) -> int:
     return EXIT_DEAD_LETTERS if report.dead_letters else EXIT_OK
 
 
-def _tell(report: Report, plan: Plan, code: int, quiet: bool) -> None:
+def _tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool) -> None:
     if report.failure:
         _complain(report.failure)
     elif code == EXIT_FAILED:
@@ -161,11 +165,15 @@ def _tell(report: Report, plan: Plan, code: int, quiet: bool) -> None:
         if not quiet:
             print("\n".join(summarise(report, plan)))
         return
-    print(
-        f"Stopped before the end; {report.total('embedded'):,} vectors are safe in "
-        f"{printable(plan.output.root)}. The same command carries on from there.",
-        file=sys.stderr,
-    )
+    root = printable(plan.output.root)
+    if not has_configuration(plan.output.root):
+        print(f"Put {root} back where it was, or begin anew.", file=sys.stderr)
+        return
+    advice = "The same command carries on from there."
+    if was_too_much:
+        advice = "Mend the input or raise --max_dead_letters; then it carries on from there."
+    safe = f"{report.total('embedded'):,} vectors are safe in {root}"
+    print(f"Stopped before the end; {safe}. {advice}", file=sys.stderr)
 
 
 def _complain(text: str) -> None:
@@ -192,7 +200,9 @@ def _set_up_logging(config: RunConfig) -> None:
 
 @contextmanager
 def _draining(root: str) -> Iterator[list[int]]:
-    """Turns the first SIGINT or SIGTERM into a drain; a second one ends the process at once.
+    """Turns the first SIGINT, SIGTERM or SIGHUP into a drain; a second one ends the process.
+
+    SIGHUP comes when a terminal is closed; under nohup it is ignored, and stays so.
 
     Yields:
         The signals received.
@@ -209,7 +219,9 @@ def _draining(root: str) -> Iterator[list[int]]:
         for each in previous:
             signal.signal(each, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue
         previous[number] = signal.signal(number, drain)
     try:
         yield received

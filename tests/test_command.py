@@ -682,7 +682,9 @@ def test_killed_in_the_middle_the_same_command_carries_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_drains_and_the_same_command_carries_on(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.limits import MIN_OUTCOMES, DeadLetterGuard, DeadLetterLimit, parse_limit
+from pipeline.limits import MIN_RECORDS, DeadLetterGuard, DeadLetterLimit, parse_limit
 from pipeline.options import parse_options
 from pipeline.run import main
 from transforms import events, reading
@@ -87,33 +87,32 @@ def test_without_a_limit_nothing_stops() -> None:
 FIVE = DeadLetterLimit(5, is_share=True)
 
 
-def test_a_share_means_nothing_before_enough_records_have_an_outcome() -> None:
-    guard, stop = heard(FIVE, *[failed()] * (MIN_OUTCOMES - 1))
+def opened(records: int) -> events.FileOpened:
+    return events.FileOpened("a.faa", 9 * records, records, 10 * records)
+
+
+def test_a_share_of_few_records_is_reckoned_as_one_of_many() -> None:
+    guard, stop = heard(FIVE, opened(60), *[failed()] * (MIN_RECORDS // 20))
     assert (guard.sentence, stop.calls) == (None, 0)
     guard(failed())
     assert stop.calls == 1
-
-
-def test_a_share_is_of_the_records_that_have_an_outcome() -> None:
-    embedded = [events.RecordsEmbedded(500, 5000), events.RecordsSkipped(450, 4500)]
-    guard, stop = heard(FIVE, *embedded, *[failed()] * 50)
-    assert stop.calls == 0  # 50 of 1,000
-    guard(failed())
-    assert stop.calls == 1  # 51 of 1,001
     assert guard.sentence is not None
-    assert "51 dead letters are more than --max_dead_letters 5% allows" in guard.sentence
+    assert "51 dead letters are more than --max_dead_letters 5% of 1,000 records" in guard.sentence
 
 
-def test_what_fails_after_it_was_embedded_has_one_outcome() -> None:
-    embedded = events.RecordsEmbedded(MIN_OUTCOMES, 5000)
-    _, stop = heard(FIVE, embedded, *[failed(stage="validate")] * 50)
-    assert stop.calls == 0
-    _, stop = heard(FIVE, embedded, *[failed(stage="validate")] * 51)
+def test_a_share_is_of_the_records_in_the_files_opened_so_far() -> None:
+    # What fails is heard of when it is read, what is embedded only when its batch is full.
+    guard, stop = heard(FIVE, opened(1500), opened(500), *[failed()] * 100)
+    assert stop.calls == 0  # 100 of 2,000
+    guard(failed())
     assert stop.calls == 1
 
 
-def test_files_that_cannot_be_read_have_an_outcome_too() -> None:
-    _, stop = heard(DeadLetterLimit(50, is_share=True), *[failed(None, "read")] * MIN_OUTCOMES)
+def test_a_file_that_cannot_be_read_is_one_of_the_records() -> None:
+    half = DeadLetterLimit(50, is_share=True)
+    _, stop = heard(half, opened(MIN_RECORDS), *[failed(None, "read")] * MIN_RECORDS)
+    assert stop.calls == 0
+    _, stop = heard(half, opened(MIN_RECORDS), *[failed(None, "read")] * (MIN_RECORDS + 1))
     assert stop.calls == 1
 
 
@@ -164,7 +163,7 @@ def test_a_run_that_goes_wrong_stops_early_says_why_and_can_go_on(
     first = "02.faa, p2-0: invalid_residue: "
     sentence = f"10 dead letters are more than --max_dead_letters 9 allows; the first: {first}"
     assert f"error: Stopped: {sentence}" in said.err
-    assert "The same command carries on from there" in said.err
+    assert "Mend the input or raise --max_dead_letters" in said.err
     assert "Traceback" not in said.err
     report = json.loads((out / "run_report.json").read_text())
     assert report["exit_code"] == 1
@@ -177,6 +176,10 @@ def test_a_run_that_goes_wrong_stops_early_says_why_and_can_go_on(
     assert (totals["read"], totals["embedded"], totals["dead_lettered"]) == (4000, 3900, 100)
 
 
-def test_a_share_that_is_not_exceeded_stops_nothing(folder: Path, tmp_path: Path) -> None:
-    args = ("--input", folder, "--output", tmp_path / "out", "--model", "demo", "--quiet")
-    assert exit_code(*args, "--max_dead_letters", "99%") == 3
+def test_a_share_that_is_not_exceeded_stops_nothing(tmp_path: Path) -> None:
+    # A tenth is bad, and all of it comes before the first batch is full.
+    residues = ["MK1"] * 200 + ["MKTAYIAKQR"] * 1800
+    text = "".join(f">p{n}\n{each}\n" for n, each in enumerate(residues))
+    (tmp_path / "in.faa").write_text(text)
+    args = ("--input", tmp_path / "in.faa", "--output", tmp_path / "out", "--model", "demo")
+    assert exit_code(*args, "--quiet", "--max_dead_letters", "11%") == 3

@@ -173,7 +173,12 @@ def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:
 def read_configuration(root: str) -> dict[str, Any] | None:
     """Returns what an output is bound to; None for a new one."""
     url = storage.join(root, *_CONFIGURATION.split("/"))
-    return _read_json(url) if storage.exists(url) else None
+    return _read_json(url) if has_configuration(root) else None
+
+
+def has_configuration(root: str) -> bool:
+    """Tells whether an output is there and bound."""
+    return storage.exists(storage.join(root, *_CONFIGURATION.split("/")))
 
 
 def read_part_record(root: str, part: str) -> PartRecord:

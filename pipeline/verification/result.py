@@ -23,6 +23,11 @@ from transforms.model import EsmModelHandler, ModelConfig
 from transforms.text import printable
 
 
+_ADVICE = """\
+A .pt that is damaged or stale is written again by the next run once it is deleted. What differs in
+embeddings/, dead_letters/ or commits/ has to be put back from a copy, or made anew by --overwrite."""
+
+
 @dataclass(frozen=True)
 class VerifyConfig:
     """What is to be verified, and how.
@@ -108,7 +113,7 @@ class Result:
         if not total:
             lines = [f"{counts}: everything agrees."]
         else:
-            lines = [f"{counts}: {_number(total, 'difference')}:", *self.faults.lines()]
+            lines = [f"{counts}: {_number(total, 'difference')}:", *self.faults.lines(), _ADVICE]
         if self.sampled:
             lines.append(f"{_number(self.sampled, 'vector')} computed again (--seed {self.seed}).")
         if self.remarks.counts:
