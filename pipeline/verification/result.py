@@ -22,10 +22,10 @@ from transforms.holders import Holder, read_holders, state_of
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.text import printable
 
-
 _ADVICE = """\
-A .pt that is damaged or stale is written again by the next run once it is deleted. What differs in
-embeddings/, dead_letters/ or commits/ has to be put back from a copy, or made anew by --overwrite."""
+A .pt that is damaged or stale is written again by the next run once it is deleted. What differs
+in embeddings/, dead_letters/ or commits/ has to be put back from a copy, or --overwrite makes it
+anew."""
 
 
 @dataclass(frozen=True)
