@@ -7,21 +7,19 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import EsmConfig, EsmForMaskedLM
 
+LEVELS = {n: logging.getLogger(n).level for n in ("", "apache_beam", "pipeline", "transforms")}
+
 
 @pytest.fixture(autouse=True)
-def _same_logging() -> Iterator[None]:
-    """Undoes what the command line sets up, which is for the life of a process."""
-    names = ("", "apache_beam", "pipeline", "transforms")
-    levels = {name: logging.getLogger(name).level for name in names}
-    yield
-    for name, level in levels.items():
+def _same_logging() -> None:
+    """Undoes what the command line has set up, in a test or a fixture, for the whole process."""
+    for name, level in LEVELS.items():
         logging.getLogger(name).setLevel(level)
 
 

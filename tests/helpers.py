@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -95,3 +96,16 @@ def assert_same_bits(actual: np.ndarray, expected: Iterable[Any]) -> None:
     wanted = np.array(list(expected), dtype=np.float32).reshape(actual.shape)
     assert actual.dtype == np.float32
     assert actual.tobytes() == wanted.tobytes()
+
+
+class Upload(io.BytesIO):
+    """A handle of an object store: what was written is there as soon as it is closed."""
+
+    def __init__(self, bucket: dict[str, bytes], url: str) -> None:
+        super().__init__()
+        self._bucket, self._url = bucket, url
+
+    def close(self) -> None:
+        if not self.closed:
+            self._bucket[self._url] = self.getvalue()
+        super().close()

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from apache_beam.io.filesystems import FileSystems
 
-from tests.helpers import files_below
+from tests.helpers import Upload, files_below
 from transforms.holders import Holder, read_holder, read_holders, state_of, write_holder
 from transforms.locks import HeldError, Lock, LostError, check_held, hold
 
@@ -381,22 +381,11 @@ def test_other_errors_of_the_kernel_are_not_taken_for_a_free_lock(
         pytest.fail("held")
 
 
-class _Upload(io.BytesIO):
-    def __init__(self, bucket: dict[str, bytes], url: str) -> None:
-        super().__init__()
-        self._bucket, self._url = bucket, url
-
-    def close(self) -> None:
-        if not self.closed:
-            self._bucket[self._url] = self.getvalue()
-        super().close()
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """An object store that holds what was uploaded to it."""
     held: dict[str, bytes] = {}
-    monkeypatch.setattr(FileSystems, "create", lambda url, **_: _Upload(held, url))
+    monkeypatch.setattr(FileSystems, "create", lambda url, **_: Upload(held, url))
     monkeypatch.setattr(FileSystems, "open", lambda url, **_: io.BytesIO(held[url]))
     monkeypatch.setattr(FileSystems, "exists", lambda url: url in held)
     return held

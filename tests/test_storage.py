@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import gzip
-import io
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +11,7 @@ from typing import BinaryIO
 import pytest
 from apache_beam.io.filesystems import FileSystems
 
-from tests.helpers import files_below, sha256
+from tests.helpers import Upload, files_below, sha256
 from transforms import storage
 
 
@@ -82,19 +81,6 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, old: bytes | None) -> N
     storage.publish(str(tmp_path), "sub/a", write)
     assert seen == ([] if old is None else [old])
     assert (tmp_path / "sub/a").read_bytes() == b"halfwhole"
-
-
-class Upload(io.BytesIO):
-    """A handle of an object store: what was written is there as soon as it is closed."""
-
-    def __init__(self, bucket: dict[str, bytes], url: str) -> None:
-        super().__init__()
-        self._bucket, self._url = bucket, url
-
-    def close(self) -> None:
-        if not self.closed:
-            self._bucket[self._url] = self.getvalue()
-        super().close()
 
 
 def test_an_upload_is_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
