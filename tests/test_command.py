@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -371,47 +371,39 @@ def test_weights_that_cannot_be_loaded_show_before_anything_is_deleted(
     assert exit_code(*args, "demo") == 0
 
 
-def test_an_interrupted_overwrite_can_be_repeated(
-    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def overwrite_until(last: int, args: Sequence[str | Path]) -> None:
+    """Runs a command with --overwrite, interrupted at a deletion."""
+    delete, calls = storage.delete, iter(range(100))
+
+    def dying(url: str) -> None:
+        if next(calls) == last:
+            raise KeyboardInterrupt
+        delete(url)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(storage, "delete", dying)
+        exit_code(*args, "--overwrite")
+
+
+def test_an_interrupted_overwrite_can_be_repeated(fasta: Path, tmp_path: Path) -> None:
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
     theirs = tmp_path / "out/pt/mine.txt"
-    delete = storage.delete
     for last in range(8):
         assert exit_code(*args, "--overwrite") == 0
         theirs.write_text("kept")
-        calls = iter(range(100))
-
-        def dying(url: str, calls: Iterator[int] = calls, last: int = last) -> None:
-            if next(calls) == last:
-                raise KeyboardInterrupt
-            delete(url)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(storage, "delete", dying)
-            exit_code(*args, "--overwrite")
+        overwrite_until(last, args)
         assert exit_code(*args, "--overwrite") == 0
         assert len(rows(tmp_path / "out")) == 3
         assert theirs.read_text() == "kept"
 
 
 def test_after_an_interrupted_overwrite_the_command_without_it_carries_on(
-    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fasta: Path, tmp_path: Path
 ) -> None:
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
-    delete = storage.delete
     for last in range(8):
         assert exit_code(*args, "--overwrite") == 0
-        calls = iter(range(100))
-
-        def dying(url: str, calls: Iterator[int] = calls, last: int = last) -> None:
-            if next(calls) == last:
-                raise KeyboardInterrupt
-            delete(url)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(storage, "delete", dying)
-            exit_code(*args, "--overwrite")
+        overwrite_until(last, args)
         left = read_commits(str(tmp_path / "out"))
         assert left.parts or not left.files  # no file is finished whose rows are gone
         assert exit_code(*args) == 0
