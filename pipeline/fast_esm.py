@@ -11,12 +11,12 @@ from dataclasses import replace
 import torch
 
 from pipeline.checks import Plan, prepare
+from pipeline.failures import iterate_dead_letters
 from pipeline.options import RunConfig
-from pipeline.report import Report, iterate_dead_letters, log_line
+from pipeline.report import Report, log_line
 from pipeline.run import execute
 from transforms import storage
 from transforms.checkpoints import DEFAULT_MODEL, Checkpoint
-from transforms.commits import read_commits
 from transforms.errors import ConfigurationError, FastaFormatError
 from transforms.esm_pt import failures_name, pt_name
 from transforms.model import ModelConfig, keep_model
@@ -85,7 +85,7 @@ def extract_fast_esm(
                 plan = prepare(config, held)
             report = execute(plan)
         _raise_failure(report)
-        for letter in iterate_dead_letters(work, read_commits(work)):
+        for letter in iterate_dead_letters(work, report.committed):
             logger.warning("%s", log_line(letter))
         (source,) = (file.source for file in plan.listing.files)
         embedded = _load(os.path.join(work, pt_name(source)))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pipeline.failures import MOST_SHOWN, name_failed
 from pipeline.runners import is_in_this_process
 from transforms import events
 from transforms.errors import ConfigurationError
@@ -19,8 +20,6 @@ from transforms.text import printable
 
 MIN_RECORDS = 1_000
 """A share of fewer records is reckoned as one of so many."""
-
-_MOST_SHOWN = 500
 
 
 @dataclass(frozen=True)
@@ -127,6 +126,5 @@ class DeadLetterGuard:
 
 
 def _describe(failed: events.RecordFailed) -> str:
-    names = [failed.source] if failed.ordinal is None else [failed.source, failed.id or "no id"]
-    parts = (", ".join(printable(name, _MOST_SHOWN) for name in names), failed.error_type)
-    return ": ".join((*parts, printable(failed.message, _MOST_SHOWN)))
+    name = name_failed(failed.source, failed.ordinal, failed.id)
+    return f"{name}: {failed.error_type}: {printable(failed.message, MOST_SHOWN)}"

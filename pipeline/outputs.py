@@ -143,14 +143,13 @@ def delete_output(root: str) -> None:
     instead uses what is left.
     """
     committed = commits.read_commits(root)
-    sources = {source for part in committed.parts.values() for source in part.sources}
     names = [
         name(source)
-        for source in sources | committed.files.keys()
+        for source in committed.by_source().keys() | committed.files.keys()
         for name in (pt_name, failures_name)
     ]
     for name in (*names, REPORT, FAILURES_LOG):
-        storage.delete(storage.join(root, *name.split("/")))
+        storage.delete(storage.join(root, name))
     folder = storage.join(root, commits.COMMITS)
     for kind in ("files-", "part-"):
         for name in storage.list_names(folder):

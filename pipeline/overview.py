@@ -1,27 +1,19 @@
 """What an output holds and who is at work in it, read without disturbing anybody.
 
-Memory holds the commit records, which are small, and of the dead letters one at a time. Nothing
-here needs the model's libraries, which take seconds to load.
+Memory holds the commit records, which are small, and the dead letters of one part. Nothing here
+needs the model's libraries, which take seconds to load.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.failures import Failures, count_failures, iterate_dead_letters
 from transforms import storage
-from transforms.commits import (
-    DEAD_LETTERS,
-    PT,
-    Commits,
-    PartRecord,
-    read_commits,
-    read_configuration,
-)
+from transforms.commits import PT, Commits, read_commits, read_configuration
 from transforms.errors import ConfigurationError
 from transforms.holders import Holder, State, read_holders, state_of
 from transforms.reopened import read_reopened
@@ -138,94 +130,47 @@ def _look(root: str) -> Overview:
     if configuration is None and not holders:
         raise ConfigurationError(f"{root} is not the output of a run.")
     committed = read_commits(root)
-    parts = sorted(committed.parts.values(), key=lambda part: part.time)
-    reasons = _Reasons(committed)
-    for part in parts:
-        reasons.add(root, part)
+    gone: list[str] = []
+    failures = count_failures(iterate_dead_letters(root, committed, gone))
     return Overview(
         root=root,
         configuration=configuration or {},
         holders=holders,
         states=tuple(state_of(holder) for holder in holders),
-        parts=len(parts),
+        parts=len(committed.parts),
         files=tuple(_files(root, committed)),
-        reasons=reasons.found(),
-        gone=tuple(reasons.gone),
+        reasons=tuple(map(_reason, failures)),
+        gone=tuple(gone),
     )
 
 
 def _files(root: str, committed: Commits) -> Iterator[FileStatus]:
-    rows: Counter[str] = Counter()
-    dead: Counter[str] = Counter()
-    for part in committed.parts.values():
-        for source, held in part.sources.items():
-            rows[source] += held.rows
-            dead[source] += held.dead_letters
+    parts_of = committed.by_source()
     failed = committed.failed_sources()
     there = {found.url for found in storage.match(storage.join(root, PT) + "/")}
-    for source in sorted(rows.keys() | committed.files.keys() | read_reopened(root, committed)):
+    for source in sorted(parts_of.keys() | committed.files.keys() | read_reopened(root, committed)):
         record = committed.files.get(source)
+        held = [part.sources[source] for part in parts_of.get(source, ())]
         pt = record.pt if record else None
         yield FileStatus(
             source=source,
             status="finished" if record else "failed" if source in failed else "unfinished",
             records=record.records if record else None,
-            rows=rows[source],
-            dead_letters=dead[source],
+            rows=sum(each.rows for each in held),
+            dead_letters=sum(each.dead_letters for each in held),
             pt=pt,
-            pt_there=pt is not None and storage.join(root, *pt.split("/")) in there,
+            pt_there=pt is not None and storage.join(root, pt) in there,
         )
 
 
-class _Reasons:
-    """Counts dead letters by their reason."""
-
-    def __init__(self, committed: Commits) -> None:
-        self.gone: list[str] = []
-        self._finished = committed.files.keys()
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._first: dict[tuple[str, str], dict[str, Any]] = {}
-        self._failed: dict[str, dict[str, Any]] = {}
-
-    def add(self, root: str, part: PartRecord) -> None:
-        """Counts those of a part; parts come in the order of their times."""
-        if part.dead_letters is None:
-            return
-        url = storage.join(root, DEAD_LETTERS, part.dead_letters)
-        try:
-            for line in _lines(url):
-                letter = json.loads(line)
-                if letter["ordinal"] is not None:
-                    self._count(letter)
-                elif letter["source"] not in self._finished:
-                    # Of a file that was tried several times the last failure counts.
-                    self._failed[letter["source"]] = letter
-        except FileNotFoundError:
-            self.gone.append(f"{DEAD_LETTERS}/{part.dead_letters}")
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"{url} is damaged. Put it back from a copy.") from error
-
-    def _count(self, letter: dict[str, Any]) -> None:
-        reason = letter["stage"], letter["error_type"]
-        self._counts[reason] += 1
-        self._first.setdefault(reason, letter)
-
-    def found(self) -> tuple[Reason, ...]:
-        """Returns the reasons, the most frequent first."""
-        for letter in self._failed.values():
-            self._count(letter)
-        self._failed.clear()
-        names = ("source", "ordinal", "id", "message")
-        return tuple(
-            Reason(*reason, count, **{name: self._first[reason][name] for name in names})
-            for reason, count in self._counts.most_common()
-        )
-
-
-def _lines(url: str) -> Iterator[bytes]:
-    rest = b""
-    for chunk in storage.open_chunks(url):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
+def _reason(failures: Failures) -> Reason:
+    first = failures.first
+    return Reason(
+        stage=first.stage,
+        error_type=first.error_type,
+        count=failures.count,
+        source=first.source,
+        ordinal=first.ordinal,
+        id=first.id,
+        message=first.message,
+    )

@@ -8,25 +8,29 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import Any, BinaryIO
 
 from pipeline import __version__
 from pipeline.checks import Plan
+from pipeline.failures import (
+    MOST_SHOWN,
+    Failures,
+    count_failures,
+    iterate_dead_letters,
+    name_failed,
+)
 from pipeline.outputs import FAILURES_LOG, REPORT
 from transforms import storage
-from transforms.commits import Commits, read_commits
-from transforms.committed import read_dead_letters
+from transforms.commits import Commits, PartRecord, read_commits
 from transforms.items import DeadLetter
 from transforms.reopened import read_reopened
-from transforms.text import printable
+from transforms.text import counted, printable
 
 PACKAGES = ("apache-beam", "torch", "transformers", "pyarrow", "numpy")
-_MOST_SHOWN = 500  # characters of an id or a message in the summary
 
 # A "|" that stands where a separator of the failures log would: between blanks or at an edge.
 _SEPARATOR_LIKE = re.compile(r"(?<![^ ])\||\|(?![^ ])")
@@ -60,19 +64,6 @@ class FileOutcome:
 
 
 @dataclass(frozen=True)
-class Failures:
-    """The dead letters of one kind.
-
-    Attributes:
-        count: How many there are.
-        first: The first of them, without its sequence.
-    """
-
-    count: int
-    first: DeadLetter
-
-
-@dataclass(frozen=True)
 class Report:
     """The outcome of a run.
 
@@ -83,6 +74,7 @@ class Report:
         seconds: How long the run took.
         failure: What stopped the graph; None if nothing did.
         details: Configuration, versions, metrics and times.
+        committed: What all of this was read from.
     """
 
     files: tuple[FileOutcome, ...]
@@ -91,6 +83,7 @@ class Report:
     seconds: float
     failure: str | None
     details: Mapping[str, Any]
+    committed: Commits = field(default_factory=lambda: Commits({}, {}))
 
     def total(self, name: str) -> int:
         """Returns a count of :class:`FileOutcome`, summed over the files."""
@@ -125,17 +118,24 @@ def make_report(
     """
     committed = read_commits(plan.output.root)
     urls = {file.source: file.url for file in plan.listing.files}
-    in_parts = {source for part in committed.parts.values() for source in part.sources}
+    parts_of = committed.by_source()
     reopened = read_reopened(plan.output.root, committed)
-    sources = sorted(urls.keys() | committed.files.keys() | in_parts | reopened)
+    sources = sorted(urls.keys() | committed.files.keys() | parts_of.keys() | reopened)
     failed = committed.failed_sources()
     files = tuple(
-        _outcome(source, urls.get(source, ""), committed, failed, plan.output.run)
+        _outcome(
+            source,
+            urls.get(source, ""),
+            parts_of.get(source, ()),
+            committed,
+            failed,
+            plan.output.run,
+        )
         for source in sources
     )
     return Report(
         files=files,
-        failures=_count_failures(iterate_dead_letters(plan.output.root, committed)),
+        failures=count_failures(iterate_dead_letters(plan.output.root, committed)),
         missing=tuple(o.source for o in files if o.source in urls and o.status == "unfinished"),
         seconds=seconds,
         failure=failure,
@@ -152,11 +152,18 @@ def make_report(
             "metrics": dict(sorted(metrics.items())),
             "passed_over_by_name": plan.listing.passed_over,
         },
+        committed=committed,
     )
 
 
-def _outcome(source: str, url: str, committed: Commits, failed: set[str], run: str) -> FileOutcome:
-    parts = committed.parts_of(source)
+def _outcome(
+    source: str,
+    url: str,
+    parts: Sequence[PartRecord],
+    committed: Commits,
+    failed: set[str],
+    run: str,
+) -> FileOutcome:
     record = committed.files.get(source)
     status = "finished" if record else "failed" if source in failed else "unfinished"
     return FileOutcome(
@@ -170,31 +177,6 @@ def _outcome(source: str, url: str, committed: Commits, failed: set[str], run: s
         embedded_this_run=sum(part.sources[source].rows for part in parts if part.run == run),
         pt=record.pt if record else None,
     )
-
-
-def iterate_dead_letters(root: str, committed: Commits) -> Iterator[DeadLetter]:
-    """Yields the dead letters of an output, from one part after the other."""
-    failed: dict[str, DeadLetter] = {}
-    for part in sorted(committed.parts.values(), key=lambda part: part.time):
-        for source in part.sources:
-            for letter in read_dead_letters(root, part, source):
-                if letter.ordinal is not None:
-                    yield letter
-                else:
-                    failed[source] = letter
-    # Of a file that was tried several times the last failure counts, and only until it is read.
-    yield from (letter for source, letter in failed.items() if source not in committed.files)
-
-
-def _count_failures(letters: Iterable[DeadLetter]) -> tuple[Failures, ...]:
-    counts: Counter[tuple[str, str]] = Counter()
-    first: dict[tuple[str, str], DeadLetter] = {}
-    for letter in letters:
-        kind = letter.stage, letter.error_type
-        counts[kind] += 1
-        if kind not in first:
-            first[kind] = replace(letter, sequence=None)
-    return tuple(Failures(count, first[kind]) for kind, count in counts.most_common())
 
 
 def check_accounting(report: Report) -> list[str]:
@@ -221,11 +203,11 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
     }
     data = json.dumps(content, indent=1).encode()
     storage.publish(root, REPORT, lambda handle: handle.write(data))
-    storage.publish(root, FAILURES_LOG, partial(_write_log, root))
+    storage.publish(root, FAILURES_LOG, partial(_write_log, root, report.committed))
 
 
-def _write_log(root: str, handle: BinaryIO) -> None:
-    for letter in iterate_dead_letters(root, read_commits(root)):
+def _write_log(root: str, committed: Commits, handle: BinaryIO) -> None:
+    for letter in iterate_dead_letters(root, committed):
         handle.write(f"{log_line(letter)}\n".encode())
 
 
@@ -244,12 +226,12 @@ def log_line(letter: DeadLetter) -> str:
 def summarise(report: Report, plan: Plan) -> list[str]:
     """Returns the lines that a person reads at the end of a run."""
     root = printable(plan.output.root)
-    new = _count(report.total("embedded_this_run"), "protein") or "Nothing"
+    new = counted(report.total("embedded_this_run"), "protein") or "Nothing"
     lines = [f"{new} embedded in {report.seconds:,.1f} s."]
     if not plan.todo:
         is_whole = not report.unfinished and not report.failed
         lines = [f"Nothing to do{': every file is finished' * is_whole}."]
-    files = _count(len(report.files), "file") or "no file"
+    files = counted(len(report.files), "file") or "no file"
     lines.append(
         f"{root} now holds {report.total('embedded'):,} vectors of "
         f"{plan.checkpoint.hidden_size} values from {files}:"
@@ -260,11 +242,11 @@ def summarise(report: Report, plan: Plan) -> list[str]:
         lines.append("  pt/*_ESM.pt           one per FASTA file")
     lines.append("  run_report.json       what became of each file")
     if plan.listing.passed_over:
-        others = _count(plan.listing.passed_over, "file")
+        others = counted(plan.listing.passed_over, "file")
         lines.append(f"Passed over for want of a FASTA name: {others}.")
     if report.unfinished:
-        others = _count(len(report.unfinished), "file")
-        first = printable(report.unfinished[0].source, _MOST_SHOWN)
+        others = counted(len(report.unfinished), "file")
+        first = printable(report.unfinished[0].source, MOST_SHOWN)
         lines.append(f"Not finished, and not among the inputs: {others}, the first: {first}.")
     if report.dead_letters:
         lines += _summarise_dead_letters(report)
@@ -274,20 +256,14 @@ def summarise(report: Report, plan: Plan) -> list[str]:
     return lines
 
 
-def _count(number: int, thing: str) -> str:
-    """Returns ``1 file`` or ``2,000 files``, and nothing for none."""
-    return f"{number:,} {thing}{'s' * (number != 1)}" if number else ""
-
-
 def _summarise_dead_letters(report: Report) -> list[str]:
     files = len(report.failed)
     records = report.dead_letters - files
-    failed = [count for count in (_count(records, "record"), _count(files, "file")) if count]
+    failed = [count for count in (counted(records, "record"), counted(files, "file")) if count]
     lines = [f"{' and '.join(failed)} failed: see dead_letters/ and {FAILURES_LOG}."]
     for failures in report.failures:
         first = failures.first
-        what = [first.source] if first.ordinal is None else [first.source, first.id or "no id"]
-        shown = ", ".join(printable(text, _MOST_SHOWN) for text in what)
-        kind, message = f"{first.error_type} ({first.stage})", printable(first.message, _MOST_SHOWN)
+        shown = name_failed(first.source, first.ordinal, first.id)
+        kind, message = f"{first.error_type} ({first.stage})", printable(first.message, MOST_SHOWN)
         lines.append(f"  {failures.count:,} {kind}, the first: {shown}: {message}")
     return lines

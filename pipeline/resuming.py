@@ -57,10 +57,10 @@ def find_work(
         ConfigurationError: A file that was embedded cannot be read now, or the ``.pt`` of one
             would take the name of another's.
     """
-    held_of: dict[str, list[PartSource]] = {}
-    for part in committed.parts.values():
-        for source, held in part.sources.items():
-            held_of.setdefault(source, []).append(held)
+    held_of = {
+        source: [part.sources[source] for part in parts]
+        for source, parts in committed.by_source().items()
+    }
     known = {stem(source): source for source, held in held_of.items() if _count(held)}
     known |= {stem(source): source for source in committed.files}
     todo: list[FastaFile] = []
@@ -126,7 +126,7 @@ def _count(held: Sequence[PartSource]) -> int:
 
 def _is_whole(root: str, record: FileRecord, held: Sequence[PartSource]) -> bool:
     """Tells whether a finished file has all its records and its ``.pt``."""
-    has_pt = record.pt is None or storage.exists(storage.join(root, *record.pt.split("/")))
+    has_pt = record.pt is None or storage.exists(storage.join(root, record.pt))
     return has_pt and _count(held) == record.records
 
 
@@ -172,13 +172,7 @@ def tidy(root: str, run: str, committed: Commits) -> None:
 
 
 def _find_leftovers(committed: Commits) -> Iterator[tuple[str, Removal]]:
-    failed = {
-        source
-        for part in committed.parts.values()
-        for source, held in part.sources.items()
-        if held.failed
-    }
-    for source in failed:
+    for source in committed.sources_with_failure():
         yield source, FILE_FAILURE if source in committed.files else ALL_RECORDS
 
 
@@ -190,7 +184,7 @@ def failed_urls(root: str, input_root: str, committed: Commits) -> tuple[str, ..
         for source, held in part.sources.items()
         if held.dead_letters or held.failed
     }
-    return tuple(storage.join(input_root, *source.split("/")) for source in sorted(sources))
+    return tuple(storage.join(input_root, source) for source in sorted(sources))
 
 
 def holds_condemned(root: str, committed: Commits) -> bool:

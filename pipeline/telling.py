@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.overview import FileStatus, Overview
 from transforms.holders import Holder, State, seconds_since
-from transforms.text import printable
+from transforms.text import counted, printable
 
 FILES_TOLD, LONGEST_TOLD = 20, 300
 """How many files a person is told of, and how much of an id or a message."""
@@ -85,7 +85,7 @@ def in_words(seen: Overview, all_files: bool = False) -> list[str]:
     if state == "dead" or (state != "alive" and seen.count("unfinished")):
         lines.append("The same command as before carries on from there.")
     if lost := sum(file.pt is not None and not file.pt_there for file in seen.files):
-        lines.append(f"The .pt of {_count(lost, 'file')} is gone; the next run writes it again.")
+        lines.append(f"The .pt of {counted(lost, 'file')} is gone; the next run writes it again.")
     lines += [f"{printable(name)} was committed and is gone." for name in seen.gone]
     lines += _tell_reasons(seen)
     lines += _tell_files(seen, len(seen.files) if all_files else FILES_TOLD)
@@ -135,13 +135,13 @@ def _tell_totals(root: str, seen: Overview) -> str:
         for status in ("finished", "failed", "unfinished")
         if (number := seen.count(status))
     )
-    vectors = _count(rows, "vector") or "no vectors"
-    return f"{root} holds {vectors} from {_count(len(seen.files), 'file')}: {counts}."
+    vectors = counted(rows, "vector") or "no vectors"
+    return f"{root} holds {vectors} from {counted(len(seen.files), 'file')}: {counts}."
 
 
 def _tell_reasons(seen: Overview) -> Iterator[str]:
     records, files = sum(file.dead_letters for file in seen.files), seen.count("failed")
-    if failed := [told for told in (_count(records, "record"), _count(files, "file")) if told]:
+    if failed := [told for told in (counted(records, "record"), counted(files, "file")) if told]:
         yield f"{' and '.join(failed)} failed: see dead_letters/."
     for reason in seen.reasons:
         kind = printable(f"{reason.error_type} ({reason.stage})")
@@ -171,17 +171,12 @@ def _interest(file: FileStatus) -> tuple[int, str]:
 
 
 def _tell_file(file: FileStatus) -> str:
-    told = _count(file.rows, "vector") or "no vectors"
+    told = counted(file.rows, "vector") or "no vectors"
     if file.dead_letters:
         told += f", {file.dead_letters:,} failed"
     if file.pt:
         told += f", {file.pt}" if file.pt_there else f", {file.pt} is gone"
     return told
-
-
-def _count(number: int, thing: str) -> str:
-    """Returns ``1 file`` or ``2,000 files``, and nothing for none."""
-    return f"{number:,} {thing}{'s' * (number != 1)}" if number else ""
 
 
 def _duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report import _count_failures, iterate_dead_letters
+from pipeline.failures import count_failures, iterate_dead_letters
 from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein
 from transforms import committed
 from transforms.batching import token_cost
@@ -79,7 +79,7 @@ def test_the_report_holds_no_more_than_the_first_dead_letter_of_each_kind(output
     tracemalloc.start()
     try:
         letters = iterate_dead_letters(output.root, read_commits(output.root))
-        (failures,) = _count_failures(letters)
+        (failures,) = count_failures(letters)
         committed._dead_letters.cache_clear()
         held, _ = tracemalloc.get_traced_memory()
     finally:

@@ -108,10 +108,10 @@ def test_parts_of_a_file_without_those_of_one_run() -> None:
         "p3": make_part("p3", "run2", b=held),
     }
     commits = Commits(parts, {})
-    assert commits.parts_of("a") == [parts["p1"], parts["p2"]]
-    assert commits.parts_of("a", but_not_of_run="run2") == [parts["p1"]]
-    assert commits.parts_of("b", but_not_of_run="run2") == []
-    assert commits.parts_of("c") == []
+    assert commits.by_source()["a"] == [parts["p1"], parts["p2"]]
+    assert commits.by_source(but_not_of_run="run2")["a"] == [parts["p1"]]
+    assert commits.by_source(but_not_of_run="run2").get("b", []) == []
+    assert commits.by_source().get("c", []) == []
 
 
 def test_failed_sources_are_those_that_were_not_finished() -> None:

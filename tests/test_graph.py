@@ -78,7 +78,7 @@ def check_output(output: Output, ids: dict[str, list[str]]) -> None:
     assert committed.failed_sources() == {"broken.faa.gz"}
     assert committed.files.keys() == ids.keys()
     for source, expected in ids.items():
-        parts = committed.parts_of(source)
+        parts = committed.by_source().get(source, [])
         rows = [held for part in parts if (held := read_rows(output.root, part, source))]
         vectors = {o: v for held in rows for o, v in zip(held.ordinals, held.vectors, strict=True)}
         dead = [d.ordinal for p in parts for d in read_dead_letters(output.root, p, source)]

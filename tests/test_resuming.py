@@ -50,7 +50,10 @@ def finish(output: Output, file: FastaFile, sha: str = NOW, **fields: object) ->
     """Writes the record and the .pt of a finished file."""
     pt = f"pt/{file.source.removesuffix('.fa')}_ESM.pt"
     storage.publish(output.root, pt, lambda handle: handle.write(b"x"))
-    held = [part.sources[file.source] for part in read_commits(output.root).parts_of(file.source)]
+    held = [
+        part.sources[file.source]
+        for part in read_commits(output.root).by_source().get(file.source, [])
+    ]
     rows, dead = sum(each.rows for each in held), sum(each.dead_letters for each in held)
     record = FileRecord(
         file.source, file.url, file.size, file.mtime, sha, rows + dead, 6, rows, dead, (), pt,

@@ -135,23 +135,22 @@ class Commits:
     parts: Mapping[str, PartRecord]
     files: Mapping[str, FileRecord]
 
-    def parts_of(self, source: str, but_not_of_run: str = "") -> list[PartRecord]:
-        """Returns the parts that hold records of a file, those of one run left out."""
-        return [
-            part
-            for part in self.parts.values()
-            if source in part.sources and part.run != but_not_of_run
-        ]
+    def by_source(self, but_not_of_run: str = "") -> dict[str, list[PartRecord]]:
+        """Returns the parts that hold anything of each file, those of one run left out."""
+        parts_of: dict[str, list[PartRecord]] = {}
+        for part in self.parts.values():
+            for source in part.sources if part.run != but_not_of_run else ():
+                parts_of.setdefault(source, []).append(part)
+        return parts_of
+
+    def sources_with_failure(self) -> set[str]:
+        """Returns the files of which a part holds the dead letter of the whole file."""
+        parts = self.parts.values()
+        return {s for part in parts for s, held in part.sources.items() if held.failed}
 
     def failed_sources(self) -> set[str]:
         """Returns the files that could not be read and have not been finished since."""
-        failed = {
-            source
-            for part in self.parts.values()
-            for source, held in part.sources.items()
-            if held.failed
-        }
-        return failed - self.files.keys()
+        return self.sources_with_failure() - self.files.keys()
 
 
 def write_part_record(root: str, record: PartRecord) -> None:
@@ -172,13 +171,13 @@ def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:
 
 def read_configuration(root: str) -> dict[str, Any] | None:
     """Returns what an output is bound to; None for a new one."""
-    url = storage.join(root, *_CONFIGURATION.split("/"))
+    url = storage.join(root, _CONFIGURATION)
     return _read_json(url) if has_configuration(root) else None
 
 
 def has_configuration(root: str) -> bool:
     """Tells whether an output is there and bound."""
-    return storage.exists(storage.join(root, *_CONFIGURATION.split("/")))
+    return storage.exists(storage.join(root, _CONFIGURATION))
 
 
 def read_part_record(root: str, part: str) -> PartRecord:
@@ -189,7 +188,7 @@ def read_part_record(root: str, part: str) -> PartRecord:
 def read_commits(root: str) -> Commits:
     """Returns all that an output has committed and that nothing has replaced."""
     parts = _read_parts(root)
-    replaced_by = {old: part.part for part in parts.values() for old in part.replaces}
+    replaced_by = _replaced_by(parts)
     files: dict[str, FileRecord] = {}
     for _, records in _read_file_records(root):
         for record in records:
@@ -227,12 +226,15 @@ def sweep(root: str) -> None:
     run that has the output to itself, while it writes nothing.
     """
     storage.delete(storage.join(root, storage.STAGING))
-    counting = read_commits(root).parts
+    parts = _read_parts(root)
+    replaced = _replaced_by(parts).keys()
+    named: set[str | None] = set()
     # The oldest first: a part must not outlive the one that replaced it.
-    for part in sorted(_read_parts(root).values(), key=lambda part: part.time):
-        if part.part not in counting:
+    for part in sorted(parts.values(), key=lambda part: part.time):
+        if part.part in replaced:
             delete_part_record(root, part.part)
-    named = {name for part in counting.values() for name in (part.embeddings, part.dead_letters)}
+        else:
+            named |= {part.embeddings, part.dead_letters}
     for folder in (storage.join(root, EMBEDDINGS), storage.join(root, DEAD_LETTERS)):
         for name in storage.list_names(folder):
             if name.startswith("part-") and name not in named:
@@ -252,6 +254,11 @@ def _read_parts(root: str) -> dict[str, PartRecord]:
         if name.startswith("part-")
     ]
     return {record.part: record for record in records}
+
+
+def _replaced_by(parts: Mapping[str, PartRecord]) -> dict[str, str]:
+    """Returns the parts that do not count any more, each with the one that does instead."""
+    return {old: part.part for part in parts.values() for old in part.replaces}
 
 
 def _read_file_records(root: str) -> Iterator[tuple[str, list[FileRecord]]]:

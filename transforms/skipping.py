@@ -29,8 +29,7 @@ class CommittedRecords:
 
     def __init__(self, root: str, commits: Commits, run: str) -> None:
         self._root = root
-        self._commits = commits
-        self._run = run
+        self._parts_of = commits.by_source(but_not_of_run=run)
         self._open: dict[str, _OpenFile] = {}
 
     def find(self, record: Record) -> Settled | None:
@@ -51,7 +50,7 @@ class CommittedRecords:
         self, source: str, version: str
     ) -> Iterator[tuple[Settled, Mapping[int | None, str]]]:
         """Yields what settles some records, and those records with their sequences' SHA-256."""
-        for part in self._commits.parts_of(source, but_not_of_run=self._run):
+        for part in self._parts_of.get(source, ()):
             if part.sources[source].sha256 != version:
                 continue
             keys = read_keys(self._root, part, source)

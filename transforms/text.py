@@ -1,4 +1,4 @@
-"""Text from outside, made fit for a terminal and a log.
+"""Text for people: what comes from outside made fit for a terminal and a log, and counts.
 
 Ids, file names and the messages that quote them are written by strangers: an escape sequence
 would be obeyed by the terminal, a line break would forge a line, and a mark that turns the
@@ -27,3 +27,8 @@ def printable(text: str, most: int | None = None) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def counted(number: int, thing: str) -> str:
+    """Returns ``1 file`` or ``2,000 files``, and nothing for none."""
+    return f"{number:,} {thing}{'s' * (number != 1)}" if number else ""

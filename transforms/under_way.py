@@ -26,6 +26,7 @@ from typing import BinaryIO
 
 from transforms import storage
 from transforms.bisection import Failure, is_fatal
+from transforms.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -159,10 +160,10 @@ def count_deaths(root: str) -> None:
             _write_deaths(root, digest, deaths)
         storage.delete(storage.join(folder, name))
         if digests:
-            logger.info("A run died with %s under way.", _count_sequences(len(digests)))
+            logger.info("A run died with %s under way.", counted(len(digests), "sequence"))
     suspects = _read_suspects(folder)
     if alone := sum(not _is_condemned(deaths) for deaths in suspects.values()):
-        logger.info("Taken alone, to find out whether one kills: %s.", _count_sequences(alone))
+        logger.info("Taken alone, to find out whether one kills: %s.", counted(alone, "sequence"))
 
 
 def forget_condemned(root: str) -> None:
@@ -189,10 +190,6 @@ def clear_notes(root: str) -> None:
         storage.delete(storage.join(folder, name))
     if not storage.list_names(folder):
         storage.delete(folder)
-
-
-def _count_sequences(count: int) -> str:
-    return f"{count:,} sequence{'s' * (count != 1)}"
 
 
 def _is_condemned(deaths: Deaths) -> bool:

@@ -81,7 +81,7 @@ def open_part(root: str, record: PartRecord, configuration: Configuration) -> Op
 
 
 def _read(root: str, name: str, record: PartRecord, faults: list[Finding]) -> bytes | None:
-    url = storage.join(root, *name.split("/"))
+    url = storage.join(root, name)
     try:
         data = storage.read_bytes(url)
     except OSError as error:

@@ -49,7 +49,7 @@ def load_pt(root: str, name: str) -> LoadedPt:
         DamagedPtError: It cannot be loaded.
         OSError: It cannot be read.
     """
-    data = storage.read_bytes(storage.join(root, *name.split("/")))
+    data = storage.read_bytes(storage.join(root, name))
     try:
         pt = torch.load(io.BytesIO(data), weights_only=True)
         ids, vectors = list(pt["proteins"]), [tensor.numpy() for tensor in pt["data"]]
@@ -141,7 +141,7 @@ def check_failures(
 ) -> Iterator[Finding]:
     """The failures beside the ``.pt`` are the dead letters of the file; without any none are."""
     name = failures_name(content.source)
-    url = storage.join(root, *name.split("/"))
+    url = storage.join(root, name)
     wanted = content.dead_letters if configuration["pt"] else ()
     try:
         if not storage.exists(url):

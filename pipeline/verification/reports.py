@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -48,7 +47,7 @@ def check_report(root: str, name: str, committed: Commits) -> Iterator[Finding]:
         yield Finding("damaged", f"{name}: cannot be read ({error})")
         return
     # Where records have been taken out since, no part may tell.
-    reopened = storage.match(storage.join(root, *REOPENED.split("/")))
+    reopened = storage.match(storage.join(root, REOPENED))
     if _is_older(found.mtime, committed) or any(each.mtime > found.mtime for each in reopened):
         yield remark("report", f"{name}: is older than the last part, as after a kill: not checked")
         return
@@ -103,19 +102,15 @@ def compare_report(name: str, report: Any, committed: Commits) -> Iterator[Findi
 
 
 def _outcomes(committed: Commits) -> dict[str, _Outcome]:
-    rows: Counter[str] = Counter()
-    dead_letters: Counter[str] = Counter()
-    for part in committed.parts.values():
-        for source, held in part.sources.items():
-            rows[source] += held.rows
-            dead_letters[source] += held.dead_letters
+    parts_of = committed.by_source()
     outcomes = {}
-    for source in rows.keys() | committed.files.keys():
+    for source in parts_of.keys() | committed.files.keys():
         record = committed.files.get(source)
+        held = [part.sources[source] for part in parts_of.get(source, ())]
         outcomes[source] = _Outcome(
             record is not None,
             record.records if record else None,
-            rows[source],
-            dead_letters[source],
+            sum(each.rows for each in held),
+            sum(each.dead_letters for each in held),
         )
     return outcomes

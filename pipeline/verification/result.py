@@ -20,7 +20,7 @@ from transforms.devices import resolve_device
 from transforms.errors import ConfigurationError
 from transforms.holders import Holder, read_holders, state_of
 from transforms.model import EsmModelHandler, ModelConfig
-from transforms.text import printable
+from transforms.text import counted, printable
 
 _ADVICE = """\
 A .pt that is damaged or stale is written again by the next run once it is deleted. What differs
@@ -139,7 +139,7 @@ class Result:
 
 
 def _number(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'s' * (count != 1)}"
+    return counted(count, thing) or f"0 {thing}s"
 
 
 def verify_output(config: VerifyConfig) -> Result:

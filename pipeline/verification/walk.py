@@ -134,11 +134,9 @@ def _check_files(output: Verified, open_again: OpenPart, sample: Sample) -> Iter
 def _sources(committed: Commits) -> list[tuple[str, list[PartRecord]]]:
     """Returns all files with their parts, those of one part one after the other."""
     parts_of: dict[str, list[PartRecord]] = {source: [] for source in committed.files}
-    for part in committed.parts.values():
-        for source in part.sources:
-            parts_of.setdefault(source, []).append(part)
+    parts_of |= committed.by_source()
     return sorted(parts_of.items(), key=lambda item: ([part.part for part in item[1]], item[0]))
 
 
 def _url(source: str, record: FileRecord | None, input_root: str) -> str:
-    return record.url if record else storage.join(input_root, *source.split("/"))
+    return record.url if record else storage.join(input_root, source)
