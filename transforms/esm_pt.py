@@ -102,7 +102,7 @@ def _write_files(
         storage.publish(output.root, failures, write_failures)
     digest = storage.publish(output.root, name, write_vectors)
     if not len(content.dead_letters):
-        url = storage.join(output.root, *failures.split("/"))
+        url = storage.join(output.root, failures)
         if storage.exists(url):
             storage.delete(url)
     return name, digest

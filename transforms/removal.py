@@ -73,7 +73,7 @@ def reopen_files(root: str, sources: Collection[str]) -> None:
     """Makes files unfinished again: their ``.pt`` and failures go, and then their record."""
     for source in sources:
         for name in (pt_name(source), failures_name(source)):
-            storage.delete(storage.join(root, *name.split("/")))
+            storage.delete(storage.join(root, name))
     if sources:
         delete_file_records(root, sources)
 

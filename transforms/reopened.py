@@ -44,7 +44,7 @@ def forget_reopened(root: str) -> None:
 
 
 def _url(root: str) -> str:
-    return storage.join(root, *REOPENED.split("/"))
+    return storage.join(root, REOPENED)
 
 
 def _read(root: str) -> frozenset[str]:

@@ -233,7 +233,7 @@ def publish(root: str, name: str, write: Callable[[BinaryIO], object]) -> str:
     Raises:
         OSError: The file cannot be written, or the root is gone; nothing of it is left.
     """
-    target = join(root, *name.split("/"))
+    target = join(root, name)
     if not is_local(root):
         return _upload(target, write)
     staging = os.path.join(root, STAGING)
