@@ -28,6 +28,23 @@ class FileOpened(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PassComputed(Event):
+    """The model was run once.
+
+    Attributes:
+        sequences: How many sequences it was given.
+        tokens: Their tokens, with BOS and EOS.
+        slots: Tokens that were computed, with padding.
+        seconds: From arrays in memory to vectors in memory.
+    """
+
+    sequences: int
+    tokens: int
+    slots: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RecordsEmbedded(Event):
     """The model has computed vectors; ``residues`` counts whole sequences."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from transforms import events
 from transforms.bisection import Failure, run_isolated
 from transforms.encoding import TokenIds, encode, pad
 from transforms.pooling import mean_pool
@@ -167,7 +169,11 @@ def _forward(model: nn.Module, pieces: Sequence[_Piece]) -> list[Vector]:
         np.array([1 + piece.window.first - piece.window.start for piece in pieces]),
         np.array([1 + piece.window.last - piece.window.start for piece in pieces]),
     )
+    started = time.perf_counter()
     input_ids, mask, starts, stops = (torch.from_numpy(array).to(device) for array in arrays)
     hidden = model(input_ids=input_ids, attention_mask=mask).last_hidden_state
     # .cpu() waits for the device, so that its errors come up here, in the pass they belong to.
-    return list(mean_pool(hidden, starts, stops).cpu().numpy())
+    vectors = mean_pool(hidden, starts, stops).cpu().numpy()
+    seconds = time.perf_counter() - started
+    events.emit(events.PassComputed(len(pieces), int(mask.sum()), mask.numel(), seconds))
+    return list(vectors)
