@@ -1,0 +1,22 @@
+"""``python -m benchmarks peers | gate | plot``: see ``--help`` of each."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import gate, report
+
+
+def main() -> int:
+    """Runs a subcommand and returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    commands = parser.add_subparsers(required=True)
+    for add in (report.add_peers, report.add_plot, gate.add_gate):
+        add(commands)
+    options = parser.parse_args()
+    code: int = options.run(options)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

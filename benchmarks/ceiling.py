@@ -1,0 +1,61 @@
+"""The fastest matrix product of the machine: what no encoder can exceed.
+
+``python -m benchmarks.ceiling DEVICE DTYPE THREADS`` prints it, in floating-point operations a
+second.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+# The best size of a CPU depends on its caches and cores; a GPU is filled by this one.
+_SIZES = {"cpu": (512, 1024, 2048, 4096), "cuda": (8192,)}
+_SECONDS_PER_SIZE = 1.5
+_LEAST_RUNS = 3
+
+
+def measure_ceiling(device: str, dtype: str, threads: int) -> float:
+    """Returns the floating-point operations a second of square products, best size and run.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        dtype: Of the matrices.
+        threads: Threads of the CPU.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    best = 0.0
+    for size in _SIZES[device]:
+        matrix = torch.randn(size, size, device=device).to(getattr(torch, dtype))
+        product = matrix @ matrix
+        begun, runs = time.perf_counter(), 0
+        while runs < _LEAST_RUNS or time.perf_counter() - begun < _SECONDS_PER_SIZE:
+            if device == "cuda":
+                torch.cuda.synchronize()
+            started = time.perf_counter()
+            torch.matmul(matrix, matrix, out=product)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            best = max(best, 2 * size**3 / (time.perf_counter() - started))
+            runs += 1
+    return best
+
+
+def run_ceiling(device: str, dtype: str, threads: int) -> float:
+    """Measures the ceiling in a new process."""
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.ceiling", device, dtype, str(threads)],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return float(process.stdout)
+
+
+if __name__ == "__main__":
+    print(measure_ceiling(sys.argv[1], sys.argv[2], int(sys.argv[3])))

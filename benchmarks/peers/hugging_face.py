@@ -1,0 +1,87 @@
+"""Hugging Face's ``EsmModel`` as it is, one by one and in sorted, padded batches."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.mixes import MAX_RESIDUES, cut, read_fasta
+from benchmarks.padded import slice_padded
+from benchmarks.peer import Peer, Setting, Vectors
+
+
+def load_encoder(setting: Setting, attention: str = "sdpa") -> torch.nn.Module:
+    """Loads the encoder and has its passes counted."""
+    from transformers import EsmModel
+
+    model = EsmModel.from_pretrained(
+        setting.checkpoint,
+        dtype=getattr(torch, setting.dtype),
+        attn_implementation=attention,
+        add_pooling_layer=False,
+    )
+    model = model.eval().to(setting.device)
+    setting.passes.watch(model)
+    return model
+
+
+def load_tokenizer(setting: Setting) -> Any:
+    """Loads Hugging Face's tokenizer."""
+    from transformers import EsmTokenizer
+
+    return EsmTokenizer.from_pretrained(setting.checkpoint)
+
+
+def load_single(setting: Setting, attention: str = "sdpa") -> Peer:
+    """Loads what embeds one sequence at a time."""
+    model = load_encoder(setting, attention)
+    tokenizer = load_tokenizer(setting)
+
+    @torch.inference_mode()
+    def embed(fasta: Path) -> Vectors:
+        vectors = {}
+        for name, sequence in read_fasta(fasta).items():
+            inputs = tokenizer(sequence[:MAX_RESIDUES], return_tensors="pt").to(setting.device)
+            hidden = model(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            ).last_hidden_state
+            vectors[name] = hidden[0, 1:-1].float().mean(dim=0).cpu().numpy()
+        return vectors
+
+    return Peer(embed)
+
+
+load_reference = partial(load_single, attention="eager")
+
+
+def load_padded(setting: Setting) -> Peer:
+    """Loads what embeds sequences of similar length together."""
+    model = load_encoder(setting)
+    tokenizer = load_tokenizer(setting)
+    budget = setting.budget or 2048
+
+    @torch.inference_mode()
+    def embed(fasta: Path) -> Vectors:
+        records = read_fasta(fasta)
+        names, sequences = list(records), cut(records.values())
+        vectors = {}
+        for batch in slice_padded([len(sequence) + 2 for sequence in sequences], budget):
+            inputs = tokenizer(
+                [sequences[index] for index in batch], return_tensors="pt", padding=True
+            ).to(setting.device)
+            hidden = model(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            ).last_hidden_state
+            means = torch.stack(
+                [
+                    hidden[row, 1 : len(sequences[index]) + 1].float().mean(dim=0)
+                    for row, index in enumerate(batch)
+                ]
+            ).cpu()
+            vectors.update((names[index], means[row].numpy()) for row, index in enumerate(batch))
+        return vectors
+
+    return Peer(embed)

@@ -1,0 +1,79 @@
+"""Results as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.entries import ENTRIES
+
+_COLUMNS = (
+    "how", "budget", "residues/s", "to ours", "residues/CPU-s", "in the model", "padding",
+    "peak memory, MB", "worst difference", "least cosine", "without a vector",
+    "of the ceiling, all / unique residues",
+)  # fmt: skip
+
+
+def format_table(result: Mapping[str, Any]) -> str:
+    """Returns a result as Markdown, a table for each input."""
+    lines = [_describe_run(result)]
+    for mix, content in result["mixes"].items():
+        lines += ["", _describe_mix(mix, content), ""]
+        lines += [_row(_COLUMNS), _row("---" for _ in _COLUMNS)]
+        lines += [_format_entry(name, entry) for name, entry in content["entries"].items()]
+    return "\n".join(lines)
+
+
+def _describe_run(result: Mapping[str, Any]) -> str:
+    machine = result["machine"]
+    versions = {}
+    for content in result["mixes"].values():
+        for entry in content["entries"].values():
+            versions |= entry["versions"]
+    packages = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
+    return (
+        f"Shape {result['shape']}, {result['dtype']} on {machine.get('gpu', machine['processor'])}"
+        f", {result['threads']} of {machine['cores']} cores; torch {machine['torch']}, "
+        f"transformers {machine['transformers']}, apache-beam {machine['apache-beam']}"
+        f"{', ' if packages else ''}{packages}; {result['time']}."
+    )
+
+
+def _describe_mix(mix: str, content: Mapping[str, Any]) -> str:
+    return (
+        f"`{mix}`: {content['records']:,} records, {content['residues']:,} residues, "
+        f"{content['unique_residues']:,} in distinct sequences; matmul ceiling "
+        f"{content['ceiling_flops_per_second'] / 1e9:,.0f} GFLOP/s; median of "
+        f"{len(content['ceilings'])} rounds."
+    )
+
+
+def _format_entry(name: str, entry: Mapping[str, Any]) -> str:
+    label = ENTRIES[name].label
+    summary = entry["summary"]
+    if entry["failure"] is not None:
+        return _row([label, f"not measured: {entry['failure']}", *[""] * (len(_COLUMNS) - 2)])
+    memory = f"{summary['peak_mb']:,.0f}"
+    if summary["peak_cuda_mb"] is not None:
+        memory += f" + {summary['peak_cuda_mb']:,.0f} on the GPU"
+    ratio = summary.get("ratio_to_ours")
+    return _row(
+        [
+            label,
+            f"{entry['budget']:,}" if entry["budget"] else "default",
+            f"{summary['residues_per_second']:,.0f}",
+            "" if ratio is None else f"{ratio:.2f}",
+            f"{summary['residues_per_cpu_second']:,.0f}",
+            f"{summary['share_in_model']:.1%}",
+            f"{summary['padding']:.1%}",
+            memory,
+            f"{summary['worst_difference']:.1e}",
+            f"{summary['least_cosine']:.7f}",
+            f"{summary['failures']:,}",
+            f"{summary['share_of_ceiling']:.1%} / {summary['share_of_ceiling_unique']:.1%}",
+        ]
+    )
+
+
+def _row(cells: Any) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
