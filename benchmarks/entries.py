@@ -61,7 +61,9 @@ ENTRIES = {
         is_tuned=True,
     ),
     "esm-cpp": Entry("esm.cpp, one by one", "esm_cpp", packages=("esm-cpp",)),
-    "faesm": Entry("FAESM, sorted and padded", "faesm", packages=("faesm",), is_tuned=True),
+    "faesm": Entry(
+        "FAESM, sorted and padded", "faesm", packages=("faesm", "transformers"), is_tuned=True
+    ),
     "esm-efficient": Entry(
         "esm-efficient, packed",
         "esm_efficient",

@@ -122,7 +122,8 @@ def measure(job: Job, work: Path) -> dict[str, Any]:
         traceback.print_exc()
         line = " ".join(str(error).split())
         return {"failure": f"{type(error).__name__}: {line}"[:300]}
-    return {"runs": runs, "versions": read_versions(entry.packages), "code": _pipeline_path()}
+    versions = read_versions(entry.packages) | _read_commit(entry, setting.fastplms)
+    return {"runs": runs, "versions": versions, "code": _pipeline_path()}
 
 
 def _measure_budget(job: Job, entry: Entry, setting: Setting) -> dict[str, Any]:
@@ -179,6 +180,15 @@ def _read_peak_cuda(device: str) -> float | None:
     import torch
 
     return torch.cuda.max_memory_allocated() / 2**20
+
+
+def _read_commit(entry: Entry, checkout: Path | None) -> dict[str, str]:
+    """Returns the commit of FastPLMs, which is measured from a checkout."""
+    if entry.module != "fastplms" or checkout is None:
+        return {}
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    return {"commit": found.stdout.strip() or "unknown"}
 
 
 def _pipeline_path() -> str | None:

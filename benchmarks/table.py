@@ -26,16 +26,11 @@ def format_table(result: Mapping[str, Any]) -> str:
 
 def _describe_run(result: Mapping[str, Any]) -> str:
     machine = result["machine"]
-    versions = {}
-    for content in result["mixes"].values():
-        for entry in content["entries"].values():
-            versions |= entry["versions"]
-    packages = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
     return (
         f"Shape {result['shape']}, {result['dtype']} on {machine.get('gpu', machine['processor'])}"
         f", {result['threads']} of {machine['cores']} cores; torch {machine['torch']}, "
-        f"transformers {machine['transformers']}, apache-beam {machine['apache-beam']}"
-        f"{', ' if packages else ''}{packages}; {result['time']}."
+        f"transformers {machine['transformers']}, apache-beam {machine['apache-beam']}; "
+        f"{result['time']}."
     )
 
 
@@ -50,6 +45,8 @@ def _describe_mix(mix: str, content: Mapping[str, Any]) -> str:
 
 def _format_entry(name: str, entry: Mapping[str, Any]) -> str:
     label = ENTRIES[name].label
+    if entry["versions"]:
+        label += f" ({', '.join(f'{name} {number}' for name, number in entry['versions'].items())})"
     summary = entry["summary"]
     if entry["failure"] is not None:
         return _row([label, f"not measured: {entry['failure']}", *[""] * (len(_COLUMNS) - 2)])
