@@ -1,6 +1,6 @@
 """Peak memory of a run: whether it grows with the input.
 
-    python benchmarks/memory.py --records 20000 200000 --layout one
+    python -m benchmarks.memory --records 20000 200000 --layout one
 
 makes an input of each size, embeds it with the demo model, and watches the memory of all processes
 of the run: of a first run and of one that takes the work up after a kill at its very end. What it
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -22,25 +21,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-REPO = Path(__file__).parents[1]
-SOURCE = REPO.parent / "shared/data/large/general_19789.fasta.gz"
+if not __package__:  # run as a file: what is imported by name lies beside its folder
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.machine import describe  # noqa: E402
+from benchmarks.mixes import REPO, SOURCE, read_sequences  # noqa: E402
+
 RESULTS = REPO / "benchmarks/results"
-PACKAGES = ("apache-beam", "torch", "transformers", "pyarrow", "numpy")
 
 MANY_RECORDS = 1000  # of each file, with --layout many
 SECONDS_BETWEEN_LOOKS = 0.2
-
-# Without the source: proteins of about its lengths, 5 % below 70 residues and 5 % above 1,200.
-SYNTHETIC_RECORDS = 20_000
-LOG_LENGTH, LOG_LENGTH_SPREAD = 5.64, 0.88
-AMINO_ACIDS = "LLLLAAAASSSGGGEEEVVVKKKTTTRRRIIDDPPQQNNFFYMHCW"
 
 
 @dataclass(frozen=True)
@@ -58,24 +54,6 @@ class Peak:
     pss: float = 0.0
     largest: float = 0.0
     looks: int = 0
-
-
-def read_sequences(source: Path | None) -> list[str]:
-    """Returns the sequences that inputs are made of."""
-    if source is None:
-        rng = np.random.default_rng(0)
-        lengths = np.exp(rng.normal(LOG_LENGTH, LOG_LENGTH_SPREAD, SYNTHETIC_RECORDS))
-        letters = np.frombuffer(AMINO_ACIDS.encode(), np.uint8)
-        return [
-            rng.choice(letters, int(length)).tobytes().decode() for length in lengths.clip(8, 8000)
-        ]
-    sys.path.insert(0, str(REPO))
-    from transforms import storage
-    from transforms.compression import decompress
-    from transforms.fasta import parse_fasta
-
-    records = parse_fasta(decompress(storage.open_chunks(str(source))))
-    return [record.sequence for record in records if record.sequence]
 
 
 def make_records(sequences: list[str], shorten: int | None) -> Iterator[tuple[str, int]]:
@@ -235,15 +213,7 @@ def main() -> None:
             "shorten": options.shorten,
             "runs": runs,
             "ratios": ratios,
-            "machine": {
-                "processor": platform.machine(),
-                "cores": os.cpu_count(),
-                "memory_gb": round(
-                    os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-                ),
-                "python": platform.python_version(),
-                **{package: version(package) for package in PACKAGES},
-            },
+            "machine": describe(),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     )

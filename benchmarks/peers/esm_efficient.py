@@ -10,8 +10,7 @@ import torch
 from benchmarks.mixes import cut, read_fasta
 from benchmarks.peer import Peer, Setting, UnavailableError, Vectors
 
-# Embeddings of ESM-2 are scaled by this when nothing is masked. Its model does not do that: the
-# weights that it comes with have it in them.
+# ESM-2 scales embeddings by this when nothing is masked, and this model does not.
 _TOKEN_DROPOUT_SCALE = 0.88
 
 _PARTS = {

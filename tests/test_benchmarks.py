@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from benchmarks import report
+from benchmarks.compare import summarise_rounds
+from benchmarks.entries import ENTRIES
+from benchmarks.gate import judge
+from benchmarks.machine import read_peak_megabytes
+from benchmarks.mixes import draw_large, draw_short, read_fasta, write_fasta
+from benchmarks.padded import slice_padded
+from benchmarks.peer import Passes
+from benchmarks.peers.esm_efficient import rename as rename_for_esm_efficient
+from benchmarks.peers.fair_esm import rename as rename_for_fair_esm
+from benchmarks.quality import compare
+from benchmarks.weights import SHAPES, write_checkpoint
+from transforms.checkpoints import find_checkpoint
+from transforms.weights import load_encoder
+
+FACTS = {
+    "records": 3,
+    "residues": 300,
+    "flops": 1e9,
+    "unique_flops": 5e8,
+    "ceiling_flops_per_second": 1e10,
+}
+RUN = {
+    "seconds": 2.0,
+    "cpu_seconds": 4.0,
+    "forward_seconds": 1.0,
+    "slots": 400,
+    "tokens": 300,
+    "peak_mb": 500.0,
+    "peak_cuda_mb": None,
+    "vectors": 3,
+    "worst_difference": 1e-6,
+    "least_cosine": 1.0,
+}
+
+
+@given(lengths=st.lists(st.integers(3, 1026), max_size=60), budget=st.integers(1, 5000))
+def test_every_sequence_is_in_one_batch_and_no_batch_is_above_the_budget(
+    lengths: list[int], budget: int
+) -> None:
+    batches = slice_padded(lengths, budget)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        cost = max(lengths[index] for index in batch) * len(batch)
+        assert cost <= budget or len(batch) == 1
+
+
+def test_short_reads_are_short_and_some_are_there_twice() -> None:
+    drawn = draw_short(1000, seed=1)
+    assert len(drawn) == 1000
+    assert len(set(drawn)) == pytest.approx(700, abs=10)
+    assert 85 < statistics.median(map(len, drawn)) < 115
+    assert set("".join(drawn)) == set("ACDEFGHIKLMNPQRSTVWY")
+    assert draw_short(1000, seed=1) == drawn
+    assert draw_short(1000, seed=2) != drawn
+
+
+def test_proteins_are_drawn_without_a_source_too() -> None:
+    drawn = draw_large(50, source=None)
+    assert len(set(drawn)) == 50
+    assert draw_large(50, source=None) == drawn
+    assert 150 < statistics.median(map(len, drawn)) < 600
+
+
+def test_proteins_are_drawn_from_a_source_but_none_with_a_letter_that_is_no_residue(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "a.fasta"
+    source.write_text(">a\nMKTAYI\n>b\nMK*AYI\n>c\nMKTaYI\n")
+    assert draw_large(5, source=source) == ["MKTAYI"] * 5
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    sequences = ["MKT" * 50, "A" * 60, "W"]
+    records = read_fasta(write_fasta(tmp_path / "a.fasta", sequences))
+    assert list(records) == ["protein_00000", "protein_00001", "protein_00002"]
+    assert list(records.values()) == sequences
+
+
+def test_the_work_of_650m_is_that_of_the_facts() -> None:
+    # 33 x (8 x 1280^2 + 4 x 1280 x 5120) a token, and 33 x 4 x 352 x 1280 for its attention.
+    per_token = 1.2976e9 + 33 * 4 * 352 * 1280
+    assert SHAPES["650M"].count_flops([350]) == pytest.approx(352 * per_token, rel=1e-4)
+    assert SHAPES["8M"].count_flops([10, 20]) == pytest.approx(
+        SHAPES["8M"].count_flops([10]) + SHAPES["8M"].count_flops([20])
+    )
+
+
+def test_a_checkpoint_has_the_published_names_and_is_loaded_by_us(tmp_path: Path) -> None:
+    directory = write_checkpoint(tmp_path / "checkpoint", SHAPES["toy"])
+    with safe_open(directory / "model.safetensors", "numpy") as file:
+        names = set(file.keys())
+    assert {
+        "esm.encoder.layer.1.attention.LayerNorm.weight",
+        "esm.encoder.layer.1.attention.self.rotary_embeddings.inv_freq",
+        "esm.embeddings.word_embeddings.weight",
+        "lm_head.decoder.weight",
+    } <= names
+    found = find_checkpoint(str(directory))
+    assert (found.layers, found.hidden_size) == (2, 64)
+    load_encoder(found, "float32", "cpu")  # which refuses what does not fit
+
+
+@pytest.mark.parametrize(
+    ("name", "fair", "efficient"),
+    [
+        ("esm.embeddings.word_embeddings.weight", "embed_tokens.weight", "embed_tokens.weight"),
+        (
+            "esm.encoder.layer.11.attention.self.query.bias",
+            "layers.11.self_attn.q_proj.bias",
+            "layers.11.self_attn.q.bias",
+        ),
+        (
+            "esm.encoder.layer.0.attention.LayerNorm.weight",
+            "layers.0.self_attn_layer_norm.weight",
+            "layers.0.self_attn.norm.weight",
+        ),
+        (
+            "esm.encoder.layer.0.LayerNorm.weight",
+            "layers.0.final_layer_norm.weight",
+            "layers.0.final.0.weight",
+        ),
+        (
+            "esm.encoder.layer.0.output.dense.weight",
+            "layers.0.fc2.weight",
+            "layers.0.final.3.weight",
+        ),
+        (
+            "esm.encoder.emb_layer_norm_after.bias",
+            "emb_layer_norm_after.bias",
+            "emb_layer_norm_after.bias",
+        ),
+    ],
+)
+def test_peers_get_our_weights_under_their_names(name: str, fair: str, efficient: str) -> None:
+    assert rename_for_fair_esm(name) == fair
+    assert rename_for_esm_efficient(name) == efficient
+
+
+def test_vectors_are_compared_on_the_scale_of_the_reference() -> None:
+    reference = np.array([3.0, -3.0, 3.0, -3.0])
+    compared = compare(
+        {"a": reference + np.array([0.3, 0, 0, 0]), "b": reference, "c": reference},
+        {"a": reference, "b": reference},
+    )
+    assert compared["compared"] == 2
+    assert compared["worst_difference"] == pytest.approx(0.1)
+    assert 0.99 < compared["least_cosine"] < 1
+
+
+def test_a_vector_that_is_no_number_is_no_good_vector() -> None:
+    reference = np.ones(4)
+    vectors = {"a": np.full(4, np.nan), "b": np.ones(4)}
+    compared = compare(vectors, {"a": reference, "b": reference})
+    assert np.isnan(compared["worst_difference"])
+    assert np.isnan(compared["least_cosine"])
+    assert np.isnan(compare({}, {"a": reference})["least_cosine"])
+
+
+def test_rounds_are_summed_up_by_their_median_and_vectors_by_the_worst() -> None:
+    slow = RUN | {"seconds": 30.0, "forward_seconds": 3.0, "worst_difference": 0.5, "vectors": 2}
+    summary = summarise_rounds([RUN, slow, RUN], FACTS)
+    assert summary is not None
+    assert summary["residues_per_second"] == 150
+    assert summary["residues_per_cpu_second"] == 75
+    assert summary["share_in_model"] == 0.5
+    assert summary["padding"] == 0.25
+    assert summary["worst_difference"] == 0.5
+    assert summary["failures"] == 1
+    assert summary["share_of_ceiling"] == pytest.approx(0.05)
+    assert summary["share_of_ceiling_unique"] == pytest.approx(0.025)
+    assert summarise_rounds([], FACTS) is None
+
+
+def test_passes_of_a_module_are_counted_without_what_was_before() -> None:
+    import torch
+
+    passes = Passes()
+    module = torch.nn.Embedding(33, 4)
+    passes.watch(module)
+    module(torch.tensor([[0, 5, 2]]))
+    passes.take()
+    module(torch.tensor([[0, 5, 5, 2], [0, 2, 1, 1]]))
+    taken = passes.take()
+    assert (taken.slots, taken.tokens) == (8, 6)
+    assert taken.seconds > 0
+    assert passes.take() == Passes()
+
+
+@pytest.mark.parametrize(
+    ("ratios", "code", "said"),
+    [
+        ([1.02, 0.99, 1.0], 0, "1.000"),
+        ([0.94, 0.93, 1.2], 0, "warning"),
+        ([0.89, 0.80, 1.2], 1, "failure"),
+    ],
+)
+def test_the_gate_goes_by_the_median(ratios: list[float], code: int, said: str) -> None:
+    assert judge(ratios)[0] == code
+    assert said in judge(ratios)[1]
+
+
+def test_this_process_takes_memory() -> None:
+    assert 50 < read_peak_megabytes() < 100_000
+
+
+@pytest.mark.slow
+def test_programs_are_compared_and_what_cannot_be_had_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "result.json"
+    parser = argparse.ArgumentParser()
+    report.add_peers(parser.add_subparsers())
+    names = ["ours", "script", "transformers-single", "fastplms-default"]
+    options = parser.parse_args(
+        ["peers", "--shape", "toy", "--mix", "short", "--records", "20", "--rounds", "1"]
+        + ["--threads", "1", "--only", ",".join(names), "--output", str(path)]
+    )
+    assert report.run_peers(options) == 0
+    mix = json.loads(path.read_text())["mixes"]["short"]
+    entries = mix["entries"]
+    assert list(entries) == names
+    for name in names[:3]:
+        assert entries[name]["failure"] is None
+        summary = entries[name]["summary"]
+        assert summary["failures"] == 0
+        assert summary["worst_difference"] < 1e-5
+        assert summary["least_cosine"] > 0.999999
+        assert 0 < summary["share_in_model"] <= 1
+    (round_of_ours,) = entries["ours"]["rounds"]
+    (round_of_script,) = entries["script"]["rounds"]
+    # Ours computes identical sequences once, and may try the model out with a residue first.
+    unique_tokens = mix["unique_residues"] + 2 * 14
+    assert unique_tokens <= round_of_ours["tokens"] <= unique_tokens + 3
+    assert round_of_script["tokens"] == mix["residues"] + 2 * 20
+    assert "not on PyPI" in entries["fastplms-default"]["failure"]
+    table = capsys.readouterr().out
+    assert all(f"| {ENTRIES[name].label} |" in table for name in names)
+    assert "| not measured: UnavailableError: not on PyPI" in table
