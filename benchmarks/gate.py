@@ -3,6 +3,7 @@
 Both are checked out into folders of their own and run as processes, on one input and one set of
 weights. A block is one run of each, in an order that alternates; what counts is the median over
 the blocks of the ratio within a block, so a machine that is busy for a while is busy for both.
+What is not committed is not measured.
 """
 
 from __future__ import annotations
@@ -114,4 +115,6 @@ def _measure(job: Job, harness: Path, code: Path) -> float:
 
 
 def _git(*arguments: str) -> None:
-    subprocess.run(["git", "-C", str(REPO), *arguments], check=True)
+    process = subprocess.run(["git", "-C", str(REPO), *arguments])
+    if process.returncode != 0:
+        raise SystemExit(f"git {' '.join(arguments)} failed.")

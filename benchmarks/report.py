@@ -15,7 +15,7 @@ from benchmarks.entries import ENTRIES
 from benchmarks.machine import count_cores, describe
 from benchmarks.mixes import MIXES, REPO
 from benchmarks.plot import plot
-from benchmarks.table import format_table
+from benchmarks.table import fill_page, format_table
 from benchmarks.weights import SHAPES, write_checkpoint
 
 RESULTS = REPO / "benchmarks/results"
@@ -52,6 +52,7 @@ def add_plot(commands: Any) -> None:
     """Adds the subcommand ``plot``."""
     parser = commands.add_parser("plot", help="print the table of a result and draw it")
     parser.add_argument("result", type=Path, metavar="FILE.json")
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="put the tables in there too")
     parser.set_defaults(run=run_plot)
 
 
@@ -97,7 +98,10 @@ def run_peers(options: argparse.Namespace) -> int:
 
 def run_plot(options: argparse.Namespace) -> int:
     """Prints and draws a result of an earlier run."""
-    _show(json.loads(options.result.read_text()), options.result)
+    result = json.loads(options.result.read_text())
+    _show(result, options.result)
+    if options.page:
+        options.page.write_text(fill_page(options.page.read_text(), result))
     return 0
 
 

@@ -16,11 +16,35 @@ _COLUMNS = (
 
 def format_table(result: Mapping[str, Any]) -> str:
     """Returns a result as Markdown, a table for each input."""
-    lines = [_describe_run(result)]
-    for mix, content in result["mixes"].items():
-        lines += ["", _describe_mix(mix, content), ""]
-        lines += [_row(_COLUMNS), _row("---" for _ in _COLUMNS)]
-        lines += [_format_entry(name, entry) for name, entry in content["entries"].items()]
+    return "\n\n".join([_describe_run(result), *(_format_mix(result, m) for m in result["mixes"])])
+
+
+def fill_page(page: str, result: Mapping[str, Any]) -> str:
+    """Returns a page with the tables of a result in their places.
+
+    Args:
+        page: Markdown, with a line ``<!-- large -->`` before and a line ``<!-- /large -->`` after
+            the place of the input ``large``, and so on. What is between them is replaced.
+        result: As ``python -m benchmarks peers`` writes it.
+
+    Raises:
+        ValueError: There is no place for an input.
+    """
+    for mix in result["mixes"]:
+        begin, end = f"<!-- {mix} -->\n", f"<!-- /{mix} -->"
+        before, found, rest = page.partition(begin)
+        _, found_too, after = rest.partition(end)
+        if not found or not found_too:
+            raise ValueError(f"the page has no place for {mix}: {begin.strip()} ... {end}")
+        content = f"{_describe_run(result)}\n\n{_format_mix(result, mix)}\n"
+        page = before + begin + content + end + after
+    return page
+
+
+def _format_mix(result: Mapping[str, Any], mix: str) -> str:
+    content = result["mixes"][mix]
+    lines = [_describe_mix(mix, content), "", _row(_COLUMNS), _row("---" for _ in _COLUMNS)]
+    lines += [_format_entry(name, entry) for name, entry in content["entries"].items()]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from benchmarks.peer import Passes
 from benchmarks.peers.esm_efficient import rename as rename_for_esm_efficient
 from benchmarks.peers.fair_esm import rename as rename_for_fair_esm
 from benchmarks.quality import compare
+from benchmarks.table import fill_page, format_table
 from benchmarks.weights import SHAPES, write_checkpoint
 from transforms.checkpoints import find_checkpoint
 from transforms.weights import load_encoder
@@ -45,6 +47,24 @@ RUN = {
     "worst_difference": 1e-6,
     "least_cosine": 1.0,
 }
+
+
+@pytest.fixture
+def one_result() -> dict[str, Any]:
+    """A result of one input: an entry that was measured, and one that was not."""
+    measured = {"budget": None, "failure": None, "versions": {}}
+    failed = {"budget": None, "failure": "why", "versions": {}, "summary": None}
+    entries = {"script": measured | {"summary": summarise_rounds([RUN], FACTS)}, "faesm": failed}
+    machine = {"processor": "p", "cores": 2, "torch": "t", "transformers": "t", "apache-beam": "b"}
+    return {
+        "time": "now",
+        "machine": machine,
+        "shape": "toy",
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": 1,
+        "mixes": {"short": FACTS | {"ceilings": [1e10], "unique_residues": 5, "entries": entries}},
+    }
 
 
 @given(lengths=st.lists(st.integers(3, 1026), max_size=60), budget=st.integers(1, 5000))
@@ -215,6 +235,23 @@ def test_the_gate_goes_by_the_median(ratios: list[float], code: int, said: str) 
 
 def test_this_process_takes_memory() -> None:
     assert 50 < read_peak_megabytes() < 100_000
+
+
+def test_tables_take_their_places_in_a_page(one_result: dict[str, Any]) -> None:
+    page = "# Speed\n<!-- short -->\nold\n<!-- /short -->\nthe rest\n"
+    filled = fill_page(page, one_result)
+    assert "old" not in filled
+    assert filled.endswith("<!-- /short -->\nthe rest\n")
+    assert f"| {ENTRIES['script'].label} | default | 150 |" in filled
+    assert "| not measured: why |" in filled
+    assert fill_page(filled, one_result) == filled
+    with pytest.raises(ValueError, match="no place for short"):
+        fill_page("# Speed\n", one_result)
+
+
+def test_a_pipe_in_a_message_does_not_break_the_table(one_result: dict[str, Any]) -> None:
+    one_result["mixes"]["short"]["entries"]["faesm"]["failure"] = "a|b"
+    assert "| not measured: a/b |" in format_table(one_result)
 
 
 @pytest.mark.slow
