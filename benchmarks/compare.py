@@ -58,14 +58,14 @@ class _Outcome:
 
     Attributes:
         budget: Tokens of a pass; None for its own default.
-        tried: Seconds for each budget that was tried.
+        tried: Seconds for each budget that was tried, or why it cannot be run.
         rounds: What was measured.
         failure: Why it was not, or not in every round; None for no failure.
         versions: Of its packages.
     """
 
     budget: int | None = None
-    tried: dict[str, float] = field(default_factory=dict)
+    tried: dict[str, float | str] = field(default_factory=dict)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     failure: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -141,6 +141,7 @@ def _tune(name: str, outcome: _Outcome, job: Job, settings: Settings) -> None:
         outcome.failure = failure
         return
     outcome.tried = {str(run["budget"]): run["seconds"] for run in result["runs"]}
+    outcome.tried |= result["failures"]
     outcome.budget = min(result["runs"], key=lambda run: run["seconds"])["budget"]
 
 

@@ -26,6 +26,9 @@ from benchmarks.entries import ENTRIES, REFERENCE, Entry
 from benchmarks.machine import read_peak_megabytes, read_versions
 from benchmarks.peer import Passes, Setting, Vectors
 
+_LONGEST_MESSAGE = 300  # characters
+_LONGEST_SECONDS = 3 * 3600
+
 
 @dataclass(frozen=True)
 class Job:
@@ -71,21 +74,26 @@ def run_job(
         environment: Variables on top of those of this process.
 
     Returns:
-        ``runs``, one for each budget, and ``versions``; or ``failure``, in one line.
+        ``runs``, one for each budget, ``failures`` by budget where one cannot be run, and
+        ``versions``; or ``failure``, in one line, if there is no run.
     """
     threads = {name: str(job.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     quiet = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory(prefix="measure-") as folder:
         request, answer = Path(folder, "job.json"), Path(folder, "answer.json")
         request.write_text(json.dumps(asdict(job)))
-        process = subprocess.run(
-            [python, "-m", "benchmarks.measure", str(request), str(answer)],
-            cwd=cwd,
-            env=os.environ | threads | quiet | dict(environment or {}),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        try:
+            process = subprocess.run(
+                [python, "-m", "benchmarks.measure", str(request), str(answer)],
+                cwd=cwd,
+                env=os.environ | threads | quiet | dict(environment or {}),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=_LONGEST_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return {"failure": f"was ended after {_LONGEST_SECONDS} s"}
         if answer.exists():
             result: dict[str, Any] = json.loads(answer.read_text())
             return result
@@ -112,18 +120,21 @@ def measure(job: Job, work: Path) -> dict[str, Any]:
         threads=job.threads,
         fastplms=Path(job.fastplms) if job.fastplms else None,
     )
-    try:
-        _set_threads(job.threads)
-        runs = [
-            _measure_budget(job, entry, replace(setting, budget=budget, passes=Passes()))
-            for budget in job.budgets
-        ]
-    except Exception as error:  # whatever a program fails with is its result
-        traceback.print_exc()
-        line = " ".join(str(error).split())
-        return {"failure": f"{type(error).__name__}: {line}"[:300]}
+    _set_threads(job.threads)
+    runs, failures = [], {}
+    for budget in job.budgets:
+        try:
+            run = _measure_budget(job, entry, replace(setting, budget=budget, passes=Passes()))
+        except Exception as error:  # whatever a program fails with is its result
+            traceback.print_exc()
+            line = " ".join(str(error).split())
+            failures[str(budget)] = f"{type(error).__name__}: {line}"[:_LONGEST_MESSAGE]
+        else:
+            runs.append(run)
+    if not runs:
+        return {"failure": next(iter(failures.values()))}
     versions = read_versions(entry.packages) | _read_commit(entry, setting.fastplms)
-    return {"runs": runs, "versions": versions, "code": _pipeline_path()}
+    return {"runs": runs, "failures": failures, "versions": versions, "code": _pipeline_path()}
 
 
 def _measure_budget(job: Job, entry: Entry, setting: Setting) -> dict[str, Any]:

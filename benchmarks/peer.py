@@ -63,7 +63,7 @@ class Passes:
             self._unread.append((started, _now(tokens.is_cuda), tokens))
 
         first.register_forward_pre_hook(start, with_kwargs=True)
-        (last or first).register_forward_hook(stop)
+        (first if last is None else last).register_forward_hook(stop)
 
     @contextmanager
     def timed(self, ids: np.ndarray) -> Iterator[None]:

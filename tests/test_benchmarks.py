@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from benchmarks import report
 from benchmarks.compare import summarise_rounds
 from benchmarks.entries import ENTRIES
 from benchmarks.gate import judge
@@ -252,38 +249,3 @@ def test_tables_take_their_places_in_a_page(one_result: dict[str, Any]) -> None:
 def test_a_pipe_in_a_message_does_not_break_the_table(one_result: dict[str, Any]) -> None:
     one_result["mixes"]["short"]["entries"]["faesm"]["failure"] = "a|b"
     assert "| not measured: a/b |" in format_table(one_result)
-
-
-@pytest.mark.slow
-def test_programs_are_compared_and_what_cannot_be_had_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "result.json"
-    parser = argparse.ArgumentParser()
-    report.add_peers(parser.add_subparsers())
-    names = ["ours", "script", "transformers-single", "fastplms-default"]
-    options = parser.parse_args(
-        ["peers", "--shape", "toy", "--mix", "short", "--records", "20", "--rounds", "1"]
-        + ["--threads", "1", "--only", ",".join(names), "--output", str(path)]
-    )
-    assert report.run_peers(options) == 0
-    mix = json.loads(path.read_text())["mixes"]["short"]
-    entries = mix["entries"]
-    assert list(entries) == names
-    for name in names[:3]:
-        assert entries[name]["failure"] is None
-        summary = entries[name]["summary"]
-        assert summary["failures"] == 0
-        assert summary["worst_difference"] < 1e-5
-        assert summary["least_cosine"] > 0.999999
-        assert 0 < summary["share_in_model"] <= 1
-    (round_of_ours,) = entries["ours"]["rounds"]
-    (round_of_script,) = entries["script"]["rounds"]
-    # Ours computes identical sequences once, and may try the model out with a residue first.
-    unique_tokens = mix["unique_residues"] + 2 * 14
-    assert unique_tokens <= round_of_ours["tokens"] <= unique_tokens + 3
-    assert round_of_script["tokens"] == mix["residues"] + 2 * 20
-    assert "not on PyPI" in entries["fastplms-default"]["failure"]
-    table = capsys.readouterr().out
-    assert all(f"| {ENTRIES[name].label} |" in table for name in names)
-    assert "| not measured: UnavailableError: not on PyPI" in table
