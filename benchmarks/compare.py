@@ -20,6 +20,11 @@ from benchmarks.weights import Shape
 WARM_UP_RECORDS = 8
 REFERENCE_RECORDS = 50
 
+_RATIOS = {
+    "ratio_to_ours": "residues_per_second",
+    "ratio_by_cpu_time": "residues_per_cpu_second",
+}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -191,14 +196,20 @@ def _summarise(
         "ceilings": list(ceilings),
     }
     entries = {name: vars(outcome) for name, outcome in outcomes.items()}
-    for outcome in entries.values():
-        outcome["summary"] = summarise_rounds(outcome["rounds"], facts)
-    base = (entries.get(OURS) or {}).get("summary")
-    for outcome in entries.values():
-        if base and outcome["summary"]:
-            speed = outcome["summary"]["residues_per_second"]
-            outcome["summary"]["ratio_to_ours"] = speed / base["residues_per_second"]
+    add_summaries(entries, facts)
     return facts | {"entries": entries}
+
+
+def add_summaries(entries: Mapping[str, dict[str, Any]], facts: Mapping[str, Any]) -> None:
+    """Adds to each entry what follows from its rounds, and how that compares with ours."""
+    for entry in entries.values():
+        entry["summary"] = summarise_rounds(entry["rounds"], facts)
+    ours = entries[OURS]["summary"] if OURS in entries else None
+    for entry in entries.values():
+        summary = entry["summary"]
+        if ours and summary:
+            for ratio, speed in _RATIOS.items():
+                summary[ratio] = summary[speed] / ours[speed]
 
 
 def summarise_rounds(
@@ -221,6 +232,7 @@ def summarise_rounds(
     cuda = [run["peak_cuda_mb"] for run in rounds if run["peak_cuda_mb"] is not None]
     return {
         "residues_per_second": facts["residues"] / seconds,
+        "spread": max(run["seconds"] for run in rounds) / min(run["seconds"] for run in rounds),
         "residues_per_cpu_second": facts["residues"] / median("cpu_seconds"),
         "share_in_model": statistics.median(
             run["forward_seconds"] / run["seconds"] for run in rounds

@@ -8,7 +8,8 @@ from typing import Any
 from benchmarks.entries import ENTRIES
 
 _COLUMNS = (
-    "how", "budget", "residues/s", "to ours", "residues/CPU-s", "in the model", "padding",
+    "how", "budget", "residues/s", "to ours", "rounds apart", "residues/CPU-s", "to ours",
+    "in the model", "padding",
     "peak memory, MB", "worst difference", "least cosine", "without a vector",
     "of the ceiling, all / unique residues",
 )  # fmt: skip
@@ -77,14 +78,15 @@ def _format_entry(name: str, entry: Mapping[str, Any]) -> str:
     memory = f"{summary['peak_mb']:,.0f}"
     if summary["peak_cuda_mb"] is not None:
         memory += f" + {summary['peak_cuda_mb']:,.0f} on the GPU"
-    ratio = summary.get("ratio_to_ours")
     return _row(
         [
             label,
             f"{entry['budget']:,}" if entry["budget"] else "default",
             f"{summary['residues_per_second']:,.0f}",
-            "" if ratio is None else f"{ratio:.2f}",
+            _format_ratio(summary, "ratio_to_ours"),
+            f"{summary['spread'] - 1:.0%}",
             f"{summary['residues_per_cpu_second']:,.0f}",
+            _format_ratio(summary, "ratio_by_cpu_time"),
             f"{summary['share_in_model']:.1%}",
             f"{summary['padding']:.1%}",
             memory,
@@ -94,6 +96,10 @@ def _format_entry(name: str, entry: Mapping[str, Any]) -> str:
             f"{summary['share_of_ceiling']:.1%} / {summary['share_of_ceiling_unique']:.1%}",
         ]
     )
+
+
+def _format_ratio(summary: Mapping[str, Any], name: str) -> str:
+    return f"{summary[name]:.2f}" if name in summary else ""
 
 
 def _row(cells: Any) -> str:

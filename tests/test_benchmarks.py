@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from benchmarks.compare import summarise_rounds
+from benchmarks.compare import add_summaries, summarise_rounds
 from benchmarks.entries import ENTRIES
 from benchmarks.gate import judge
 from benchmarks.machine import read_peak_megabytes
@@ -193,6 +193,7 @@ def test_rounds_are_summed_up_by_their_median_and_vectors_by_the_worst() -> None
     assert summary is not None
     assert summary["residues_per_second"] == 150
     assert summary["residues_per_cpu_second"] == 75
+    assert summary["spread"] == 15
     assert summary["share_in_model"] == 0.5
     assert summary["padding"] == 0.25
     assert summary["worst_difference"] == 0.5
@@ -200,6 +201,19 @@ def test_rounds_are_summed_up_by_their_median_and_vectors_by_the_worst() -> None
     assert summary["share_of_ceiling"] == pytest.approx(0.05)
     assert summary["share_of_ceiling_unique"] == pytest.approx(0.025)
     assert summarise_rounds([], FACTS) is None
+
+
+def test_entries_are_held_against_ours() -> None:
+    entries: dict[str, dict[str, Any]] = {
+        "ours": {"rounds": [RUN]},
+        "script": {"rounds": [RUN | {"seconds": 4.0, "cpu_seconds": 16.0}]},
+        "faesm": {"rounds": []},
+    }
+    add_summaries(entries, FACTS)
+    assert entries["ours"]["summary"]["ratio_to_ours"] == 1
+    assert entries["script"]["summary"]["ratio_to_ours"] == 0.5
+    assert entries["script"]["summary"]["ratio_by_cpu_time"] == 0.25
+    assert entries["faesm"]["summary"] is None
 
 
 def test_passes_of_a_module_are_counted_without_what_was_before() -> None:
