@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.entries import ENTRIES
 
 _COLUMNS = (
-    "how", "budget", "residues/s", "to ours", "rounds apart", "residues/CPU-s", "to ours",
+    "how", "budget", "residues/s", "to ours", "rounds apart", "residues/CPU-s", "to ours by CPU-s",
     "in the model", "padding",
     "peak memory, MB", "worst difference", "least cosine", "without a vector",
     "of the ceiling, all / unique residues",
