@@ -94,7 +94,7 @@ def compare_mix(mix: str, settings: Settings, checkpoint: Path, folder: Path) ->
         entry="reference",
         checkpoint=str(checkpoint),
         fasta=str(write_fasta(folder / f"{mix}.fasta", sequences)),
-        warm_up=str(write_fasta(folder / "warm_up.fasta", _choose(sequences, WARM_UP_RECORDS))),
+        warm_up=str(write_fasta(folder / "warm_up.fasta", choose_warm_up(sequences))),
         vectors=None,
         device=settings.device,
         dtype=settings.dtype,
@@ -117,9 +117,10 @@ def compare_mix(mix: str, settings: Settings, checkpoint: Path, folder: Path) ->
     return {"tuning_records": settings.tuning_records} | summary
 
 
-def _choose(sequences: Sequence[str], count: int) -> list[str]:
-    """Returns sequences from all over an input."""
-    return list(sequences[:: max(1, len(sequences) // count)][:count])
+def choose_warm_up(sequences: Sequence[str]) -> list[str]:
+    """Returns sequences of an input's lengths that are not in it: no vector is known from them."""
+    chosen = sequences[:: max(1, len(sequences) // WARM_UP_RECORDS)][:WARM_UP_RECORDS]
+    return [sequence[::-1] for sequence in chosen]
 
 
 def _embed_references(job: Job, sequences: Sequence[str], folder: Path) -> Vectors:

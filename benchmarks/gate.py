@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.compare import choose_warm_up
 from benchmarks.entries import OURS
 from benchmarks.machine import count_cores
 from benchmarks.measure import Job, run_job
@@ -24,7 +25,6 @@ from benchmarks.mixes import MIXES, REPO, write_fasta
 from benchmarks.weights import SHAPES, write_checkpoint
 
 WARN_BELOW, FAIL_BELOW = 0.95, 0.90
-WARM_UP_RECORDS = 8
 
 
 def add_gate(commands: Any) -> None:
@@ -54,7 +54,7 @@ def run_gate(options: argparse.Namespace) -> int:
             entry=OURS,
             checkpoint=str(write_checkpoint(folder / "checkpoint", SHAPES[options.shape])),
             fasta=str(write_fasta(folder / "input.fasta", sequences)),
-            warm_up=str(write_fasta(folder / "warm_up.fasta", sequences[:WARM_UP_RECORDS])),
+            warm_up=str(write_fasta(folder / "warm_up.fasta", choose_warm_up(sequences))),
             vectors=None,
             device=options.device,
             dtype="float32" if options.device == "cpu" else "float16",

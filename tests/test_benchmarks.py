@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from benchmarks.compare import add_summaries, summarise_rounds
+from benchmarks.compare import add_summaries, choose_warm_up, summarise_rounds
 from benchmarks.entries import ENTRIES
 from benchmarks.gate import judge
 from benchmarks.machine import read_peak_megabytes
@@ -98,6 +98,15 @@ def test_proteins_are_drawn_from_a_source_but_none_with_a_letter_that_is_no_resi
     source = tmp_path / "a.fasta"
     source.write_text(">a\nMKTAYI\n>b\nMK*AYI\n>c\nMKTaYI\n")
     assert draw_large(5, source=source) == ["MKTAYI"] * 5
+
+
+def test_the_warm_up_is_like_the_input_but_shares_no_sequence_with_it() -> None:
+    sequences = draw_short(100)
+    warm_up = choose_warm_up(sequences)
+    assert len(warm_up) == 8
+    assert not set(warm_up) & set(sequences)
+    assert set(map(len, warm_up)) <= set(map(len, sequences))
+    assert len(choose_warm_up(sequences[:3])) == 3
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
