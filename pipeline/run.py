@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import signal
@@ -136,6 +137,8 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
             output=plan.output,
             checkpoint_seconds=plan.checkpoint_seconds,
         )
+        # Libraries and model stay; the collector need not look through them again and again.
+        gc.freeze()
         try:
             metrics = dict(run_graph(graph, beam_args))
             check_held(plan.output.root, plan.output.run)

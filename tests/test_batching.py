@@ -26,27 +26,28 @@ PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 COSTS = st.lists(st.integers(0, 40), max_size=60)
 
 
-def fill_batches(budget: TokenBudget, costs: Iterable[int]) -> list[list[int]]:
-    """The rule of the transform, with nothing of Beam in it."""
-    batches: list[list[int]] = [[]]
+def cut_batches(
+    budget: TokenBudget, costs: Sequence[int], cuts: Iterable[int] = ()
+) -> list[list[int]]:
+    """The rule of the transform, with nothing of Beam in it, for costs that come in pieces."""
+    ends: list[int] = []
     fill = Fill()
-    for cost in costs:
-        if not budget.fits(fill, cost):
-            batches.append([])
-            fill = Fill()
-        batches[-1].append(cost)
-        fill = budget.add(fill, cost)
-        if budget.is_full(fill):
-            batches.append([])
-            fill = Fill()
-    return [batch for batch in batches if batch]
+    for start, stop in pieces(len(costs), cuts):
+        here, fill = budget.cut(fill, costs[start:stop])
+        ends += [start + end for end in here]
+    assert fill.count == len(costs) - (ends[-1] if ends else 0)
+    return [list(costs[start:stop]) for start, stop in pairwise([0, *ends, len(costs)])]
+
+
+def pieces(size: int, cuts: Iterable[int]) -> Iterable[tuple[int, int]]:
+    return pairwise(sorted({0, size, *(cut % (size + 1) for cut in cuts)}))
 
 
 @given(COSTS, st.integers(1, 50), st.integers(1, 10))
 def test_a_budget_loses_nothing_and_is_exceeded_by_singles_alone(
     costs: list[int], max_cost: int, max_count: int
 ) -> None:
-    batches = fill_batches(TokenBudget(max_cost, max_count), costs)
+    batches = cut_batches(TokenBudget(max_cost, max_count), costs)
     assert [cost for batch in batches for cost in batch] == costs
     for batch in batches:
         assert len(batch) <= max_count
@@ -55,8 +56,16 @@ def test_a_budget_loses_nothing_and_is_exceeded_by_singles_alone(
 
 @given(COSTS, st.integers(1, 50))
 def test_batches_are_as_large_as_the_budget_allows(costs: list[int], max_cost: int) -> None:
-    for batch, following in pairwise(fill_batches(TokenBudget(max_cost), costs)):
+    for batch, following in pairwise(filter(None, cut_batches(TokenBudget(max_cost), costs))):
         assert sum(batch) == max_cost or sum(batch) + following[0] > max_cost
+
+
+@given(COSTS, st.lists(st.integers(0, 60), max_size=6), st.integers(1, 50), st.integers(1, 10))
+def test_it_is_all_one_in_what_pieces_elements_come(
+    costs: list[int], cuts: list[int], max_cost: int, max_count: int
+) -> None:
+    budget = TokenBudget(max_cost, max_count)
+    assert cut_batches(budget, costs, cuts) == cut_batches(budget, costs)
 
 
 @pytest.mark.parametrize(("max_cost", "max_count"), [(0, 1), (1, 0), (-5, 1)])
@@ -93,25 +102,44 @@ class FakeTimer:
         self.time = time
 
 
-def run_dofn(items: Sequence[Item], cuts: Sequence[int], budget: TokenBudget) -> list[Any]:
-    """Drives the DoFn as a runner does, with a new instance for each bundle."""
+def run_dofn(
+    items: Sequence[Item], cuts: Sequence[int], budget: TokenBudget, together: bool
+) -> list[Any]:
+    """Drives the DoFn as a runner does, with a new instance for each bundle.
+
+    The time of an element is the position of its first item.
+
+    Args:
+        items: What comes.
+        cuts: Where bundles end.
+        budget: Of a batch.
+        together: Whether the items of a bundle are one element.
+    """
     held, fill, end = FakeState(), FakeState(), FakeTimer()
     made = _make_dofn(budget, token_cost, 0.0, "test")
     out: list[Any] = []
-    edges = sorted({0, len(items), *(cut % (len(items) + 1) for cut in cuts)})
-    for start, stop in pairwise(edges):
+    for start, stop in pieces(len(items), cuts):
         dofn = pickler.roundtrip(made)
-        for second, item in enumerate(items[start:stop], start):
+        bundle = list(enumerate(items[start:stop], start))
+        if together:
+            bundle = [(start, Batch(tuple(items[start:stop])))]
+        for second, item in bundle:
             out += dofn.process((0, item), Timestamp(second), GlobalWindow(), held, fill, end)
     if end.time is not None:
         out += pickler.roundtrip(made).flush_at_window_end(held, fill)
     return out
 
 
-@given(COSTS, st.lists(st.integers(0, 60), max_size=6), st.integers(3, 50), st.integers(1, 10))
-@settings(deadline=None, max_examples=60)
+@given(
+    COSTS,
+    st.lists(st.integers(0, 60), max_size=6),
+    st.integers(3, 50),
+    st.integers(1, 10),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=120)
 def test_the_transform_keeps_every_item_in_order_however_bundles_are_cut(
-    costs: list[int], cuts: list[int], max_cost: int, max_count: int
+    costs: list[int], cuts: list[int], max_cost: int, max_count: int, together: bool
 ) -> None:
     items: list[Item] = [
         make_protein(ordinal=i, sequence="M" * (cost - 2))
@@ -119,14 +147,16 @@ def test_the_transform_keeps_every_item_in_order_however_bundles_are_cut(
         else EndOfFile("a.faa", "f", "u", 1, 1.0, i, 0)
         for i, cost in enumerate(costs)
     ]
-    out = run_dofn(items, cuts, TokenBudget(max_cost, max_count))
+    out = run_dofn(items, cuts, TokenBudget(max_cost, max_count), together)
     batches = [stamped.value for stamped in out]
     assert [item for batch in batches for item in batch.items] == items
-    expected = fill_batches(TokenBudget(max_cost, max_count), map(token_cost, items))
-    assert [[token_cost(item) for item in batch.items] for batch in batches] == expected
+    expected = cut_batches(TokenBudget(max_cost, max_count), list(map(token_cost, items)))
+    actual = [[token_cost(item) for item in batch.items] for batch in batches]
+    assert actual == list(filter(None, expected))
+    starts = [start for start, _ in pieces(len(items), cuts)] if together else range(len(items))
     first = 0
     for stamped in out:
-        assert stamped.timestamp == Timestamp(first)
+        assert stamped.timestamp == Timestamp(max(start for start in starts if start <= first))
         first += len(stamped.value.items)
 
 

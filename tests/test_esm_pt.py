@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from transforms import esm_pt, events, storage
 from transforms.commits import FileRecord, Output, PartRecord, read_commits, read_part_record
 from transforms.dead_letters import decode_dead_letters
 from transforms.errors import AccountingError
-from transforms.esm_pt import _WriteEsmPtDoFn, failures_name, finish_file, pt_name
+from transforms.esm_pt import _WriteEsmPtDoFn, failures_name, finish_files, pt_name
 from transforms.items import FinishedFile, Item
 
 
@@ -52,7 +53,9 @@ def finish(
     output: Output, names: list[str], rows: int, dead: int = 0, source: str = "a.fa"
 ) -> FileRecord:
     finished = FinishedFile(make_end(rows + dead, source), rows, dead, tuple(sorted(names)))
-    return finish_file(finished, read_parts(output, names), output)
+    parts = {part.part: part for part in read_parts(output, names)}
+    (record,) = finish_files([finished], parts, output)
+    return record
 
 
 def load(output: Output, source: str = "a.fa") -> dict[str, Any]:
@@ -210,7 +213,7 @@ def test_a_gap_never_lacks_its_failures_wherever_a_run_is_killed(
 
     failures = Path(output.root) / failures_name("a.fa")
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "publish", until_killed(storage.publish))
+        patch.setattr(os, "replace", until_killed(os.replace))
         patch.setattr(storage, "delete", until_killed(storage.delete))
         with pytest.raises(Killed):
             finish(output, *now)
@@ -352,7 +355,10 @@ SOURCES = ["a.fa", "b.fa", "sub/c.fa"]
 
 
 def run_bundle(output: Output, per_record: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Finishes three files in one bundle; returns how many were on record after each of them."""
+    """Finishes three files in one bundle; returns how many were on record after each of them.
+
+    What is on record is there; what is not on record may be.
+    """
     monkeypatch.setattr(esm_pt, "SECONDS_PER_RECORD", math.inf)
     monkeypatch.setattr(esm_pt, "FILES_PER_RECORD", per_record)
     names = write_parts(output, [make_block(*(make_protein(0, source) for source in SOURCES))])
@@ -362,9 +368,11 @@ def run_bundle(output: Output, per_record: int, monkeypatch: pytest.MonkeyPatch)
     for source in SOURCES:
         finished = FinishedFile(make_end(1, source), 1, 0, tuple(names))
         assert list(dofn.process(finished)) == [finished]
-        assert load(output, source)["proteins"] == [f"{source}-0"]
-        on_record.append(len(read_commits(output.root).files))
+        committed = read_commits(output.root).files
+        assert all(load(output, name)["proteins"] == [f"{name}-0"] for name in committed)
+        on_record.append(len(committed))
     dofn.finish_bundle()
+    assert [load(output, source)["proteins"] for source in SOURCES] == [[f"{s}-0"] for s in SOURCES]
     return on_record
 
 
@@ -389,6 +397,31 @@ def test_a_record_file_is_written_when_it_is_full(
     assert run_bundle(output, 2, monkeypatch) == [0, 2, 2]
     assert len(record_files(output)) == 2
     assert sorted(read_commits(output.root).files) == SOURCES
+
+
+def test_files_of_many_rows_are_not_held(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(esm_pt, "ROWS_PER_GROUP", 3)
+    assert run_bundle(output, 100, monkeypatch) == [0, 0, 3]
+    monkeypatch.setattr(esm_pt, "ROWS_PER_GROUP", 1)
+    assert run_bundle(output, 100, monkeypatch) == [3, 3, 3]
+    assert len(record_files(output)) == 4
+
+
+def test_the_files_of_a_group_are_there_before_any_is_on_record(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    publish_all = storage.publish_all
+
+    def noted(root: str, files: Mapping[str, Any]) -> Mapping[str, str]:
+        done.extend(name for name in files if name.startswith(("pt/", "commits/files-")))
+        return publish_all(root, files)
+
+    monkeypatch.setattr(storage, "publish_all", noted)
+    run_bundle(output, 100, monkeypatch)
+    *pts, record = done
+    assert pts == [pt_name(source) for source in SOURCES]
+    assert record.startswith("commits/files-run1-")
 
 
 def test_files_that_took_their_time_are_put_on_record(

@@ -110,7 +110,7 @@ def test_in_fasta_order_no_part_is_read_again_for_each_block(
     starts = range(70, -10, -10)  # the first part holds the last records
     parts = [[make_block(*(make_protein(start + i) for i in range(10)))] for start in starts]
     content = gather_parts(output, *parts, rows=80)
-    committed._rows.cache_clear()
+    committed._VECTORS.clear()
     reads: Counter[str] = Counter()
     read_bytes = storage.read_bytes
 

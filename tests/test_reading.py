@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,11 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
+from tests.helpers import make_protein
 from transforms import compression, events, reading
 from transforms.fasta import MAX_RECORD_RESIDUES
 from transforms.finding import FastaFile, FindFasta, find_fasta
-from transforms.items import DeadLetter, EndOfFile, Item, Protein
+from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.reading import ReadFasta, read_items
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -51,6 +52,17 @@ def heard() -> Iterator[list[events.Event]]:
     collected: list[events.Event] = []
     with events.listening(collected.append):
         yield collected
+
+
+@pytest.fixture
+def read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is too large to be held between the passes."""
+    monkeypatch.setattr(reading, "HELD_BYTES", 0)
+
+
+def items_in(element: Item) -> Iterable[Item]:
+    assert isinstance(element, Batch)
+    return element.items
 
 
 @pytest.fixture(autouse=True)
@@ -176,10 +188,46 @@ def test_a_file_that_changed_since_it_was_listed_is_known_by_its_new_size_and_ti
     path.write_bytes(GOOD + b">late\nMK\n")
     os.utime(path, (1234.5, 1234.5))
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        items = pipeline | FindFasta(files) | ReadFasta()
+        items = pipeline | FindFasta(files) | ReadFasta() | beam.FlatMap(items_in)
         ends = items | beam.Filter(lambda item: isinstance(item, EndOfFile))
         known = ends | beam.Map(lambda end: (end.size, end.mtime))
         assert_that(known, equal_to([(len(GOOD) + 9, 1234.5)]))
+
+
+@pytest.mark.parametrize("size", [11, 13])
+def test_a_file_that_is_held_is_opened_once_and_a_larger_one_twice(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "HELD_BYTES", size)
+    opened = []
+
+    def open_chunks(url: str) -> Iterator[bytes]:
+        opened.append(url)
+        return served(GOOD, size=5)(url)
+
+    assert list(read_items(FILE, open_chunks)) == items_of(GOOD)
+    assert len(opened) == (1 if size >= len(GOOD) else 2)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([], []),
+        ([1, 1], [2]),
+        ([1] * 9, [4, 4, 1]),
+        ([1, 9, 1, 10, 1], [2, 2, 1]),
+        ([30, 30], [1, 1]),
+    ],
+)
+def test_items_come_in_batches_of_bounded_size(
+    lengths: list[int], expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "BATCH_ITEMS", 4)
+    monkeypatch.setattr(reading, "BATCH_RESIDUES", 10)
+    items = [make_protein(ordinal=i, sequence="M" * n) for i, n in enumerate(lengths)]
+    batches = list(reading.in_batches(iter(items)))
+    assert [len(batch.items) for batch in batches] == expected
+    assert [item for batch in batches for item in batch.items] == items
 
 
 def test_a_file_that_cannot_be_opened_is_one_dead_letter(tmp_path: Path) -> None:
@@ -202,6 +250,7 @@ def test_a_file_that_cannot_be_opened_is_one_dead_letter(tmp_path: Path) -> None
         PACKED[:20],
     ],
 )
+@pytest.mark.usefixtures("read_twice")
 def test_a_file_that_changes_ends_in_a_dead_letter_and_is_never_completed(
     later: bytes, heard: list[events.Event]
 ) -> None:
@@ -217,6 +266,7 @@ def test_a_file_that_changes_ends_in_a_dead_letter_and_is_never_completed(
 
 
 @pytest.mark.parametrize("sent", [0, 1])
+@pytest.mark.usefixtures("read_twice")
 def test_a_file_that_vanishes_between_the_passes_ends_in_a_dead_letter(sent: int) -> None:
     calls = []
 
@@ -237,6 +287,7 @@ def test_a_file_that_vanishes_between_the_passes_ends_in_a_dead_letter(sent: int
     assert [type(item) for item in proteins] == [Protein] * sent
 
 
+@pytest.mark.usefixtures("read_twice")
 def test_files_that_fail_between_the_passes_do_not_stop_the_others(tmp_path: Path) -> None:
     for name in ("a.faa", "b.faa", "c.faa"):
         (tmp_path / name).write_bytes(GOOD)
@@ -250,7 +301,7 @@ def test_files_that_fail_between_the_passes_do_not_stop_the_others(tmp_path: Pat
                 (tmp_path / "b.faa").write_bytes(GOOD.lower())
 
     with events.listening(spoil), beam.Pipeline("FnApiRunner") as pipeline:
-        items = pipeline | FindFasta(files) | ReadFasta()
+        items = pipeline | FindFasta(files) | ReadFasta() | beam.FlatMap(items_in)
         kinds = items | beam.Map(
             lambda item: (item.source, getattr(item, "error_type", type(item).__name__))
         )
@@ -270,6 +321,7 @@ def test_files_that_fail_between_the_passes_do_not_stop_the_others(tmp_path: Pat
         )
 
 
+@pytest.mark.usefixtures("read_twice")
 def test_records_come_before_the_second_pass_has_read_on() -> None:
     chunks_read = 0
 
@@ -302,6 +354,7 @@ def test_a_stop_ends_between_files(data: bytes, heard: list[events.Event]) -> No
     assert heard == []
 
 
+@pytest.mark.usefixtures("read_twice")
 @pytest.mark.parametrize("stopped_pass", [1, 2])
 def test_a_stop_ends_within_a_giant_file(stopped_pass: int) -> None:
     passes = 0
@@ -328,7 +381,11 @@ def test_the_transform_reads_files_and_passes_items(tmp_path: Path) -> None:
     with beam.Pipeline("FnApiRunner") as pipeline:
         items = pipeline | FindFasta(files) | ReadFasta()
         assert items.element_type is Item
-        kinds = items | beam.Map(lambda item: (item.source, type(item).__name__))
+        kinds = (
+            items
+            | beam.FlatMap(items_in)
+            | beam.Map(lambda item: (item.source, type(item).__name__))
+        )
         assert_that(
             kinds,
             equal_to(

@@ -191,10 +191,18 @@ def test_the_step_applies_its_policy() -> None:
         Settled("a.fa", "", "part", 1, 0),
         make_end(3),
         make_block(make_protein(), vectors=np.ones((1, 2))),
-        Batch((raw("mk1"),)),
     ],
     ids=lambda item: type(item).__name__,
 )
 def test_other_kinds_pass_untouched(item: Item) -> None:
     (passed,) = _CheckResiduesDoFn(STRICT).process(item)
     assert passed is item
+
+
+def test_what_comes_together_stays_together() -> None:
+    items = (raw("mkt"), make_end(3), raw("mk1"))
+    (batch,) = _CheckResiduesDoFn(CLEAN).process(Batch(items))
+    assert isinstance(batch, Batch)
+    good, end, letter = batch.items
+    assert (good, end) == (apply_policy(raw("mkt"), CLEAN), items[1])
+    assert isinstance(letter, DeadLetter)

@@ -71,6 +71,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, old: bytes | None) -> N
     if old is not None:
         publish(tmp_path, "sub/a", old)
     seen = []
+    (tmp_path / "sub").mkdir(exist_ok=True)
 
     def write(handle: BinaryIO) -> None:
         handle.write(b"half")
@@ -97,6 +98,64 @@ def test_an_upload_is_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(RuntimeError, match="bug"):
         storage.publish("gs://bucket/out", "pt/b", write)
     assert list(bucket) == ["gs://bucket/out/pt/a"]
+
+
+CONTENTS = {f"{folder}/{n}": f"{folder}{n}".encode() for folder in ("x", "y/z") for n in range(20)}
+
+
+def write_of(data: bytes) -> storage.Write:
+    return lambda handle: handle.write(data)
+
+
+def test_files_that_are_published_together_are_each_like_one_alone(tmp_path: Path) -> None:
+    publish(tmp_path, "x/3", b"a longer old content")
+    files = {name: write_of(data) for name, data in CONTENTS.items()}
+    digests = storage.publish_all(str(tmp_path), files)
+    assert digests == {name: sha256(data) for name, data in CONTENTS.items()}
+    assert {name: (tmp_path / name).read_bytes() for name in files_below(tmp_path)} == CONTENTS
+    assert storage.publish_all(str(tmp_path), {}) == {}
+
+
+def test_every_content_is_synced_before_any_file_appears_and_every_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    inodes: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def syncing(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(str(os.fstat(descriptor).st_ino))
+
+    def replacing(path: str, target: str) -> None:
+        inodes.append(str(os.stat(path).st_ino))
+        replace(path, target)
+        done.append(target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", replacing)
+    files = {name: write_of(data) for name, data in CONTENTS.items()}
+    storage.publish_all(str(tmp_path), files)
+    count = len(files)
+    assert sorted(done[:count]) == sorted(inodes)
+    assert done[count : 2 * count] == [str(tmp_path / name) for name in files]
+    folders = [str((tmp_path / folder).stat().st_ino) for folder in ("x", "y/z")]
+    assert sorted(done[2 * count :]) == sorted(folders)
+
+
+@pytest.mark.parametrize("step", ["write", "sync"])
+def test_where_one_of_several_fails_none_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space")
+
+    if step == "sync":
+        monkeypatch.setattr(os, "fsync", fail)
+    files = {"a": write_of(b"a"), "b": fail if step == "write" else write_of(b"b")}
+    with pytest.raises(OSError, match="no space"):
+        storage.publish_all(str(tmp_path), files)
+    assert files_below(tmp_path) == []
 
 
 NAMES = ["a b.fa", "glob*.fa", "sub/c.fa", "sub/ünï.fa", "x[1].fa", "z?.fa"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import apache_beam as beam
@@ -61,19 +62,29 @@ class TokenBudget:
         if self.max_cost < 1 or self.max_count < 1:
             raise ConfigurationError("A token budget must be at least 1.")
 
-    def fits(self, fill: Fill, cost: int) -> bool:
-        """Tells whether an element may join; into an empty batch any element may."""
-        return fill.count == 0 or (
-            fill.cost + cost <= self.max_cost and fill.count < self.max_count
-        )
+    def cut(self, fill: Fill, costs: Iterable[int]) -> tuple[list[int], Fill]:
+        """Cuts elements into batches.
 
-    def add(self, fill: Fill, cost: int) -> Fill:
-        """Returns what the batch holds with one element more."""
-        return Fill(fill.cost + cost, fill.count + 1)
+        Into an empty batch any element may; a batch that is full is closed at once.
 
-    def is_full(self, fill: Fill) -> bool:
-        """Tells whether no element that costs anything can join."""
-        return fill.cost >= self.max_cost or fill.count >= self.max_count
+        Args:
+            fill: What the open batch holds.
+            costs: What the elements that follow cost.
+
+        Returns:
+            At which of them a batch ends, and what the open batch then holds.
+        """
+        ends: list[int] = []
+        held, count = fill.cost, fill.count
+        for position, cost in enumerate(costs):
+            if count and held + cost > self.max_cost:
+                ends.append(position)
+                held = count = 0
+            held, count = held + cost, count + 1
+            if held >= self.max_cost or count >= self.max_count:
+                ends.append(position + 1)
+                held = count = 0
+        return ends, Fill(held, count)
 
 
 def token_cost(item: Item) -> int:
@@ -105,20 +116,26 @@ def _make_dofn(
             end: Any = beam.DoFn.TimerParam(window_end),
         ) -> Iterator[Any]:
             _, item = element
-            tokens = cost(item)
-            opened, now = _read(fill)
-            if not budget.fits(now, tokens):
-                yield from _flush(held, fill)
-                now = Fill()
+            items = item.items if isinstance(item, Batch) else (item,)
+            opened, before = _read(fill)
+            ends, now = budget.cut(before, map(cost, items))
+            is_open = before.count > 0
+            for start, stop in pairwise([0, *ends]):
+                if is_open:
+                    yield _stamped((*_take(held), *items[:stop]), opened)
+                else:
+                    yield _stamped(items[start:stop], timestamp.micros)
+                is_open = False
             if now.count == 0:
+                fill.clear()
+                return
+            if not is_open:
                 opened = timestamp.micros
                 end.set(window.end)
                 self.batch_opened()
-            held.add(item)
-            now = budget.add(now, tokens)
+            # As one element, which costs a runner less than one for each item.
+            held.add(Batch(items[ends[-1] :] if ends else items))
             fill.write((opened, now.cost, now.count))
-            if budget.is_full(now):
-                yield from _flush(held, fill)
 
         def batch_opened(self) -> None:
             """Called with the first item of each batch."""
@@ -170,20 +187,30 @@ def _read(fill: Any) -> tuple[int, Fill]:
     return opened, Fill(cost, count)
 
 
-def _flush(held: Any, fill: Any) -> Iterable[Any]:
+def _take(held: Any) -> list[Item]:
+    """Takes all items out of the state."""
+    items = [item for batch in held.read() for item in batch.items]
+    held.clear()
+    return items
+
+
+def _flush(held: Any, fill: Any) -> Iterator[Any]:
     """Empties the state into one batch, stamped with the time of its first item."""
     opened, now = _read(fill)
-    if now.count == 0:
-        return
-    batch = Batch(tuple(held.read()))
-    held.clear()
-    fill.clear()
-    yield TimestampedValue(batch, Timestamp(micros=opened))
+    if now.count:
+        fill.clear()
+        yield _stamped(_take(held), opened)
+
+
+def _stamped(items: Iterable[Item], micros: int) -> TimestampedValue:
+    return TimestampedValue(Batch(tuple(items)), Timestamp(micros=micros))
 
 
 @dataclass
 class BatchByTokens(beam.PTransform):  # type: ignore[misc]
     """Groups items into batches of at most ``max_cost`` tokens, in order of arrival.
+
+    Items that come together in a batch are taken as if each came alone.
 
     No item is lost, none comes twice, and within a lane order is kept. A batch is sent on when
     the next item would exceed the budget, at the end of the window, and, on engines with

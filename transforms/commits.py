@@ -10,7 +10,6 @@ not count, nor does a part that the record of another one replaces.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -155,13 +154,12 @@ class Commits:
 
 def write_part_record(root: str, record: PartRecord) -> None:
     """Commits a part; one of the same name is replaced."""
-    _write_json(root, f"{COMMITS}/{record.part}.json", dataclasses.asdict(record))
+    _write_json(root, f"{COMMITS}/{record.part}.json", record)
 
 
 def write_file_records(root: str, name: str, records: Iterable[FileRecord]) -> None:
     """Writes the records of finished files under ``commits/files-<name>.json``."""
-    files = [dataclasses.asdict(record) for record in records]
-    _write_json(root, f"{COMMITS}/files-{name}.json", {"files": files})
+    _write_json(root, f"{COMMITS}/files-{name}.json", {"files": list(records)})
 
 
 def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:
@@ -290,6 +288,11 @@ def _read_json(url: str) -> dict[str, Any]:
     return content
 
 
-def _write_json(root: str, name: str, content: Mapping[str, Any]) -> None:
-    data = json.dumps(content, indent=1).encode()
+def _write_json(root: str, name: str, content: object) -> None:
+    data = json.dumps(content, default=_fields).encode()
     storage.publish(root, name, lambda handle: handle.write(data))
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """Returns the fields of a dataclass as they are; `dataclasses.asdict` copies what they hold."""
+    return {name: getattr(record, name) for name in record.__slots__}

@@ -5,10 +5,10 @@ A part often serves several files one after the other, so the parts read last ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 
@@ -16,7 +16,7 @@ from transforms import storage
 from transforms.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
 from transforms.dead_letters import decode_dead_letters
 from transforms.errors import ConfigurationError
-from transforms.items import DeadLetter
+from transforms.items import DeadLetter, Protein
 from transforms.parquet import Vectors, read_columns, read_table, to_matrix
 
 Content = TypeVar("Content")
@@ -28,6 +28,23 @@ class Keys:
 
     rows: Mapping[int, str]
     dead_letters: Mapping[int | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RowKeys:
+    """What names the rows of one file in one part, by ordinal.
+
+    Attributes:
+        ordinals: Positions of the records in their file.
+        ids: Their ids.
+        residues_used: Residues that the model was given.
+        place: Which rows of the part they are.
+    """
+
+    ordinals: list[int]
+    ids: list[str]
+    residues_used: list[int]
+    place: slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +71,39 @@ def read_keys(root: str, part: PartRecord, source: str) -> Keys:
     return Keys(rows, {letter.ordinal: letter.sequence_sha256 for letter in letters})
 
 
+def read_row_keys(root: str, part: PartRecord, source: str) -> RowKeys | None:
+    """Returns what names the rows of a file in a part; None if there are none."""
+    if not part.embeddings:
+        return None
+    return _ROW_KEYS.get(part.embeddings, partial(_read_row_keys, root)).get(source)
+
+
 def read_rows(root: str, part: PartRecord, source: str) -> Rows | None:
     """Returns the rows of a file in a part; None if there are none."""
-    return _rows(root, part.embeddings).get(source) if part.embeddings else None
+    keys = read_row_keys(root, part, source)
+    if keys is None:
+        return None
+    vectors = read_vectors(root, part)[keys.place]
+    return Rows(keys.ordinals, keys.ids, keys.residues_used, vectors)
+
+
+def read_vectors(root: str, part: PartRecord) -> Vectors:
+    """Returns the vectors of all rows of a part that has rows."""
+    assert part.embeddings is not None
+    return _VECTORS.get(part.embeddings, partial(_read_vectors, root))
+
+
+def remember_rows(name: str, proteins: Sequence[Protein], vectors: Vectors) -> None:
+    """Keeps what has just been written, as if it had been read back.
+
+    Args:
+        name: Of the file in ``embeddings/``.
+        proteins: Its rows, sorted by source and ordinal.
+        vectors: Their vectors.
+    """
+    columns = zip(*((p.source, p.ordinal, p.id, p.residues_used) for p in proteins), strict=True)
+    _ROW_KEYS.put(name, _keys_by_source(*map(list, columns)))
+    _VECTORS.put(name, vectors)
 
 
 def read_dead_letters(root: str, part: PartRecord, source: str) -> tuple[DeadLetter, ...]:
@@ -97,15 +144,51 @@ def _decode(root: str, folder: str, name: str, decode: Callable[[bytes], Content
 # Data files are named by their digest, so what was read under a name stays true.
 
 
-@lru_cache(maxsize=2)
-def _rows(root: str, name: str) -> dict[str, Rows]:
-    columns = ["source", "ordinal", "id", "residues_used", "embedding"]
+class _LastRead(Generic[Content]):
+    """What was read of the last few files, by their names."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: dict[str, Content] = {}
+
+    def get(self, name: str, read: Callable[[str], Content]) -> Content:
+        """Returns what a file holds, which is read unless it is held."""
+        if name not in self._held:
+            self.put(name, read(name))
+        return self._held[name]
+
+    def put(self, name: str, content: Content) -> None:
+        """Holds what a file holds, and lets go of the oldest."""
+        self._held[name] = content
+        while len(self._held) > self._most:
+            del self._held[next(iter(self._held))]
+
+    def clear(self) -> None:
+        """Lets go of all."""
+        self._held.clear()
+
+
+_ROW_KEYS = _LastRead[dict[str, RowKeys]](2)
+_VECTORS = _LastRead[Vectors](2)
+
+
+def _read_row_keys(root: str, name: str) -> dict[str, RowKeys]:
+    columns = ["source", "ordinal", "id", "residues_used"]
     table = _decode(root, EMBEDDINGS, name, partial(read_columns, columns=columns))
-    sources, ordinals, ids, used = (table.column(i).to_pylist() for i in range(4))
-    vectors = to_matrix(table.column("embedding"))
-    slices = _slices(sources)
+    return _keys_by_source(*(table.column(i).to_pylist() for i in range(4)))
+
+
+def _read_vectors(root: str, name: str) -> Vectors:
+    table = _decode(root, EMBEDDINGS, name, partial(read_columns, columns=["embedding"]))
+    return to_matrix(table.column("embedding"))
+
+
+def _keys_by_source(
+    sources: list[str], ordinals: list[int], ids: list[str], used: list[int]
+) -> dict[str, RowKeys]:
     return {
-        source: Rows(ordinals[at], ids[at], used[at], vectors[at]) for source, at in slices.items()
+        source: RowKeys(ordinals[at], ids[at], used[at], at)
+        for source, at in _slices(sources).items()
     }
 
 

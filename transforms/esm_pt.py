@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import BinaryIO
@@ -25,14 +25,17 @@ from transforms.commits import (
     read_part_record,
     write_file_records,
 )
+from transforms.committed import Rows
 from transforms.dead_letters import encode_dead_letters, now
 from transforms.finding import stem
-from transforms.gathering import BLOCK_BYTES, check_keys, gather
+from transforms.gathering import BLOCK_BYTES, Gathered, check_keys, gather, read_whole
 from transforms.items import FinishedFile, Item
 from transforms.passing import ActOnKinds, act_on_kinds
 from transforms.pt_format import write_pt
 
 FILES_PER_RECORD = 256
+ROWS_PER_GROUP = 4096
+"""Files with so many rows, or one with more, are not held any longer."""
 SECONDS_PER_RECORD = 1.0
 
 
@@ -46,72 +49,105 @@ def failures_name(source: str) -> str:
     return f"{PT}/{stem(source)}_ESM.failures.jsonl"
 
 
-def finish_file(finished: FinishedFile, parts: Sequence[PartRecord], output: Output) -> FileRecord:
-    """Writes what a finished file gets, and returns its record, which is still to be written.
+def finish_files(
+    finished: Sequence[FinishedFile], parts: Mapping[str, PartRecord], output: Output
+) -> list[FileRecord]:
+    """Writes what finished files get, and returns their records, which are still to be written.
 
     Args:
-        finished: The file.
-        parts: The parts in which its records lie.
+        finished: The files.
+        parts: The parts in which their records lie, by name.
         output: Where to write.
 
     Raises:
         AccountingError: A record has no outcome or several.
     """
-    name = digest = None
+    digests: Mapping[str, str] = {}
     if output.pt:
-        name, digest = _write_files(finished, parts, output)
+        digests = _write_files(finished, parts, output)
     else:
-        check_keys(finished, parts, output.root)
-    end = finished.end
-    return FileRecord(
-        source=end.source,
-        url=end.url,
-        size=end.size,
-        mtime=end.mtime,
-        sha256=end.file_sha256,
-        records=end.records,
-        residues=end.residues,
-        rows=finished.rows,
-        dead_letters=finished.dead_letters,
-        parts=finished.parts,
-        pt=name,
-        pt_sha256=digest,
-        time=now("microseconds"),
-    )
+        for each in finished:
+            check_keys(each, [parts[name] for name in each.parts], output.root)
+    time_of_all = now("microseconds")
+    return [
+        FileRecord(
+            source=each.end.source,
+            url=each.end.url,
+            size=each.end.size,
+            mtime=each.end.mtime,
+            sha256=each.end.file_sha256,
+            records=each.end.records,
+            residues=each.end.residues,
+            rows=each.rows,
+            dead_letters=each.dead_letters,
+            parts=each.parts,
+            pt=pt_name(each.end.source) if output.pt else None,
+            pt_sha256=digests.get(each.end.source),
+            time=time_of_all,
+        )
+        for each in finished
+    ]
 
 
 def _write_files(
-    finished: FinishedFile, parts: Sequence[PartRecord], output: Output
-) -> tuple[str, str]:
-    content = gather(finished, parts, output.root)
-    # In FASTA order each part is read when its turn comes; by length all are wanted at once.
-    block_bytes: int | None = BLOCK_BYTES
-    if output.pt_order == "length":
-        content, block_bytes = content.longest_first(), None
-
-    def write_vectors(handle: BinaryIO) -> None:
-        write_pt(handle, content.ids, content.read_vectors(block_bytes))
-
-    def write_failures(handle: BinaryIO) -> None:
-        for letter in content.read_dead_letters():
-            handle.write(encode_dead_letters([letter]))
-
-    name, failures = pt_name(finished.end.source), failures_name(finished.end.source)
+    finished: Sequence[FinishedFile], parts: Mapping[str, PartRecord], output: Output
+) -> dict[str, str]:
+    """Publishes the ``.pt`` and the failures of files; returns the SHA-256 of each ``.pt``."""
+    root = output.root
+    parts_of = {each.end.source: [parts[name] for name in each.parts] for each in finished}
+    failing = {
+        each.end.source: gather(each, parts_of[each.end.source], root)
+        for each in finished
+        if each.dead_letters
+    }
     # A kill on the way may leave failures that are none any more, but never a gap without them.
-    if len(content.dead_letters):
-        storage.publish(output.root, failures, write_failures)
-    digest = storage.publish(output.root, name, write_vectors)
-    if not len(content.dead_letters):
-        url = storage.join(output.root, failures)
-        if storage.exists(url):
+    storage.publish_all(
+        root,
+        {
+            failures_name(source): partial(_write_failures, content)
+            for source, content in failing.items()
+        },
+    )
+
+    def write_vectors(each: FinishedFile, handle: BinaryIO) -> None:
+        source = each.end.source
+        content: Gathered | Rows | None = failing.get(source)
+        if content is None and output.pt_order == "input":
+            content = read_whole(each, parts_of[source], root)
+        if content is None:
+            content = gather(each, parts_of[source], root)
+        _write_pt(content, output.pt_order, handle)
+
+    names = {each.end.source: pt_name(each.end.source) for each in finished}
+    digests = storage.publish_all(
+        root, {names[each.end.source]: partial(write_vectors, each) for each in finished}
+    )
+    for source in names.keys() - failing.keys():
+        if storage.exists(url := storage.join(root, failures_name(source))):
             storage.delete(url)
-    return name, digest
+    return {source: digests[name] for source, name in names.items()}
+
+
+def _write_pt(content: Gathered | Rows, order: str, handle: BinaryIO) -> None:
+    if isinstance(content, Rows):
+        write_pt(handle, content.ids, [content.vectors])
+    elif order == "length":
+        # In FASTA order each part is read when its turn comes; by length all are wanted at once.
+        content = content.longest_first()
+        write_pt(handle, content.ids, content.read_vectors(None))
+    else:
+        write_pt(handle, content.ids, content.read_vectors(BLOCK_BYTES))
+
+
+def _write_failures(content: Gathered, handle: BinaryIO) -> None:
+    for letter in content.read_dead_letters():
+        handle.write(encode_dead_letters([letter]))
 
 
 class _WriteEsmPtDoFn(ActOnKinds):
-    """Writes the files at once and their records a few at a time.
+    """Writes the files of a group together, and then their records.
 
-    A file whose record is lost in a crash is finished again by the next run, from the same rows.
+    A file that is lost in a crash is finished again by the next run, from the same rows.
     """
 
     kinds = (FinishedFile,)
@@ -120,6 +156,8 @@ class _WriteEsmPtDoFn(ActOnKinds):
         self._output = output
 
     def start_bundle(self) -> None:
+        self._held: list[FinishedFile] = []
+        self._rows = 0
         self._records: list[FileRecord] = []
         self._written = time.monotonic()
         # Small files share parts. A part may be replaced when a bundle is tried again, so what
@@ -127,18 +165,28 @@ class _WriteEsmPtDoFn(ActOnKinds):
         self._read_part = lru_cache(maxsize=8)(partial(read_part_record, self._output.root))
 
     def act(self, item: FinishedFile) -> Iterable[Item]:  # type: ignore[override]
-        parts = [self._read_part(name) for name in item.parts]
-        self._records.append(finish_file(item, parts, self._output))
-        events.emit(events.FileFinished(item.end.source, item.rows, item.dead_letters))
-        waited = time.monotonic() - self._written
-        if len(self._records) >= FILES_PER_RECORD or waited >= SECONDS_PER_RECORD:
+        self._held.append(item)
+        if not storage.is_local(self._output.root):
+            self._write_files()
+        self._rows += item.rows
+        files = len(self._held) + len(self._records)
+        is_full = files >= FILES_PER_RECORD or self._rows >= ROWS_PER_GROUP
+        if is_full or time.monotonic() - self._written >= SECONDS_PER_RECORD:
             self._write_records()
         return (item,)
 
     def finish_bundle(self) -> None:
         self._write_records()
 
+    def _write_files(self) -> None:
+        parts = {name: self._read_part(name) for each in self._held for name in each.parts}
+        self._records += finish_files(self._held, parts, self._output)
+        for each in self._held:
+            events.emit(events.FileFinished(each.end.source, each.rows, each.dead_letters))
+        self._held, self._rows = [], 0
+
     def _write_records(self) -> None:
+        self._write_files()
         if self._records:
             name = f"{self._output.run}-{uuid.uuid4().hex[:12]}"
             write_file_records(self._output.root, name, self._records)

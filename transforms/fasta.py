@@ -11,6 +11,7 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from transforms.errors import FastaFormatError
 
@@ -38,8 +39,7 @@ _LOOKS_LIKE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FastaRecord:
+class FastaRecord(NamedTuple):
     """One record as it stands in the file.
 
     Attributes:
@@ -80,9 +80,11 @@ def scan_fasta(chunks: Iterable[bytes]) -> Counts:
         FastaFormatError: The file is not FASTA.
     """
     records = residues = 0
-    for record in parse_fasta(chunks):
+    for _, _, sequence, size in _parse(chunks):
         records += 1
-        residues += record.length
+        if sequence is not None and not sequence.isascii():
+            size = len(_decode(sequence))
+        residues += size
     return Counts(records, residues)
 
 
@@ -97,8 +99,25 @@ def parse_fasta(chunks: Iterable[bytes]) -> Iterator[FastaRecord]:
     Raises:
         FastaFormatError: The file is not FASTA; the records before that were yielded.
     """
+    for ordinal, (line, header, residues, size) in enumerate(_parse(chunks)):
+        words = _decode(header).split(None, 1)
+        sequence = None if residues is None else _decode(residues)
+        yield FastaRecord(
+            ordinal,
+            line,
+            words[0] if words else "",
+            words[1].rstrip() if len(words) > 1 else "",
+            sequence,
+            size if sequence is None else len(sequence),
+        )
+
+
+_Parsed = tuple[int, bytes, bytes | None, int]
+"""Line and header of a record, its residues unless they are too many, and how many bytes."""
+
+
+def _parse(chunks: Iterable[bytes]) -> Iterator[_Parsed]:
     record: _OpenRecord | None = None
-    ordinal = 0
     line = 1
     in_comment = False
     for text, is_rest_of_line in _blocks(_text(chunks)):
@@ -117,8 +136,7 @@ def parse_fasta(chunks: Iterable[bytes]) -> Iterator[FastaRecord]:
         for entry in entries[1:]:
             if record is not None:
                 yield record.close()
-                ordinal += 1
-            record = _OpenRecord(ordinal, number, entry)
+            record = _OpenRecord(number, entry)
             number += 1 + entry.count(b"\n")
         line += text.count(b"\n")
     if record is not None:
@@ -144,45 +162,34 @@ def _without_byte_order_marks(text: bytes) -> bytes:
 class _OpenRecord:
     """A record to which lines are still added."""
 
-    __slots__ = ("_header", "_line", "_ordinal", "_pieces", "_size")
+    __slots__ = ("_header", "_line", "_residues", "_size")
 
-    def __init__(self, ordinal: int, line: int, entry: bytes) -> None:
-        header, _, body = entry.partition(b"\n")
-        if len(header) > MAX_HEADER_BYTES:
+    def __init__(self, line: int, entry: bytes) -> None:
+        self._line = line
+        self._header, _, body = entry.partition(b"\n")
+        if len(self._header) > MAX_HEADER_BYTES:
             raise FastaFormatError(
                 f"line {line:,} is a header of more than {MAX_HEADER_BYTES:,} bytes: "
                 "this seems not to be FASTA"
             )
-        self._ordinal = ordinal
-        self._line = line
-        self._header = header
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self.add(body)
+        residues = body.translate(None, _WHITESPACE)
+        self._size = len(residues)
+        self._residues = [residues] if self._size <= MAX_RECORD_RESIDUES else []
 
     def add(self, lines: bytes) -> None:
         """Appends sequence lines, or a part of one."""
         residues = lines.translate(None, _WHITESPACE)
         self._size += len(residues)
         if self._size <= MAX_RECORD_RESIDUES:
-            self._pieces.append(residues)
+            self._residues.append(residues)
         else:
-            self._pieces.clear()
+            self._residues.clear()
 
-    def close(self) -> FastaRecord:
+    def close(self) -> _Parsed:
         """Returns the record."""
-        words = _decode(self._header).split(None, 1)
-        sequence = None
-        if self._size <= MAX_RECORD_RESIDUES:
-            sequence = _decode(b"".join(self._pieces))
-        return FastaRecord(
-            ordinal=self._ordinal,
-            line=self._line,
-            id=words[0] if words else "",
-            description=words[1].rstrip() if len(words) > 1 else "",
-            sequence=sequence,
-            length=self._size if sequence is None else len(sequence),
-        )
+        is_kept = self._size <= MAX_RECORD_RESIDUES
+        residues = b"".join(self._residues) if is_kept else None
+        return self._line, self._header, residues, self._size
 
 
 def _decode(data: bytes) -> str:

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from transforms.commits import PartRecord
-from transforms.committed import read_dead_letters, read_keys, read_rows
+from transforms.committed import (
+    Rows,
+    read_dead_letters,
+    read_keys,
+    read_row_keys,
+    read_rows,
+    read_vectors,
+)
 from transforms.errors import AccountingError
 from transforms.items import DeadLetter, FinishedFile
 from transforms.parquet import Vectors
@@ -30,7 +37,7 @@ class Places:
 
     Attributes:
         parts: Number of the part, for each record.
-        rows: Its position among the file's records in that part.
+        rows: Its position in that part; of a dead letter, among those of the file.
     """
 
     parts: Integers
@@ -100,14 +107,28 @@ class Gathered:
             del block  # before there is a second one
 
     def _read_vectors(self, part: int) -> Vectors:
-        rows = read_rows(self.root, self.parts[part], self.source)
-        assert rows is not None  # it has been found in this part
-        return rows.vectors
+        return read_vectors(self.root, self.parts[part])
 
     def read_dead_letters(self) -> Iterator[DeadLetter]:
         """Yields the dead letters of the failed records."""
         for part, row in zip(self.dead_letters.parts, self.dead_letters.rows, strict=True):
             yield read_dead_letters(self.root, self.parts[part], self.source)[row]
+
+
+def read_whole(finished: FinishedFile, parts: Sequence[PartRecord], root: str) -> Rows | None:
+    """Returns the rows of a file that lies in one part and has no failures, as small ones do.
+
+    They are in FASTA order; :func:`gather` says the same of any file at greater expense.
+
+    Returns:
+        The rows; None for a file of another kind.
+    """
+    source = finished.end.source
+    if len(parts) != 1 or parts[0].dead_letters:
+        return None
+    rows = read_rows(root, parts[0], source)
+    is_whole = rows is not None and rows.ordinals == list(range(finished.end.records))
+    return rows if is_whole else None
 
 
 def gather(finished: FinishedFile, parts: Sequence[PartRecord], root: str) -> Gathered:
@@ -120,16 +141,18 @@ def gather(finished: FinishedFile, parts: Sequence[PartRecord], root: str) -> Ga
     ids: list[str] = []
     used: list[Integers] = []
     rows: list[Integers] = []
+    starts: list[int] = []
     dead: list[Integers] = []
     for part in parts:
-        held = read_rows(root, part, source)
+        held = read_row_keys(root, part, source)
         ids += held.ids if held else ()
         used.append(_integers(held.residues_used if held else ()))
         rows.append(_integers(held.ordinals if held else ()))
+        starts.append(held.place.start if held else 0)
         letters = read_dead_letters(root, part, source)
         dead.append(_integers([-1 if d.ordinal is None else d.ordinal for d in letters]))
-    ordinals, order, places = _locate(rows)
-    dead_ordinals, _, dead_places = _locate(dead)
+    ordinals, order, places = _locate(rows, starts)
+    dead_ordinals, _, dead_places = _locate(dead, [0] * len(dead))
     check_ordinals(finished, ordinals, dead_ordinals)
     return Gathered(
         root=root,
@@ -142,8 +165,14 @@ def gather(finished: FinishedFile, parts: Sequence[PartRecord], root: str) -> Ga
     )
 
 
-def _locate(ordinals_of: Sequence[Integers]) -> tuple[Integers, Integers, Places]:
+def _locate(
+    ordinals_of: Sequence[Integers], starts: Sequence[int]
+) -> tuple[Integers, Integers, Places]:
     """Sorts what lies in several parts by ordinal; what has none, -1, is left out.
+
+    Args:
+        ordinals_of: The ordinals in each part.
+        starts: Where in each part the first of them lies.
 
     Returns:
         The ordinals, the order among all that lies in the parts, and the places.
@@ -153,7 +182,7 @@ def _locate(ordinals_of: Sequence[Integers]) -> tuple[Integers, Integers, Places
     order = np.argsort(ordinals, kind="stable")
     order = order[ordinals[order] >= 0]
     parts = np.repeat(np.arange(len(counts)), counts)
-    rows = _join([np.arange(count) for count in counts])
+    rows = _join([np.arange(at, at + n) for at, n in zip(starts, counts, strict=True)])
     return ordinals[order], order, Places(parts[order], rows[order])
 
 

@@ -5,7 +5,7 @@ passes the others on, so every record that was read arrives at the end with an o
 
 ========================  =====================================================================
 :class:`Protein`          a record on its way to the model
-:class:`Batch`            what one call of the model gets: proteins, and what rides along
+:class:`Batch`            items that travel together, as what one call of the model gets
 :class:`EmbeddingBlock`   proteins with their vectors
 :class:`DeadLetter`       a record, or a whole file, that failed, and why
 :class:`Settled`          records of a file that lie in a committed part
@@ -16,8 +16,8 @@ passes the others on, so every record that was read arrives at the end with an o
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import apache_beam as beam
@@ -35,7 +35,8 @@ class Item:
 
     def pack(self) -> tuple[Any, ...]:
         """Returns the fields as plain values that :class:`ItemCoder` can write."""
-        return tuple(getattr(self, name) for name in _FIELDS[type(self)])
+        values: tuple[Any, ...] = _FIELDS[type(self)](self)
+        return values
 
     @classmethod
     def unpack(cls, values: tuple[Any, ...]) -> Item:
@@ -187,9 +188,10 @@ class FinishedFile(Item):
 
 @dataclass(frozen=True, slots=True)
 class Batch(Item):
-    """What one call of the model gets, in order of arrival.
+    """Items that travel together: some that were read, or what one call of the model gets.
 
-    ``len`` counts the proteins, so that RunInference's metrics count inferences.
+    They are in order of arrival. A step acts on each of them as if it came alone. ``len`` counts
+    the proteins, so that RunInference's metrics count inferences.
     """
 
     items: tuple[Item, ...]
@@ -255,7 +257,7 @@ _KINDS: tuple[type[Item], ...] = (
     EmbeddingBlock,
 )
 _TAGS = {kind: tag for tag, kind in enumerate(_KINDS)}
-_FIELDS = {kind: tuple(f.name for f in dataclasses.fields(kind)) for kind in _KINDS}  # type: ignore[arg-type]
+_FIELDS = {kind: attrgetter(*list[str](kind.__slots__)) for kind in _KINDS}
 
 
 def _to_plain(item: Item) -> tuple[Any, ...]:

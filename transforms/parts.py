@@ -40,6 +40,7 @@ from transforms.commits import (
     has_part_record,
     write_part_record,
 )
+from transforms.committed import remember_rows
 from transforms.dead_letters import encode_dead_letters, now
 from transforms.items import DeadLetter, EmbeddingBlock, Item, ItemCoder, Protein, Settled
 from transforms.lanes import key_by_lane, record_address, timer_name
@@ -177,6 +178,8 @@ def write_part(name: str, items: Sequence[Item], output: Output) -> list[Item]:
     """
     content = collect(items)
     record = publish(name, content, *encode(content, output), output)
+    if output.pt and record.embeddings:
+        remember_rows(record.embeddings, content.proteins, content.vectors)
     events.emit(events.PartCommitted(name, len(content.proteins), len(content.dead_letters)))
     return [
         Settled(source, held.sha256, record.part, held.rows, held.dead_letters)

@@ -7,11 +7,13 @@ from typing import ClassVar
 
 import apache_beam as beam
 
-from transforms.items import Item
+from transforms.items import Batch, Item
 
 
 class ActOnKinds(beam.DoFn):  # type: ignore[misc]
     """A DoFn that acts on some kinds of item and passes every other item on untouched.
+
+    It acts on the items of a :class:`Batch` as on those that come alone; they stay together.
 
     Attributes:
         kinds: The kinds to act on.
@@ -25,7 +27,15 @@ class ActOnKinds(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: Item) -> Iterable[Item]:
         """Acts on the element, or passes it on."""
-        return self.act(element) if isinstance(element, self.kinds) else (element,)
+        if not isinstance(element, Batch):
+            return self.act(element) if isinstance(element, self.kinds) else (element,)
+        become: list[Item] = []
+        for item in element.items:
+            if isinstance(item, self.kinds):
+                become += self.act(item)
+            else:
+                become.append(item)
+        return (Batch(tuple(become)),)
 
 
 def act_on_kinds(dofn: ActOnKinds) -> beam.ParDo:

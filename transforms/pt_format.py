@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
@@ -44,7 +45,7 @@ def write_pt(handle: BinaryIO, ids: Sequence[str], blocks: Iterable[Vectors]) ->
         rows, dim = _write_storage(archive, blocks) if ids else (0, 0)
         if rows != len(ids):
             raise ValueError(f"{len(ids):,} ids, but {rows:,} vectors")
-        _write_record(archive, "data.pkl", _pickle(ids, dim))
+        _write_record(archive, "data.pkl", _joined(_pickle(ids, dim)))
         _write_record(archive, "byteorder", [b"little"])
         _write_record(archive, "version", [b"3\n"])
 
@@ -82,14 +83,15 @@ def _pickle(ids: Sequence[str], dim: int) -> Iterator[bytes]:
 
 def _append(items: Iterable[bytes]) -> Iterator[bytes]:
     """Yields what appends items to a list."""
-    held: list[bytes] = []
-    for item in items:
-        held.append(item)
-        if len(held) == _RECORDS_AT_ONCE:
-            yield _MARK + b"".join(held) + _APPENDS
-            held = []
-    if held:
-        yield _MARK + b"".join(held) + _APPENDS
+    for held in _joined(items):
+        yield _MARK + held + _APPENDS
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields many pieces as one: to write each by itself takes longer than to make it."""
+    pieces = iter(pieces)
+    while held := list(islice(pieces, _RECORDS_AT_ONCE)):
+        yield b"".join(held)
 
 
 def _tensors(rows: int, dim: int) -> Iterator[bytes]:

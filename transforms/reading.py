@@ -1,16 +1,17 @@
 """From a FASTA file to its records.
 
-A file is read twice. The first pass reads it to its end, hashes it and counts; only then do
-records go on, so that a damaged file yields no row and a reader of the output never sees half
-of one. The second pass yields the records and makes sure that they are those of the first: where
-they are not, the file fails after all, and what was sent on of it counts for nothing.
+There are two passes over a file. The first reads it to its end, hashes it and counts; only then
+do records go on, so that a damaged file yields no row and a reader of the output never sees half
+of one. The second, for which a large file is read again, yields the records and makes sure that
+they are those of the first: where they are not, the file fails after all, and what was sent on of
+it counts for nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import apache_beam as beam
@@ -27,8 +28,14 @@ from transforms.fasta import (
     scan_fasta,
 )
 from transforms.finding import FastaFile
-from transforms.items import DeadLetter, EndOfFile, Item, Protein
+from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.retrying import RetriedError
+
+BATCH_ITEMS = 256
+BATCH_RESIDUES = 1 << 17
+
+HELD_BYTES = 1 << 20
+"""A file of at most so many bytes is read once: the second pass is over what the first has read."""
 
 OpenChunks = Callable[[str], Iterator[bytes]]
 
@@ -57,16 +64,19 @@ def clear_stop() -> None:
 
 
 class ReadFasta(beam.PTransform):  # type: ignore[misc]
-    """Reads files: each FastaFile becomes its records and an EndOfFile, or one DeadLetter."""
+    """Reads files: each FastaFile becomes its records and an EndOfFile, or one DeadLetter.
+
+    They come in batches, of one file each.
+    """
 
     def expand(self, files: beam.PCollection[FastaFile]) -> beam.PCollection[Item]:
-        """Returns the items of the files, those of one file in order."""
+        """Returns the batches, those of one file in order."""
         return files | beam.ParDo(_ReadFastaDoFn()).with_output_types(Item)
 
 
 class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: FastaFile) -> Iterator[Item]:
-        yield from read_items(_look_again(element))
+        yield from in_batches(read_items(_look_again(element)))
 
 
 def _look_again(file: FastaFile) -> FastaFile:
@@ -75,13 +85,24 @@ def _look_again(file: FastaFile) -> FastaFile:
     A file is known again by them, so they have to be those of the version that is read.
     """
     try:
-        matched = storage.match(file.url)
+        found = storage.look_up(file.url)
     except (OSError, ValueError):  # reading it tells better what is wrong
         return file
-    for found in matched:
-        if found.url == file.url:  # on an object store a [ in a name makes it a pattern
-            return replace(file, size=found.size, mtime=found.mtime)
-    return file
+    return replace(file, size=found.size, mtime=found.mtime) if found else file
+
+
+def in_batches(items: Iterable[Item]) -> Iterator[Batch]:
+    """Yields items in batches, since an element costs Beam more than a record costs a step."""
+    held: list[Item] = []
+    residues = 0
+    for item in items:
+        held.append(item)
+        residues += len(item.sequence) if isinstance(item, Protein) else 0
+        if len(held) == BATCH_ITEMS or residues >= BATCH_RESIDUES:
+            yield Batch(tuple(held))
+            held, residues = [], 0
+    if held:
+        yield Batch(tuple(held))
 
 
 def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -> Iterator[Item]:
@@ -99,7 +120,8 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
     if stop_requested():
         return
     digest = hashlib.sha256()
-    chunks = _hashed(open_chunks(file.url), digest)
+    held: list[bytes] = []
+    chunks = _hashed(_held(open_chunks(file.url), held), digest)
     try:
         try:
             counts = scan_fasta(decompress(chunks))
@@ -118,11 +140,12 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
     if file.sha256 not in ("", digest.hexdigest()):
         yield _changed(file)  # else there would be rows of two versions
         return
-    yield from _items_of(file, open_chunks, digest.hexdigest(), counts)
+    again = iter(held) if held else open_chunks(file.url)
+    yield from _items_of(file, again, digest.hexdigest(), counts)
 
 
 def _items_of(
-    file: FastaFile, open_chunks: OpenChunks, file_sha256: str, counts: Counts
+    file: FastaFile, chunks: Iterator[bytes], file_sha256: str, counts: Counts
 ) -> Iterator[Item]:
     """The second pass.
 
@@ -132,7 +155,7 @@ def _items_of(
     events.emit(events.FileOpened(file.source, file.size, counts.records, counts.residues))
     digest = hashlib.sha256()
     try:
-        for record in parse_fasta(decompress(_hashed(open_chunks(file.url), digest))):
+        for record in parse_fasta(decompress(_hashed(chunks, digest))):
             if stop_requested():
                 return
             yield _item_of(record, file.source, file_sha256)
@@ -186,6 +209,18 @@ def _item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | De
         message = f"{place} has a header but no sequence"
         return record_failed(protein, "read", "empty_sequence", message)
     return protein
+
+
+def _held(chunks: Iterator[bytes], held: list[bytes]) -> Iterator[bytes]:
+    """Yields the chunks and adds them to ``held``, unless they are more than ``HELD_BYTES``."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size <= HELD_BYTES:
+            held.append(chunk)
+        else:
+            held.clear()
+        yield chunk
 
 
 def _hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:

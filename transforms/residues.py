@@ -11,7 +11,7 @@ import hashlib
 import re
 import string
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import apache_beam as beam
@@ -124,9 +124,10 @@ def apply_policy(protein: Protein, policy: ResiduePolicy) -> Protein:
         ResidueError: The policy refuses it.
     """
     sequence, changes = protein.sequence, ""
-    if policy.residues == "clean" and not _is_allowed(sequence):
-        sequence, changes = clean_sequence(sequence)
-    check_alphabet(sequence)
+    if not sequence or not _is_allowed(sequence):
+        if policy.residues == "clean":
+            sequence, changes = clean_sequence(sequence)
+        check_alphabet(sequence)
     if policy.long_sequences == "reject" and len(sequence) > policy.truncation_seq_length:
         raise ResidueError(
             "too_long",
@@ -134,12 +135,16 @@ def apply_policy(protein: Protein, policy: ResiduePolicy) -> Protein:
             "--truncation_seq_length",
         )
     limit = len(sequence) if policy.long_sequences == "window" else policy.truncation_seq_length
-    return replace(
-        protein,
-        sequence=sequence,
-        sequence_sha256=hashlib.sha256(sequence.encode()).hexdigest(),
-        residues_used=min(len(sequence), limit),
-        changes=changes,
+    return Protein(
+        protein.source,
+        protein.ordinal,
+        protein.id,
+        protein.description,
+        sequence,
+        protein.file_sha256,
+        hashlib.sha256(sequence.encode()).hexdigest(),
+        min(len(sequence), limit),
+        changes,
     )
 
 

@@ -38,6 +38,8 @@ class CommittedRecords:
         A committed record is the same if its file's version, its ordinal and its sequence after
         the policy are; the output's configuration vouches for the rest.
         """
+        if record.source not in self._parts_of:
+            return None
         if record.source not in self._open:
             self._open[record.source] = _OpenFile(self._read(record.source, record.file_sha256))
         return self._open[record.source].find(record.ordinal, record.sequence_sha256)
@@ -50,7 +52,7 @@ class CommittedRecords:
         self, source: str, version: str
     ) -> Iterator[tuple[Settled, Mapping[int | None, str]]]:
         """Yields what settles some records, and those records with their sequences' SHA-256."""
-        for part in self._parts_of.get(source, ()):
+        for part in self._parts_of[source]:
             if part.sources[source].sha256 != version:
                 continue
             keys = read_keys(self._root, part, source)

@@ -11,12 +11,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from transforms import events, storage
 
@@ -31,7 +32,7 @@ _context.set_forkserver_preload(
         "transformers.models.esm.modeling_esm",
     ]
 )
-_published = threading.local()
+_written = threading.local()
 
 
 @dataclass(frozen=True)
@@ -103,37 +104,44 @@ def _run(module: str, argv: list[str], log: str, point: Point | None) -> None:
 def _die_at(point: Point) -> None:
     """Makes this process kill itself at a point."""
     counts = dict.fromkeys(STAGES, 0)
+    names: dict[int, str] = {}  # what is being published, by inode
+    lock = threading.Lock()  # files are synced in threads
 
-    def reached(stage: str) -> None:
-        name = getattr(_published, "name", "")
+    def reached(stage: str, name: str) -> None:
         if not (name.startswith(point.path) and name.endswith(point.end)):
             return
-        counts[stage] += 1
-        if stage == point.stage and counts[stage] > point.occurrence:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with lock:
+            counts[stage] += 1
+            if stage == point.stage and counts[stage] > point.occurrence:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    def followed(function: Callable[..., Any], stage: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            result = function(*args, **kwargs)
-            reached(stage)
-            return result
+    publish_all, write_staged = storage.publish_all, storage._write_staged
+    fsync, replace = os.fsync, os.replace
 
-        return call
+    def publishing(root: str, files: Mapping[str, storage.Write]) -> dict[str, str]:
+        return publish_all(
+            root, {name: partial(writing, name, write) for name, write in files.items()}
+        )
 
-    publish = storage.publish
+    def writing(name: str, write: storage.Write, handle: BinaryIO) -> None:
+        reached("before write", name)
+        write(handle)
+        _written.name = name
+        reached("after write", name)
 
-    def publishing(root: str, name: str, write: Callable[[BinaryIO], object]) -> str:
-        def writing(handle: BinaryIO) -> None:
-            reached("before write")
-            write(handle)
-            reached("after write")
+    def staging(path: str, write: storage.Write) -> str:
+        digest = write_staged(path, write)
+        names[os.stat(path).st_ino] = _written.name
+        return digest
 
-        _published.name = name
-        try:
-            return publish(root, name, writing)
-        finally:
-            _published.name = ""
+    def syncing(descriptor: int) -> None:
+        fsync(descriptor)
+        reached("after fsync", names.get(os.fstat(descriptor).st_ino, ""))
 
-    storage.publish = publishing
-    os.fsync = followed(os.fsync, "after fsync")
-    os.replace = followed(os.replace, "after rename")
+    def replacing(path: str, target: str) -> None:
+        inode = os.stat(path).st_ino
+        replace(path, target)
+        reached("after rename", names.pop(inode, ""))
+
+    storage.publish_all, storage._write_staged = publishing, staging
+    os.fsync, os.replace = syncing, replacing

@@ -1,0 +1,70 @@
+"""Files of every file system but the local one, through Beam's FileSystems.
+
+For :mod:`transforms.storage`, which decides what is local. Each call is made again where it fails
+and that may help.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
+
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+from transforms.hashing import write_hashed
+from transforms.retrying import as_os_error, retry
+
+Result = TypeVar("Result")
+_PLAIN = CompressionTypes.UNCOMPRESSED
+
+
+def _again(action: Callable[[], Result]) -> Result:
+    with as_os_error():
+        return retry(action)
+
+
+def exists(url: str) -> bool:
+    """Tells whether there is a file."""
+    return _again(lambda: bool(FileSystems.exists(url)))
+
+
+def match(pattern: str) -> list[FileMetadata]:
+    """Returns the files that a pattern stands for, without what only looks like a folder."""
+    (result,) = _again(lambda: FileSystems.match([pattern]))
+    return [file for file in result.metadata_list if not file.path.endswith("/")]
+
+
+def open_file(url: str) -> BinaryIO:
+    """Opens a file to be read as it is; this is tried once."""
+    handle: BinaryIO = FileSystems.open(url, compression_type=_PLAIN)
+    return handle
+
+
+def delete(url: str) -> None:
+    """Removes a file, or all that lies below a folder; nothing where there is nothing."""
+
+    def delete_now() -> None:
+        # Listed at each attempt: the one before may have deleted some.
+        (below,) = FileSystems.match([url.rstrip("/") + "/**"])
+        urls = [file.path for file in below.metadata_list] or [url] * FileSystems.exists(url)
+        FileSystems.delete(urls)
+
+    _again(delete_now)
+
+
+def upload(url: str, write: Callable[[BinaryIO], object]) -> str:
+    """Writes a file in one upload and returns the SHA-256 of its content."""
+    # Closing an upload publishes it, also after an error: it is begun when all is written.
+    with tempfile.TemporaryFile() as staged:
+        digest = write_hashed(staged, write)
+
+        def put() -> None:
+            staged.seek(0)
+            with FileSystems.create(url, compression_type=_PLAIN) as handle:
+                shutil.copyfileobj(staged, handle)
+
+        _again(put)
+    return digest
