@@ -17,7 +17,7 @@ import torch
 
 from pipeline.run import main
 from tests.helpers import files_below
-from transforms import events
+from transforms import events, reading
 from transforms.errors import FastaFormatError
 from transforms.fasta import MAX_HEADER_BYTES, scan_fasta
 
@@ -221,7 +221,10 @@ def test_a_name_that_a_terminal_would_obey_is_escaped_in_an_error(
     assert r"\x1b[31mtwo\nlines.fasta" in line
 
 
-def test_files_that_change_under_a_run_fail_alone_and_leave_no_row(workplace: Path) -> None:
+def test_files_that_change_under_a_run_fail_alone_and_leave_no_row(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "HELD_BYTES", 0)
     folder, out = workplace / "in", workplace / "out"
     folder.mkdir()
     for name in ("changing", "kept", "vanishing"):

@@ -34,8 +34,8 @@ from transforms.retrying import RetriedError
 BATCH_ITEMS = 256
 BATCH_RESIDUES = 1 << 17
 
-HELD_BYTES = 1 << 20
-"""A file of at most so many bytes is read once: the second pass is over what the first has read."""
+HELD_BYTES = 1 << 24
+"""A file with at most so many bytes of text is read once; its text is held between the passes."""
 
 OpenChunks = Callable[[str], Iterator[bytes]]
 
@@ -121,10 +121,10 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
         return
     digest = hashlib.sha256()
     held: list[bytes] = []
-    chunks = _hashed(_held(open_chunks(file.url), held), digest)
+    chunks = _hashed(open_chunks(file.url), digest)
     try:
         try:
-            counts = scan_fasta(decompress(chunks))
+            counts = scan_fasta(_hold(decompress(chunks), held))
         except FastaFormatError as error:
             for _ in chunks:  # to the end, so that the digest is that of the file
                 pass
@@ -140,14 +140,13 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
     if file.sha256 not in ("", digest.hexdigest()):
         yield _changed(file)  # else there would be rows of two versions
         return
-    again = iter(held) if held else open_chunks(file.url)
-    yield from _items_of(file, again, digest.hexdigest(), counts)
+    yield from _items_of(file, held, open_chunks, digest.hexdigest(), counts)
 
 
 def _items_of(
-    file: FastaFile, chunks: Iterator[bytes], file_sha256: str, counts: Counts
+    file: FastaFile, held: list[bytes], open_chunks: OpenChunks, file_sha256: str, counts: Counts
 ) -> Iterator[Item]:
-    """The second pass.
+    """The second pass, over the text that the first has held or, without any, over the file.
 
     Its failure carries no digest, since what was sent on may be of no version that there ever
     was, and every later run reads the file anew.
@@ -155,7 +154,7 @@ def _items_of(
     events.emit(events.FileOpened(file.source, file.size, counts.records, counts.residues))
     digest = hashlib.sha256()
     try:
-        for record in parse_fasta(decompress(_hashed(chunks, digest))):
+        for record in parse_fasta(held or decompress(_hashed(open_chunks(file.url), digest))):
             if stop_requested():
                 return
             yield _item_of(record, file.source, file_sha256)
@@ -167,7 +166,7 @@ def _items_of(
     except OSError as error:
         yield _unreadable(file, error)
         return
-    if digest.hexdigest() != file_sha256:
+    if not held and digest.hexdigest() != file_sha256:
         yield _changed(file)
         return
     yield EndOfFile(
@@ -182,7 +181,6 @@ def _items_of(
 
 
 def _item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | DeadLetter:
-    place = f"record {record.ordinal + 1:,} (line {record.line:,})"
     if record.sequence is None:
         return announce(
             DeadLetter(
@@ -196,7 +194,7 @@ def _item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | De
                 file_sha256=file_sha256,
                 stage="read",
                 error_type="too_long",
-                message=f"{place} has {record.length:,} residues; "
+                message=f"{_place(record)} has {record.length:,} residues; "
                 f"the longest that can be read has {MAX_RECORD_RESIDUES:,}",
                 attempts=1,
                 time=now(),
@@ -206,12 +204,16 @@ def _item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | De
         source, record.ordinal, record.id, record.description, record.sequence, file_sha256
     )
     if not record.sequence:
-        message = f"{place} has a header but no sequence"
+        message = f"{_place(record)} has a header but no sequence"
         return record_failed(protein, "read", "empty_sequence", message)
     return protein
 
 
-def _held(chunks: Iterator[bytes], held: list[bytes]) -> Iterator[bytes]:
+def _place(record: FastaRecord) -> str:
+    return f"record {record.ordinal + 1:,} (line {record.line:,})"
+
+
+def _hold(chunks: Iterable[bytes], held: list[bytes]) -> Iterator[bytes]:
     """Yields the chunks and adds them to ``held``, unless they are more than ``HELD_BYTES``."""
     size = 0
     for chunk in chunks:

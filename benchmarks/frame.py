@@ -1,0 +1,231 @@
+"""What the frame costs: everything but the model's forward passes, per record.
+
+    python benchmarks/frame.py --layout one many --records 20000
+
+embeds inputs with the demo model in this process and subtracts what its forward passes took by
+their own account. Imports and the loading of the model are not counted; the building of the graph
+and the report are. Then, with a stand-in for the model that costs next to nothing, it does the same
+with that input and with one four times as large, and runs the line up to each of its steps: the
+differences are what the steps cost. The best of a few rounds counts, by the clock and in processor
+time. It is added to ``benchmarks/results/frame-<date>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+REPO = Path(__file__).parents[1]
+sys.path[:0] = [str(REPO)]
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from torch import nn
+
+from benchmarks.memory import PACKAGES, RESULTS, SOURCE, make_input, make_records, read_sequences
+from pipeline import graph
+from pipeline.checks import prepare
+from pipeline.options import RunConfig, parse_options
+from pipeline.run import run
+from pipeline.runners import run_graph
+from transforms import events
+from transforms.model import EsmModelHandler, keep_model
+
+Cost = dict[str, float]
+GROWTH = 4
+RECORDS_PER_FILE = {"one": None, "many": 4}
+RESIDUES = {"one": None, "many": 60}  # of each record; None for all that the source has
+STEPS = (
+    "find", "read", "residues", "skip", "batch", "infer", "validate", "parts", "complete", "pt",
+)  # fmt: skip
+
+
+class Forward:
+    """Listens to a run and adds up what its forward passes took."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self, event: events.Event) -> None:
+        """Takes note of an event."""
+        if isinstance(event, events.PassComputed):
+            self.seconds += event.seconds
+
+
+class Nothing(nn.Module):
+    """Stands in for a model: it looks a vector up for each token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(33, 128)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        """Returns what an ESM-2 would, but for its values."""
+        return SimpleNamespace(last_hidden_state=self.vectors(input_ids))
+
+
+class FirstSteps:
+    """Stands in for a pipeline or its end, and lets the first so many steps be applied to it."""
+
+    def __init__(self, end: Any, steps: int) -> None:
+        self.end = end
+        self.steps = steps
+
+    def __or__(self, step: Any) -> FirstSteps:
+        return FirstSteps(self.end | step, self.steps - 1) if self.steps else self
+
+
+@contextmanager
+def configured(folder: Path) -> Iterator[RunConfig]:
+    """Yields the configuration of a run into an output that goes away."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as output:
+        yield parse_options(
+            ["--input", str(folder), "--output", f"{output}/out", "--model", "demo"]
+            + ["--device", "cpu", "--quiet"]
+        )
+
+
+def timed(records: int, action: Callable[[], object]) -> Cost:
+    """Returns microseconds per record of all that an action does but its forward passes."""
+    forward = Forward()
+    gc.collect()
+    with events.listening(forward):
+        clock, processor = time.perf_counter(), time.process_time()
+        action()
+        clock, processor = time.perf_counter() - clock, time.process_time() - processor
+    per_record = 1e6 / records
+    return {
+        "clock": round((clock - forward.seconds) * per_record, 2),
+        # Passes are timed by the clock: too much is subtracted where others are at work too.
+        "processor": round((processor - forward.seconds) * per_record, 2),
+        "forward": round(forward.seconds * per_record, 2),
+    }
+
+
+def best(rounds: int, measure_once: Callable[[], Cost]) -> Cost:
+    """Returns the least of each figure in a few rounds."""
+    costs = [measure_once() for _ in range(rounds)]
+    return {name: min(cost[name] for cost in costs) for name in costs[0]}
+
+
+def time_run(folder: Path, records: int) -> Cost:
+    """Embeds a folder as the command does."""
+    with configured(folder) as config:
+        return timed(records, lambda: run(config))
+
+
+def time_first_steps(folder: Path, records: int, steps: int) -> Cost:
+    """Runs the graph up to one of its steps."""
+    with ExitStack() as held:
+        config = held.enter_context(configured(folder))
+        plan = prepare(config, held)
+
+        def build(pipeline: Any) -> None:
+            graph.build(
+                FirstSteps(pipeline, steps),  # type: ignore[arg-type]
+                plan.todo,
+                plan.embed,
+                plan.output,
+                plan.checkpoint_seconds,
+            )
+
+        return timed(records, lambda: run_graph(build, ()))
+
+
+def measure(folder: Path, layout: str, records: int, rounds: int) -> dict[str, Any]:
+    """Measures one layout."""
+    sequences = read_sequences(SOURCE if SOURCE.exists() else None)
+    inputs = {}
+    for count in (records, GROWTH * records):
+        inputs[count] = folder / f"in{count}"
+        made = make_records(sequences, RESIDUES[layout])
+        make_input(inputs[count], made, count, RECORDS_PER_FILE[layout] or count)
+    time_run(inputs[records], records)  # what is imported on the way is imported now
+    demo = time_run(inputs[records], records)
+    keep_model("demo", Nothing())
+    totals = {count: best(rounds, partial(time_run, path, count)) for count, path in inputs.items()}
+    growth = {
+        clock: round(GROWTH * totals[GROWTH * records][clock] / totals[records][clock], 3)
+        for clock in ("clock", "processor")
+    }
+    steps = {
+        name: best(rounds, partial(time_first_steps, inputs[records], records, number))
+        for number, name in enumerate(STEPS, 1)
+    }
+    return {
+        "layout": layout,
+        "records": records,
+        "demo_model": demo,
+        "stand_in": totals,
+        "growth": growth,
+        "up_to_step": steps,
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Prints the result of a layout."""
+    print(f"{result['layout']}: {result['records']:,} records, microseconds per record")
+    print(f"  demo model: {result['demo_model']}")
+    for records, total in result["stand_in"].items():
+        print(f"  stand-in, {records:,} records: {total}")
+    print(f"  {GROWTH} times the input takes {result['growth']} times as long")
+    before = {"clock": 0.0, "processor": 0.0}
+    for name, total in result["up_to_step"].items():
+        step = {clock: round(total[clock] - before[clock], 1) for clock in before}
+        print(f"  {name:9} clock {step['clock']:6} processor {step['processor']:6}")
+        before = total
+
+
+def write_result(results: list[dict[str, Any]]) -> Path:
+    """Adds the results to those of the day."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"frame-{datetime.now(UTC).date()}.json"
+    earlier = json.loads(path.read_text()) if path.exists() else []
+    machine = {
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = {"layouts": results, "machine": machine, "time": now}
+    path.write_text(json.dumps([*earlier, entry], indent=1) + "\n")
+    return path
+
+
+def main() -> None:
+    """Measures each layout and writes what was seen."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--layout", nargs="+", choices=RECORDS_PER_FILE, default=list(RECORDS_PER_FILE))
+    add("--records", type=int, default=20_000, help="records of the smaller input")
+    add("--rounds", type=int, default=3, help="times that everything is done")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results = []
+    for layout in options.layout:
+        model = replace(parse_options(["--input", "x", "--output", "y"]).model, model="demo")
+        EsmModelHandler(replace(model, device="cpu", dtype="float32")).load_model()
+        with tempfile.TemporaryDirectory(prefix="frame-") as folder:
+            results.append(measure(Path(folder), layout, options.records, options.rounds))
+        show(results[-1])
+    print(f"See {write_result(results).relative_to(REPO)}.")
+
+
+if __name__ == "__main__":
+    main()
