@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import gzip
 import json
 import os
 import platform
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -44,7 +45,7 @@ from pipeline.options import RunConfig, parse_options
 from pipeline.run import run
 from pipeline.runners import run_graph
 from transforms import events
-from transforms.model import EsmModelHandler, keep_model
+from transforms.model import EsmModelHandler, ModelConfig, keep_model
 
 Cost = dict[str, float]
 GROWTH = 4
@@ -147,40 +148,62 @@ def time_first_steps(folder: Path, records: int, steps: int) -> Cost:
         return timed(records, lambda: run_graph(build, ()))
 
 
-def measure(folder: Path, layout: str, records: int, rounds: int) -> dict[str, Any]:
-    """Measures one layout."""
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of one layout.
+
+    Attributes:
+        layout: ``one`` file, or ``many`` of four records each.
+        records: How many the smaller one has.
+        folders: Where each lies, by its records.
+    """
+
+    layout: str
+    records: int
+    folders: dict[int, Path]
+
+
+def make_inputs(folder: Path, layout: str, records: int) -> Inputs:
+    """Makes the inputs of a layout. A single file is the source itself, where there is one."""
     sequences = read_sequences(SOURCE if SOURCE.exists() else None)
-    inputs = {}
+    if layout == "one" and SOURCE.exists():
+        records = len(sequences)
+    folders = {}
     for count in (records, GROWTH * records):
-        inputs[count] = folder / f"in{count}"
+        folders[count] = folder / f"{layout}-{count}"
         made = make_records(sequences, RESIDUES[layout])
-        make_input(inputs[count], made, count, RECORDS_PER_FILE[layout] or count)
-    time_run(inputs[records], records)  # what is imported on the way is imported now
-    demo = time_run(inputs[records], records)
-    keep_model("demo", Nothing())
-    totals = {count: best(rounds, partial(time_run, path, count)) for count, path in inputs.items()}
-    growth = {
-        clock: round(GROWTH * totals[GROWTH * records][clock] / totals[records][clock], 3)
-        for clock in ("clock", "processor")
+        make_input(folders[count], made, count, RECORDS_PER_FILE[layout] or count)
+        if layout == "one":
+            (file,) = folders[count].iterdir()
+            file.with_suffix(".fasta.gz").write_bytes(gzip.compress(file.read_bytes()))
+            file.unlink()
+    return Inputs(layout, records, folders)
+
+
+def measure(inputs: Inputs, rounds: int) -> dict[str, Any]:
+    """Measures one layout, without a model that is worth the name."""
+    totals = {
+        count: best(rounds, partial(time_run, path, count))
+        for count, path in inputs.folders.items()
     }
-    steps = {
-        name: best(rounds, partial(time_first_steps, inputs[records], records, number))
-        for number, name in enumerate(STEPS, 1)
-    }
+    small, large = totals.values()
+    path = inputs.folders[inputs.records]
     return {
-        "layout": layout,
-        "records": records,
-        "demo_model": demo,
+        "layout": inputs.layout,
+        "records": inputs.records,
         "stand_in": totals,
-        "growth": growth,
-        "up_to_step": steps,
+        "growth": {c: round(GROWTH * large[c] / small[c], 3) for c in ("clock", "processor")},
+        "up_to_step": {
+            name: best(rounds, partial(time_first_steps, path, inputs.records, number))
+            for number, name in enumerate(STEPS, 1)
+        },
     }
 
 
 def show(result: dict[str, Any]) -> None:
     """Prints the result of a layout."""
     print(f"{result['layout']}: {result['records']:,} records, microseconds per record")
-    print(f"  demo model: {result['demo_model']}")
+    print(f"  demo model: {result.get('demo_model')}")
     for records, total in result["stand_in"].items():
         print(f"  stand-in, {records:,} records: {total}")
     print(f"  {GROWTH} times the input takes {result['growth']} times as long")
@@ -214,16 +237,24 @@ def main() -> None:
     add = parser.add_argument
     add("--layout", nargs="+", choices=RECORDS_PER_FILE, default=list(RECORDS_PER_FILE))
     add("--records", type=int, default=20_000, help="records of the smaller input")
+    add("--no_demo", dest="demo", action="store_false", help="only with the stand-in")
     add("--rounds", type=int, default=3, help="times that everything is done")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    results = []
-    for layout in options.layout:
-        model = replace(parse_options(["--input", "x", "--output", "y"]).model, model="demo")
-        EsmModelHandler(replace(model, device="cpu", dtype="float32")).load_model()
-        with tempfile.TemporaryDirectory(prefix="frame-") as folder:
-            results.append(measure(Path(folder), layout, options.records, options.rounds))
-        show(results[-1])
+    EsmModelHandler(ModelConfig("demo", dtype="float32", device="cpu")).load_model()
+    with tempfile.TemporaryDirectory(prefix="frame-") as folder:
+        layouts = [make_inputs(Path(folder), each, options.records) for each in options.layout]
+        make_input(Path(folder, "first"), make_records(["MKTAYIAKQR"], None), 9, 9)
+        time_run(Path(folder, "first"), 9)  # what is imported on the way is imported now
+        demo = []
+        for each in layouts if options.demo else ():
+            path = each.folders[each.records]
+            demo.append({"demo_model": time_run(path, each.records)})
+        keep_model("demo", Nothing())
+        results = []
+        for number, each in enumerate(layouts):
+            results.append(measure(each, options.rounds) | (demo[number] if demo else {}))
+            show(results[-1])
     print(f"See {write_result(results).relative_to(REPO)}.")
 
 

@@ -9,7 +9,6 @@ says where in it each of them lies.
 from __future__ import annotations
 
 import struct
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import BinaryIO
@@ -17,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from transforms.parquet import Vectors
+from transforms.pt_archive import Archive
 
 # What `torch.save` writes of pickle's protocol 2, and `torch.load(weights_only=True)` reads.
 _PROTO, _STOP, _MARK = b"\x80\x02", b".", b"("
@@ -40,17 +40,18 @@ def write_pt(handle: BinaryIO, ids: Sequence[str], blocks: Iterable[Vectors]) ->
     Raises:
         ValueError: There are more or fewer rows than ids.
     """
-    with zipfile.ZipFile(handle, "w", zipfile.ZIP_STORED) as archive:
-        # First, because its local header of 64 bytes aligns it as `torch.load(mmap=True)` likes it.
-        rows, dim = _write_storage(archive, blocks) if ids else (0, 0)
-        if rows != len(ids):
-            raise ValueError(f"{len(ids):,} ids, but {rows:,} vectors")
-        _write_record(archive, "data.pkl", _joined(_pickle(ids, dim)))
-        _write_record(archive, "byteorder", [b"little"])
-        _write_record(archive, "version", [b"3\n"])
+    archive = Archive(handle)
+    # First, because its local header of 64 bytes aligns it as `torch.load(mmap=True)` likes it.
+    rows, dim = _write_storage(archive, blocks) if ids else (0, 0)
+    if rows != len(ids):
+        raise ValueError(f"{len(ids):,} ids, but {rows:,} vectors")
+    archive.add("archive/data.pkl", _joined(_pickle(ids, dim)))
+    archive.add("archive/byteorder", [b"little"])
+    archive.add("archive/version", [b"3\n"])
+    archive.close()
 
 
-def _write_storage(archive: zipfile.ZipFile, blocks: Iterable[Vectors]) -> tuple[int, int]:
+def _write_storage(archive: Archive, blocks: Iterable[Vectors]) -> tuple[int, int]:
     """Returns the shape of the matrix that the blocks make up."""
     rows = dim = 0
 
@@ -59,17 +60,8 @@ def _write_storage(archive: zipfile.ZipFile, blocks: Iterable[Vectors]) -> tuple
         rows, dim = rows + block.shape[0], block.shape[1]
         return np.ascontiguousarray(block, dtype="<f4").reshape(-1).view(np.uint8).data
 
-    _write_record(archive, "data/0", map(to_bytes, blocks))
+    archive.add("archive/data/0", map(to_bytes, blocks))
     return rows, dim
-
-
-def _write_record(
-    archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes | memoryview]
-) -> None:
-    # A ZipInfo of this kind bears a fixed date. Sizes are not known before the end.
-    with archive.open(zipfile.ZipInfo(f"archive/{name}"), "w", force_zip64=True) as record:
-        # Unlike a loop, neither this nor `map` holds a chunk while the next one is made.
-        record.writelines(chunks)
 
 
 def _pickle(ids: Sequence[str], dim: int) -> Iterator[bytes]:
