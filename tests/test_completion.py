@@ -121,9 +121,10 @@ def test_the_step_counts_its_kinds_and_passes_others_on() -> None:
     def process(item: Item) -> list[Item]:
         return list(dofn.process((0, item), files=state))
 
-    assert process(settled(1, 1, "p1")) == []
+    first, second = settled(1, 1, "p1"), settled(1, 0, "p0")
+    assert process(first) == [first]
     for other in (make_protein(), make_dead_letter()):
         assert process(other) == [other]
     assert process(make_end(3)) == []
-    assert process(settled(1, 0, "p0")) == [FinishedFile(make_end(3), 2, 1, ("p0", "p1"))]
+    assert process(second) == [second, FinishedFile(make_end(3), 2, 1, ("p0", "p1"))]
     assert state.read() == {}

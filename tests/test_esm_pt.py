@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ from transforms.commits import FileRecord, Output, PartRecord, read_commits, rea
 from transforms.dead_letters import decode_dead_letters
 from transforms.errors import AccountingError
 from transforms.esm_pt import _WriteEsmPtDoFn, failures_name, finish_files, pt_name
-from transforms.items import FinishedFile, Item
+from transforms.items import FinishedFile, Item, Settled
 
 
 @pytest.fixture
@@ -433,6 +434,38 @@ def test_files_that_took_their_time_are_put_on_record(
     dofn.start_bundle()
     list(dofn.process(FinishedFile(make_end(1), 1, 0, tuple(names))))
     assert list(read_commits(output.root).files) == ["a.fa"]
+
+
+def test_a_file_that_is_held_is_written_with_the_next_part_at_the_latest(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (name,) = write_parts(output, [make_block(make_protein(0))])
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    dofn = _WriteEsmPtDoFn(output)
+    dofn.start_bundle()
+    list(dofn.process(FinishedFile(make_end(1), 1, 0, (name,))))
+    settled = Settled("b.fa", "", "part-run1-0-1", 1, 0)
+    for wait, on_record in ((0.9, []), (0.2, ["a.fa"])):
+        clock[0] += wait
+        assert list(dofn.process(settled)) == [settled]
+        assert list(read_commits(output.root).files) == on_record
+    assert load(output)["proteins"] == ["a.fa-0"]
+
+
+def test_the_files_of_an_object_store_are_not_held(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (name,) = write_parts(output, [make_block(make_protein(0))])
+    monkeypatch.setattr(storage, "is_local", lambda url: url != output.root)
+    uploaded: list[str] = []
+    monkeypatch.setattr(storage, "publish_all", lambda root, files: uploaded.extend(files) or files)
+    monkeypatch.setattr(storage, "exists", lambda url: False)
+    monkeypatch.setattr(esm_pt, "read_part_record", lambda root, part: None)
+    dofn = _WriteEsmPtDoFn(output)
+    dofn.start_bundle()
+    list(dofn.process(FinishedFile(make_end(1), 1, 0, (name,))))
+    assert uploaded == [pt_name("a.fa")]
 
 
 def test_a_bundle_without_a_finished_file_writes_nothing(output: Output) -> None:

@@ -62,8 +62,9 @@ class _CompleteFilesDoFn(beam.DoFn):  # type: ignore[misc]
         self, element: tuple[int, Item], files: Any = beam.DoFn.StateParam(FILES)
     ) -> Iterator[Item]:
         _, item = element
-        if not isinstance(item, Settled | EndOfFile):
+        if not isinstance(item, EndOfFile):
             yield item
+        if not isinstance(item, Settled | EndOfFile):
             return
         open_files = files.read() or {}
         finished = settle(open_files, item)
@@ -75,6 +76,8 @@ class _CompleteFilesDoFn(beam.DoFn):  # type: ignore[misc]
 @dataclass
 class CompleteFiles(beam.PTransform):  # type: ignore[misc]
     """Counts settled records until they equal the file's, and sends the file on as finished.
+
+    What settles records goes on too: the next step sees that time goes by.
 
     Attributes:
         lanes: Number of keys; 1 on a local run.

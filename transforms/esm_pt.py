@@ -29,7 +29,7 @@ from transforms.committed import Rows
 from transforms.dead_letters import encode_dead_letters, now
 from transforms.finding import stem
 from transforms.gathering import BLOCK_BYTES, Gathered, check_keys, gather, read_whole
-from transforms.items import FinishedFile, Item
+from transforms.items import FinishedFile, Item, Settled
 from transforms.passing import ActOnKinds, act_on_kinds
 from transforms.pt_format import write_pt
 
@@ -147,10 +147,12 @@ def _write_failures(content: Gathered, handle: BinaryIO) -> None:
 class _WriteEsmPtDoFn(ActOnKinds):
     """Writes the files of a group together, and then their records.
 
-    A file that is lost in a crash is finished again by the next run, from the same rows.
+    A group is written when it is large enough, or with the first item that comes a second after
+    the one before: with the next part at the latest. A file that is lost in a crash is finished
+    again by the next run, from the same rows.
     """
 
-    kinds = (FinishedFile,)
+    kinds = (FinishedFile, Settled)
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -164,11 +166,12 @@ class _WriteEsmPtDoFn(ActOnKinds):
         # was read of it is kept no longer than the bundle.
         self._read_part = lru_cache(maxsize=8)(partial(read_part_record, self._output.root))
 
-    def act(self, item: FinishedFile) -> Iterable[Item]:  # type: ignore[override]
-        self._held.append(item)
-        if not storage.is_local(self._output.root):
-            self._write_files()
-        self._rows += item.rows
+    def act(self, item: FinishedFile | Settled) -> Iterable[Item]:  # type: ignore[override]
+        if isinstance(item, FinishedFile):
+            self._held.append(item)
+            self._rows += item.rows
+            if not storage.is_local(self._output.root):
+                self._write_files()
         files = len(self._held) + len(self._records)
         is_full = files >= FILES_PER_RECORD or self._rows >= ROWS_PER_GROUP
         if is_full or time.monotonic() - self._written >= SECONDS_PER_RECORD:
