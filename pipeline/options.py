@@ -78,6 +78,10 @@ def _positive(text: str) -> int:
     return value
 
 
+def _tokens(text: str) -> int | None:
+    return None if text == "auto" else _positive(text)
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -85,8 +89,8 @@ def _seconds(text: str) -> float:
     return value
 
 
-# What argparse calls them when they refuse the text.
-_positive.__name__, _seconds.__name__ = "whole number", "number of seconds"
+_positive.__name__ = _tokens.__name__ = "whole number"  # in argparse's refusals
+_seconds.__name__ = "number of seconds"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -180,10 +184,10 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--toks_per_batch",
-        type=_positive,
-        default=2048,
+        type=_tokens,
+        default="auto",
         metavar="N",
-        help="tokens of one forward pass, padding counted (default: %(default)s)",
+        help="tokens of one forward pass; auto: 2048, on CUDA more (default: %(default)s)",
     )
     add(
         "--expected_dim",

@@ -106,14 +106,14 @@ class Report:
 
 
 def make_report(
-    plan: Plan, seconds: float, metrics: Mapping[str, int], failure: str | None = None
+    plan: Plan, seconds: float, metrics: Mapping[str, int | str], failure: str | None = None
 ) -> Report:
     """Reads from the output what became of each file.
 
     Args:
         plan: What the run was to do.
         seconds: How long it took.
-        metrics: Counters of the graph.
+        metrics: What the graph counted.
         failure: What stopped it.
     """
     committed = read_commits(plan.output.root)
@@ -143,7 +143,7 @@ def make_report(
             "run": plan.output.run,
             "configuration": dict(plan.output.configuration),
             "device": plan.embed.model.device,
-            "toks_per_batch": plan.embed.model.toks_per_batch,
+            "toks_per_batch": plan.embed.model.toks_per_batch or "auto",
             "versions": {
                 "fastesm-beam": __version__,
                 "python": platform.python_version(),

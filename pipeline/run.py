@@ -127,7 +127,7 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
     the report: what was committed stays.
     """
     start = time.monotonic()
-    metrics: dict[str, int] = {}
+    metrics: dict[str, int | str] = {}
     failure = None
     if plan.todo:
         graph = partial(

@@ -60,8 +60,8 @@ def is_in_this_process(beam_args: Sequence[str]) -> bool:
 
 def run_graph(
     build: Callable[[beam.Pipeline], object], beam_args: Sequence[str]
-) -> Mapping[str, int]:
-    """Builds a graph, runs it to its end and returns its counters and sums by name.
+) -> Mapping[str, int | str]:
+    """Builds a graph, runs it to its end and returns its counters, sums and words by name.
 
     Raises:
         GraphError: It failed. What was committed stays.
@@ -76,7 +76,11 @@ def run_graph(
         raise GraphError(root_cause(str(error) or repr(error))) from error
     found = result.metrics().query(MetricsFilter())
     sums = {item.key.metric.name: item.committed.sum for item in found["distributions"]}
-    return sums | {item.key.metric.name: item.committed for item in found["counters"]}
+    counts = {item.key.metric.name: item.committed for item in found["counters"]}
+    words = {
+        item.key.metric.name: ", ".join(sorted(item.committed)) for item in found["string_sets"]
+    }
+    return sums | counts | words
 
 
 def root_cause(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any
 
 import torch
 from torch.utils.hooks import RemovableHandle
@@ -16,15 +15,16 @@ from torch.utils.hooks import RemovableHandle
 from pipeline.run import main
 from transforms.encoding import encode
 from transforms.model import EsmModelHandler, ModelConfig
+from transforms.packing import Pack
 
 
 def poison(how: str, residues: str) -> RemovableHandle:
     """Makes the demo model of this process die of every sequence that holds these residues."""
     ids = torch.from_numpy(encode(residues))[1:-1]
 
-    def look(module: torch.nn.Module, args: Any, kwargs: dict[str, torch.Tensor]) -> None:
-        given = kwargs["input_ids"]
-        if given.shape[1] < len(ids) or not (given.unfold(1, len(ids), 1) == ids).all(-1).any():
+    def look(module: torch.nn.Module, args: tuple[Pack]) -> None:
+        given = args[0].token_ids
+        if len(given) < len(ids) or not (given.unfold(0, len(ids), 1) == ids).all(-1).any():
             return
         if how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -32,7 +32,7 @@ def poison(how: str, residues: str) -> RemovableHandle:
 
     # The command finds this very model, for a process loads it once.
     model = EsmModelHandler(ModelConfig("demo", None, "float32", "cpu")).load_model()
-    return model.register_forward_pre_hook(look, with_kwargs=True)
+    return model.register_forward_pre_hook(look)
 
 
 if __name__ == "__main__":

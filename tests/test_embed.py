@@ -21,6 +21,8 @@ from transforms import (
     ReadFasta,
 )
 from transforms.checkpoints import find_checkpoint
+from transforms.encoder import pack_encoder
+from transforms.pass_budget import PassBudget
 from transforms.passes import embed_passes
 from transforms.weights import load_encoder
 
@@ -50,8 +52,8 @@ def test_every_record_comes_out_once_as_embedding_or_dead_letter(
 ) -> None:
     path = tmp_path / "p.faa"
     path.write_text("".join(f">{name}\n{text}\n" for name, text in (GOOD | BAD).items()))
-    model = load_encoder(find_checkpoint(str(tiny_checkpoint)), "float32", "cpu")
-    (expected,) = embed_passes(model, sorted(set(GOOD.values())), 2048, 1024)
+    model = pack_encoder(load_encoder(find_checkpoint(str(tiny_checkpoint)), "float32", "cpu"))
+    (expected,) = embed_passes(model, sorted(set(GOOD.values())), PassBudget(2048), 1024)
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         found = (
             pipeline

@@ -162,6 +162,37 @@ class TestBatch:
         assert_compositions(block)
         assert sum(len(ids) for ids in model.passes) == 3
 
+    def test_a_sequence_of_an_earlier_batch_is_not_computed_again(self) -> None:
+        model = Composition()
+        infer(make_batch(["ACD", "DEF"]), model)
+        seen: list[events.Event] = []
+        with events.listening(seen.append):
+            (block,) = infer(make_batch(["DEF", "EFG", "ACD", "ACD"]), model)
+        assert isinstance(block, EmbeddingBlock)
+        assert_compositions(block)
+        assert [len(ids) for ids in model.passes] == [2, 1]
+        records = [e.records for e in seen if isinstance(e, events.RecordsEmbedded)]
+        assert records == [3, 1]
+
+    def test_a_failure_is_not_remembered(self) -> None:
+        model = Composition(capacity=10)
+        assert isinstance(infer(make_batch(["ACDEFGHIK"]), model)[0], DeadLetter)
+        model.capacity = 20
+        assert isinstance(infer(make_batch(["ACDEFGHIK"]), model)[0], EmbeddingBlock)
+
+    def test_windows_are_not_taken_for_the_whole(self) -> None:
+        model, batch = Composition(), make_batch(["ACDEF"])
+        for size in (5, 3, 5):
+            EsmModelHandler(ModelConfig(), max_residues=size).run_inference(batch, model)
+        assert [[len(ids) - 2 for ids in rows] for rows in model.passes] == [[5], [3, 3]]
+
+    def test_what_ran_out_of_memory_once_is_not_tried_again(self) -> None:
+        model = Composition(capacity=500)
+        infer(make_batch(random_sequences(64, 30, 30, "ACDEFGHIKL")), model)
+        model.passes.clear()
+        infer(make_batch(random_sequences(64, 30, 30, "MNPQRSTVY")), model)
+        assert [len(ids) for ids in model.passes] == [8] * 8
+
     def test_passes_keep_the_budget(self) -> None:
         model = Composition()
         infer(make_batch(random_sequences(50, 1, 60, "ACDEFGHIKL")), model, toks_per_batch=200)

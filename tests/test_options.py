@@ -15,7 +15,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         inputs=("a.faa",),
         output="out",
         residues=ResiduePolicy("clean", "truncate", 1024),
-        model=ModelConfig("Synthyra/FastESM2_650", None, "auto", "auto", 2048),
+        model=ModelConfig("Synthyra/FastESM2_650", None, "auto", "auto", None),
     )
 
 
@@ -80,5 +80,5 @@ def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[
         "sinks", "input_root", "overwrite",
     ):  # fmt: skip
         assert f"--{option}" in shown
-    for default in ("Synthyra/FastESM2_650", "2048", "1024", "parquet,pt"):
+    for default in ("Synthyra/FastESM2_650", "auto", "1024", "parquet,pt"):
         assert f"(default: {default})" in shown

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.helpers import sha256
 from transforms.bisection import Failure
 from transforms.encoding import VOCAB
+from transforms.pass_budget import PassBudget
 from transforms.passes import Vector, embed_passes, slice_passes
 from transforms.under_way import UNDER_WAY, Watch, count_deaths
 
@@ -23,13 +24,13 @@ budgets = st.integers(1, 2000)
 
 @given(lengths=all_lengths, budget=budgets)
 def test_every_sequence_is_in_exactly_one_pass(lengths: list[int], budget: int) -> None:
-    indices = [index for chosen in slice_passes(lengths, budget) for index in chosen]
+    indices = [index for chosen in slice_passes(lengths, PassBudget(budget)) for index in chosen]
     assert sorted(indices) == list(range(len(lengths)))
 
 
 @given(lengths=all_lengths, budget=budgets)
 def test_a_pass_keeps_the_budget_unless_it_is_one_sequence(lengths: list[int], budget: int) -> None:
-    for chosen in slice_passes(lengths, budget):
+    for chosen in slice_passes(lengths, PassBudget(budget)):
         cost = (max(lengths[index] for index in chosen) + 2) * len(chosen)
         assert cost <= budget or len(chosen) == 1
 
@@ -38,14 +39,14 @@ def test_a_pass_keeps_the_budget_unless_it_is_one_sequence(lengths: list[int], b
 def test_a_pass_ends_only_where_the_next_sequence_would_not_fit(
     lengths: list[int], budget: int
 ) -> None:
-    passes = slice_passes(lengths, budget)
+    passes = list(slice_passes(lengths, PassBudget(budget)))
     for chosen in passes[:-1]:
         assert (lengths[chosen[0]] + 2) * (len(chosen) + 1) > budget
 
 
 @given(lengths=all_lengths, budget=budgets)
 def test_the_longest_go_first_and_equals_keep_their_order(lengths: list[int], budget: int) -> None:
-    indices = [index for chosen in slice_passes(lengths, budget) for index in chosen]
+    indices = [index for chosen in slice_passes(lengths, PassBudget(budget)) for index in chosen]
     assert indices == sorted(indices, key=lambda index: (-lengths[index], index))
 
 
@@ -61,7 +62,7 @@ def test_the_longest_go_first_and_equals_keep_their_order(lengths: list[int], bu
     ],
 )
 def test_examples(lengths: list[int], budget: int, expected: list[list[int]]) -> None:
-    assert slice_passes(lengths, budget) == expected
+    assert list(slice_passes(lengths, PassBudget(budget))) == expected
 
 
 class Spied(torch.nn.Module):
@@ -105,7 +106,9 @@ def embed(
     model.passes, model.notes = [], []
     watch = Watch(str(model.root), "run")
     outcomes: dict[str, Vector | Failure] = {}
-    for completed in embed_passes(model, sequences, toks_per_batch, max_residues, watch):
+    for completed in embed_passes(
+        model, sequences, PassBudget(toks_per_batch), max_residues, watch
+    ):
         outcomes.update(completed)
     return outcomes
 
@@ -208,7 +211,9 @@ def test_a_device_that_never_worked_is_the_fault_of_no_record(model: Spied) -> N
 
 
 def test_without_a_watch_the_device_is_not_tried_out(model: Spied) -> None:
-    assert [list(done) for done in embed_passes(model, ["ACD"], 2048, 1024)] == [["ACD"]]
+    assert [list(done) for done in embed_passes(model, ["ACD"], PassBudget(2048), 1024)] == [
+        ["ACD"]
+    ]
     assert model.passes == [["ACD"]]
 
 

@@ -11,7 +11,9 @@ from torch import nn
 
 from tests.model_helpers import load_reference
 from transforms.bisection import Failure
+from transforms.encoder import pack_encoder
 from transforms.encoding import encode
+from transforms.pass_budget import PassBudget
 from transforms.passes import embed_passes
 from transforms.windows import cut_windows
 
@@ -48,14 +50,18 @@ def random_sequence(length: int) -> str:
 
 
 def embed(model: nn.Module, sequences: list[str], toks: int, size: int) -> dict[str, object]:
-    return {s: v for done in embed_passes(model, sequences, toks, size) for s, v in done.items()}
+    passes = embed_passes(model, sequences, PassBudget(toks), size)
+    return {s: v for done in passes for s, v in done.items()}
 
 
 @pytest.mark.parametrize("toks_per_batch", [100, 5000])
+@pytest.mark.parametrize("packed", [True, False])
 def test_windows_equal_a_plain_float64_computation(
-    toks_per_batch: int, tiny_checkpoint: object
+    packed: bool, toks_per_batch: int, tiny_checkpoint: object
 ) -> None:
-    model = load_reference(tiny_checkpoint)  # type: ignore[arg-type]
+    model: nn.Module = load_reference(tiny_checkpoint)  # type: ignore[arg-type]
+    if packed:
+        model = pack_encoder(model)
     sequences = [random_sequence(n) for n in (5, 64, 65, 1000, 70_000 // 10)]
     found = embed(model, sequences, toks_per_batch, 64)
     assert found.keys() == set(sequences)

@@ -42,7 +42,7 @@ class EmbedConfig:
     @property
     def batch_tokens(self) -> int:
         """Tokens of one batch."""
-        return PASSES_PER_BATCH * self.model.toks_per_batch
+        return PASSES_PER_BATCH * self.model.full_pass
 
 
 def infer(config: EmbedConfig, output: Output | None = None) -> beam.PTransform:

@@ -98,6 +98,7 @@ class ModelLoaded(Event):
     model: str
     device: str
     dtype: str
+    attention: str
     seconds: float
 
 

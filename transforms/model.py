@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from apache_beam.metrics import Metrics
@@ -21,8 +22,12 @@ from transforms.checkpoints import DEFAULT_MODEL, find_checkpoint
 from transforms.commits import Output
 from transforms.dead_letters import record_failed
 from transforms.devices import resolve_device, resolve_dtype
+from transforms.encoder import pack_encoder
+from transforms.forward import attention_of
 from transforms.items import Batch, EmbeddingBlock, Item, Protein
-from transforms.passes import Vector, embed_passes
+from transforms.known_vectors import KnownVectors, Vector
+from transforms.pass_budget import PassBudget, find_budget, full_pass
+from transforms.passes import embed_passes
 from transforms.under_way import Watch, open_watch
 from transforms.weights import load_encoder
 
@@ -38,14 +43,40 @@ class ModelConfig:
         revision: Branch, tag or commit on the hub; None for its main branch.
         dtype: ``auto``, ``float16``, ``bfloat16`` or ``float32``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        toks_per_batch: Tokens of one forward pass, padding counted.
+        toks_per_batch: Tokens of one forward pass; None for what fills the device, as far as its
+            memory goes.
     """
 
     model: str = DEFAULT_MODEL
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
-    toks_per_batch: int = 2048
+    toks_per_batch: int | None = None
+
+    @property
+    def full_pass(self) -> int:
+        """Tokens of a pass where memory is no matter."""
+        return self.toks_per_batch or full_pass(self.device)
+
+
+@dataclass
+class _Learned:
+    """What has come of using a model in this process.
+
+    Attributes:
+        budgets: Tokens of a pass, by ``toks_per_batch``.
+        vectors: Of sequences that it was given whole.
+    """
+
+    budgets: dict[int | None, PassBudget] = field(default_factory=dict)
+    vectors: KnownVectors = field(default_factory=KnownVectors)
+
+    def budget(self, model: nn.Module, toks_per_batch: int | None) -> PassBudget:
+        """Returns the budget of a pass, which is looked for once."""
+        if toks_per_batch not in self.budgets:
+            found = PassBudget(toks_per_batch) if toks_per_batch else find_budget(model)
+            self.budgets[toks_per_batch] = found
+        return self.budgets[toks_per_batch]
 
 
 @dataclass
@@ -59,6 +90,7 @@ class _ModelCache:
     lock: threading.Lock = field(default_factory=threading.Lock)
     kept: dict[str, nn.Module] = field(default_factory=dict)
     loaded: dict[tuple[str | None, ...], tuple[str, nn.Module]] = field(default_factory=dict)
+    learned: WeakKeyDictionary[nn.Module, _Learned] = field(default_factory=WeakKeyDictionary)
     uncounted_loads: int = 0
 
     def get(self, config: ModelConfig) -> nn.Module:
@@ -74,12 +106,15 @@ class _ModelCache:
             if model is not None and fingerprint == checkpoint.fingerprint:
                 return model
             started = time.perf_counter()
-            model = load_encoder(checkpoint, dtype, device)
+            model = pack_encoder(load_encoder(checkpoint, dtype, device))
             seconds = time.perf_counter() - started
             self.loaded[key] = checkpoint.fingerprint, model
             self.uncounted_loads += 1
-        logger.info("Loaded %s in %.1f s: %s on %s", checkpoint.model, seconds, dtype, device)
-        events.emit(events.ModelLoaded(checkpoint.model, device, dtype, seconds))
+        attention = attention_of(model)
+        logger.info(
+            "Loaded %s in %.1f s: %s on %s, %s", checkpoint.model, seconds, dtype, device, attention
+        )
+        events.emit(events.ModelLoaded(checkpoint.model, device, dtype, attention, seconds))
         return model
 
     def take_uncounted_loads(self) -> int:
@@ -162,13 +197,16 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         # Beam drops what is counted while a DoFn is set up, where models are loaded.
         if loads := _CACHE.take_uncounted_loads():
             Metrics.counter(self.get_metrics_namespace(), "model_loads").inc(loads)
+        Metrics.string_set(self.get_metrics_namespace(), "attention").add(attention_of(model))
         with _INFERENCE:
+            learned = _CACHE.learned.setdefault(model, _Learned())
             outcomes = _embed(
                 batch.proteins,
                 model,
-                self._config.toks_per_batch,
+                learned.budget(model, self._config.toks_per_batch),
                 self._max_residues,
                 open_watch(self._root, self._run),
+                learned.vectors,
             )
         return _collect(batch.items, outcomes)
 
@@ -188,27 +226,42 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
 def _embed(
     proteins: Sequence[Protein],
     model: nn.Module,
-    toks_per_batch: int,
+    budget: PassBudget,
     max_residues: int,
     watch: Watch,
+    known: KnownVectors,
 ) -> dict[str, Vector | Failure]:
     """Returns what becomes of each sequence, and tells the listeners as it goes."""
     by_sequence: dict[str, list[Protein]] = defaultdict(list)
     for protein in proteins:
         by_sequence[protein.used].append(protein)
-    outcomes: dict[str, Vector | Failure] = {}
-    for done in embed_passes(model, list(by_sequence), toks_per_batch, max_residues, watch):
+    # The vector of a longer one depends on the size of its windows too.
+    whole = [sequence for sequence in by_sequence if len(sequence) <= max_residues]
+    found = zip(whole, map(known.get, whole), strict=True)
+    outcomes: dict[str, Vector | Failure] = {s: v for s, v in found if v is not None}
+    _announce(outcomes, by_sequence)
+    unknown = [sequence for sequence in by_sequence if sequence not in outcomes]
+    for done in embed_passes(model, unknown, budget, max_residues, watch):
         outcomes.update(done)
-        embedded = [
-            protein
-            for sequence, outcome in done.items()
-            if not isinstance(outcome, Failure)
-            for protein in by_sequence[sequence]
-        ]
-        if embedded:
-            residues = sum(len(protein.sequence) for protein in embedded)
-            events.emit(events.RecordsEmbedded(len(embedded), residues))
+        _announce(done, by_sequence)
+    for sequence in whole:
+        if not isinstance(vector := outcomes[sequence], Failure):
+            known.add(sequence, vector)
     return outcomes
+
+
+def _announce(
+    outcomes: Mapping[str, Vector | Failure], by_sequence: Mapping[str, Sequence[Protein]]
+) -> None:
+    embedded = [
+        protein
+        for sequence, outcome in outcomes.items()
+        if not isinstance(outcome, Failure)
+        for protein in by_sequence[sequence]
+    ]
+    if embedded:
+        residues = sum(len(protein.sequence) for protein in embedded)
+        events.emit(events.RecordsEmbedded(len(embedded), residues))
 
 
 def _collect(items: Iterable[Item], outcomes: Mapping[str, Vector | Failure]) -> list[Item]:

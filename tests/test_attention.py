@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from transforms import attention
+from transforms.attention import attend_each, choose_attention
+
+LENGTHS = (3, 17, 1, 60)
+
+
+def make_qkv(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    query, key, value = torch.randn((3, sum(LENGTHS), 4, 8), generator=generator).to(dtype)
+    return query, key, value
+
+
+def boundaries() -> Tensor:
+    return torch.tensor([0, *torch.tensor(LENGTHS).cumsum(0).tolist()], dtype=torch.int32)
+
+
+def attend_exactly(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """By the formula, in float64; all (n, heads, d)."""
+    q, k, v = (tensor.double().transpose(0, 1) for tensor in (query, key, value))
+    scores = q @ k.transpose(1, 2) / q.shape[-1] ** 0.5
+    return (scores.softmax(-1) @ v).transpose(0, 1)
+
+
+def test_agrees_with_the_formula_for_each_sequence() -> None:
+    qkv = make_qkv()
+    attended = attend_each(*qkv, boundaries(), LENGTHS)
+    split = zip(attended.split(LENGTHS), *(tensor.split(LENGTHS) for tensor in qkv), strict=True)
+    for found, query, key, value in split:
+        exact = attend_exactly(query, key, value)
+        torch.testing.assert_close(found.double(), exact, atol=1e-6, rtol=0)
+
+
+def test_no_other_sequence_changes_by_a_bit() -> None:
+    qkv = make_qkv()
+    before = attend_each(*qkv, boundaries(), LENGTHS)
+    for tensor in qkv:
+        tensor[3:20] += 1.0
+    after = attend_each(*qkv, boundaries(), LENGTHS)
+    assert torch.equal(after[:3], before[:3])
+    assert torch.equal(after[20:], before[20:])
+    assert not torch.equal(after[3:20], before[3:20])
+
+
+def test_on_a_cpu_each_sequence_is_taken_by_itself() -> None:
+    assert choose_attention(torch.device("cpu"), torch.float32, 4, 8) == ("each", attend_each)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype"), [("cuda", torch.float32), ("mps", torch.float16), ("mps", torch.float32)]
+)
+def test_where_no_kernel_is_for_it_batches_are_padded(device: str, dtype: torch.dtype) -> None:
+    assert choose_attention(torch.device(device), dtype, 4, 8) is None
+
+
+class TestTrial:
+    """On CUDA a back end is tried first; here the trial runs on the CPU, with stand-ins for it."""
+
+    @pytest.fixture(autouse=True)
+    def _on_this_cpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        tried = attention._agrees
+
+        def try_here(name: str, attend: Any, device: Any, *rest: Any) -> bool:
+            return tried(name, attend, torch.device("cpu"), *rest)
+
+        monkeypatch.setattr(attention, "_agrees", try_here)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch, varlen_attn: Callable[..., Tensor]) -> None:
+        module = types.ModuleType("torch.nn.attention.varlen")
+        module.varlen_attn = varlen_attn  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", module)
+
+    def choose(self) -> str | None:
+        chosen = choose_attention(torch.device("cuda"), torch.float16, 4, 8)
+        return chosen[0] if chosen else None
+
+    def test_flash_is_pinned_where_torch_lets_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = []
+
+        def varlen_attn(
+            q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, max_q: int, max_k: int,
+            *, num_splits: int | None = None,
+        ) -> Tensor:  # fmt: skip
+            assert torch.equal(cu_q, cu_k)
+            assert max_q == max_k == 130
+            seen.append(num_splits)
+            return attend_each(q, k, v, cu_q, cu_q.diff().tolist())
+
+        self.install(monkeypatch, varlen_attn)
+        assert self.choose() == "varlen flash"
+        assert seen == [1]
+
+    def test_an_older_torch_has_no_such_option(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def varlen_attn(q: Tensor, k: Tensor, v: Tensor, cu: Tensor, *_: Any) -> Tensor:
+            return attend_each(q, k, v, cu, cu.diff().tolist())
+
+        self.install(monkeypatch, varlen_attn)
+        assert self.choose() == "varlen"
+
+    def test_what_the_card_cannot_do_is_not_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def varlen_attn(*_: Any, num_splits: int | None = None) -> Tensor:
+            raise RuntimeError("FlashAttention only supports Ampere GPUs or newer.")
+
+        self.install(monkeypatch, varlen_attn)
+        assert self.choose() is None
+
+    def test_what_leaks_between_sequences_is_not_taken(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def varlen_attn(q: Tensor, k: Tensor, v: Tensor, cu: Tensor, *_: Any) -> Tensor:
+            return attend_each(q, k, v, cu, [len(q)])
+
+        self.install(monkeypatch, varlen_attn)
+        assert self.choose() is None
+
+    def test_a_torch_without_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", None)
+        assert self.choose() is None

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+
+from transforms.known_vectors import KnownVectors
+
+
+def vector(value: float) -> np.ndarray:
+    return np.full(25, value, np.float32)  # 100 bytes, and 300 for the entry
+
+
+def test_a_vector_is_known_by_its_sequence() -> None:
+    known = KnownVectors()
+    known.add("ACD", vector(1))
+    np.testing.assert_array_equal(known.get("ACD"), vector(1))
+    assert known.get("ACDE") is None
+
+
+def test_what_was_used_last_is_kept() -> None:
+    known = KnownVectors(max_bytes=1200)
+    for number, sequence in enumerate(("A", "C", "D")):
+        known.add(sequence, vector(number))
+    assert known.get("A") is not None
+    known.add("E", vector(4))
+    assert known.get("C") is None
+    assert [known.get(s) is not None for s in ("A", "D", "E")] == [True] * 3
+
+
+def test_a_row_does_not_keep_the_matrix_of_its_pass() -> None:
+    known = KnownVectors()
+    known.add("ACD", np.ones((1000, 25), np.float32)[0])
+    kept = known.get("ACD")
+    assert kept is not None
+    assert kept.base is None
+
+
+def test_adding_again_counts_once() -> None:
+    known = KnownVectors(max_bytes=800)
+    known.add("A", vector(1))
+    for _ in range(5):
+        known.add("C", vector(2))
+    assert known.get("A") is not None

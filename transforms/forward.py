@@ -1,0 +1,81 @@
+"""One forward pass: sequences in, the mean over their residues out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from transforms import events
+from transforms.encoder import PackedEncoder
+from transforms.encoding import encode, pad
+from transforms.packing import Row, pack
+from transforms.pooling import mean_pool, pool_segments
+
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def is_padded(model: nn.Module) -> bool:
+    """Tells whether a pass of this model costs as many tokens as its longest sequence for each."""
+    return not isinstance(model, PackedEncoder)
+
+
+def attention_of(model: nn.Module) -> str:
+    """Returns in words how a model attends, for logs and reports."""
+    if isinstance(model, PackedEncoder):
+        return f"packed ({model.attention})"
+    return "padded"
+
+
+@torch.inference_mode()
+def embed_rows(model: nn.Module, rows: Sequence[Row]) -> Vectors:
+    """Runs the model once.
+
+    Args:
+        model: A :class:`PackedEncoder`, or what gives ``last_hidden_state`` (B, T, D) for
+            ``input_ids`` and ``attention_mask`` (B, T).
+        rows: B sequences, B >= 1.
+
+    Returns:
+        float32 of shape (B, D): for each sequence the mean over the residues that count.
+
+    Raises:
+        ValueError: A sequence is empty, or holds what is not an amino acid letter.
+    """
+    vectors, slots, seconds = (_padded if is_padded(model) else _packed)(model, rows)
+    tokens = sum(row.tokens for row in rows)
+    events.emit(events.PassComputed(len(rows), tokens, slots, seconds))
+    return vectors
+
+
+def _packed(model: nn.Module, rows: Sequence[Row]) -> tuple[Vectors, int, float]:
+    """Returns vectors, tokens computed and seconds."""
+    packed = pack(rows, _device_of(model))
+    started = time.perf_counter()
+    # .cpu() waits for the device, so that its errors come up here, in the pass they belong to.
+    vectors = pool_segments(model(packed), packed.segments).cpu().numpy()
+    return vectors, len(packed.token_ids), time.perf_counter() - started
+
+
+def _padded(model: nn.Module, rows: Sequence[Row]) -> tuple[Vectors, int, float]:
+    """Does the same with padding."""
+    device = _device_of(model)
+    arrays = (
+        *pad([encode(row.residues) for row in rows]),
+        np.array([1 + row.first for row in rows]),
+        np.array([1 + row.last for row in rows]),
+    )
+    started = time.perf_counter()
+    ids, mask, starts, stops = (torch.from_numpy(array).to(device) for array in arrays)
+    hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    vectors = mean_pool(hidden, starts, stops).cpu().numpy()
+    return vectors, ids.numel(), time.perf_counter() - started
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
