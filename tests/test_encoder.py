@@ -38,7 +38,7 @@ def whole(sequences: list[str]) -> list[Row]:
 @torch.inference_mode()
 def packed_states(encoder: nn.Module, sequences: list[str]) -> list[torch.Tensor]:
     packed = pack(whole(sequences), CPU)
-    return list(encoder(packed).split(packed.lengths))
+    return list(encoder(packed).split(packed.boundaries.diff().tolist()))
 
 
 def test_hidden_states_are_those_of_each_sequence_alone(tiny_checkpoint: Path) -> None:

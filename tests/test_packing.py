@@ -29,7 +29,7 @@ def test_each_sequence_stands_whole_between_its_boundaries(chosen: list[Row]) ->
     packed = pack(chosen, CPU)
     assert pieces(packed, packed.token_ids) == [encode(row.residues).tolist() for row in chosen]
     assert pieces(packed, packed.positions) == [list(range(row.tokens)) for row in chosen]
-    assert packed.lengths == tuple(row.tokens for row in chosen)
+    assert packed.longest == max(row.tokens for row in chosen)
 
 
 @given(st.lists(rows(), min_size=1, max_size=8))

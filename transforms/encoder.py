@@ -7,7 +7,7 @@ with its token-dropout scale, layer norms before attention and feed-forward, rot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,6 +29,8 @@ class PackedEncoder(nn.Module):
 
     Attributes:
         attention: Name of the back end.
+        layers: The layers.
+        run_layers: What computes them: themselves, or what they were compiled to.
     """
 
     def __init__(self, encoder: Any, attention: str, attend: Attend) -> None:
@@ -37,6 +39,7 @@ class PackedEncoder(nn.Module):
         self._embeddings = nn.Buffer(_embed_each_token(encoder))
         heads = encoder.config.num_attention_heads
         self.layers = nn.ModuleList(_Layer(layer, heads, attend) for layer in encoder.encoder.layer)
+        self.run_layers: list[Callable[..., Tensor]] = list(self.layers)
         self._norm: nn.Module = encoder.encoder.emb_layer_norm_after
         frequencies = encoder.rotary_embeddings.inv_freq
         self._frequencies = nn.Buffer(frequencies.to(self._embeddings.device).float())
@@ -44,10 +47,10 @@ class PackedEncoder(nn.Module):
 
     def forward(self, packed: Pack) -> Tensor:
         """Returns the last hidden states of all tokens, (T, D), in the dtype of the parameters."""
-        cos, sin = self._rotation(packed.positions, max(packed.lengths))
+        cos, sin = self._rotation(packed.positions, packed.longest)
         hidden = functional.embedding(packed.token_ids, self._embeddings)
-        for layer in self.layers:
-            hidden = layer(hidden, cos, sin, packed.boundaries, packed.lengths)
+        for run in self.run_layers:
+            hidden = run(hidden, cos, sin, packed.boundaries, packed.longest)
         normed: Tensor = self._norm(hidden)
         return normed
 
@@ -77,14 +80,14 @@ class _Layer(nn.Module):
         self._output: nn.Module = layer.output.dense
 
     def forward(
-        self, hidden: Tensor, cos: Tensor, sin: Tensor, boundaries: Tensor, lengths: Sequence[int]
+        self, hidden: Tensor, cos: Tensor, sin: Tensor, boundaries: Tensor, longest: int
     ) -> Tensor:
         normed = self._attention_norm(hidden)
         qkv = functional.linear(normed, self._qkv_weight, self._qkv_bias)
         qkv = qkv.view(len(qkv), 3 * self._heads, -1)
         rotated = rotate(qkv[:, : 2 * self._heads], cos, sin)
         query, key = rotated.chunk(2, dim=1)
-        attended = self._attend(query, key, qkv[:, 2 * self._heads :], boundaries, lengths)
+        attended = self._attend(query, key, qkv[:, 2 * self._heads :], boundaries, longest)
         hidden = hidden + self._attention_output(attended.flatten(1))
         intermediate = functional.gelu(self._intermediate(self._feed_forward_norm(hidden)))
         output: Tensor = self._output(intermediate)

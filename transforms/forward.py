@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from transforms import events
+from transforms.compiling import compile_when_it_pays
 from transforms.encoder import PackedEncoder
 from transforms.encoding import encode, pad
 from transforms.packing import Row, pack
@@ -46,19 +47,23 @@ def embed_rows(model: nn.Module, rows: Sequence[Row]) -> Vectors:
     Raises:
         ValueError: A sequence is empty, or holds what is not an amino acid letter.
     """
-    vectors, slots, seconds = (_padded if is_padded(model) else _packed)(model, rows)
+    vectors, slots, seconds = (
+        _packed(model, rows) if isinstance(model, PackedEncoder) else _padded(model, rows)
+    )
     tokens = sum(row.tokens for row in rows)
     events.emit(events.PassComputed(len(rows), tokens, slots, seconds))
     return vectors
 
 
-def _packed(model: nn.Module, rows: Sequence[Row]) -> tuple[Vectors, int, float]:
+def _packed(model: PackedEncoder, rows: Sequence[Row]) -> tuple[Vectors, int, float]:
     """Returns vectors, tokens computed and seconds."""
     packed = pack(rows, _device_of(model))
     started = time.perf_counter()
     # .cpu() waits for the device, so that its errors come up here, in the pass they belong to.
     vectors = pool_segments(model(packed), packed.segments).cpu().numpy()
-    return vectors, len(packed.token_ids), time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    compile_when_it_pays(model, packed, seconds)
+    return vectors, len(packed.token_ids), seconds
 
 
 def _padded(model: nn.Module, rows: Sequence[Row]) -> tuple[Vectors, int, float]:

@@ -42,14 +42,14 @@ class Pack:
         boundaries: Where each sequence begins, and T; int32 of shape (B + 1,).
         segments: Tokens before, among and behind those that are averaged, for each sequence;
             int32 of shape (3 B,), together T.
-        lengths: Tokens of each sequence, known to the host, so that nobody has to ask the device.
+        longest: Tokens of the longest sequence, so that nobody has to ask the device.
     """
 
     token_ids: Tensor
     positions: Tensor
     boundaries: Tensor
     segments: Tensor
-    lengths: tuple[int, ...]
+    longest: int
 
 
 def pack(rows: Sequence[Row], device: torch.device) -> Pack:
@@ -78,4 +78,4 @@ def pack(rows: Sequence[Row], device: torch.device) -> Pack:
     ids, positions, ends, segments = torch.split(
         host.to(device, non_blocking=True), [len(part) for part in parts]
     )
-    return Pack(ids, positions, ends, segments, tuple(lengths.tolist()))
+    return Pack(ids, positions, ends, segments, int(lengths.max()))
