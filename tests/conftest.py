@@ -13,6 +13,8 @@ import pytest
 import torch
 from transformers import EsmConfig, EsmForMaskedLM
 
+from transforms.model import _CACHE
+
 LEVELS = {n: logging.getLogger(n).level for n in ("", "apache_beam", "pipeline", "transforms")}
 
 
@@ -21,6 +23,12 @@ def _same_logging() -> None:
     """Undoes what the command line has set up, in a test or a fixture, for the whole process."""
     for name, level in LEVELS.items():
         logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known() -> None:
+    """Forgets the vectors of other tests, for the model of a process is that of all its runs."""
+    _CACHE.learned.clear()
 
 
 @pytest.fixture(scope="session")

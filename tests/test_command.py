@@ -31,7 +31,7 @@ from tests.model_helpers import copy_checkpoint
 from transforms import events, reading, storage
 from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
-from transforms.encoding import encode
+from transforms.encoding import encode, encode_packed
 from transforms.fasta import FastaRecord, parse_fasta
 from transforms.holders import read_holder, write_holder
 from transforms.locks import hold
@@ -227,12 +227,12 @@ def test_dead_letters_are_tried_again_when_asked_for(
     broken.write_bytes(gzip.compress(GOOD.encode())[:-9])
     args = ("--output", out, "--model", "demo", "--quiet")
     with monkeypatch.context() as patched:
-        patched.setattr("transforms.passes.encode", refuse_g)
+        patched.setattr("transforms.passes.encode_packed", refuse_g)
         assert exit_code("--input", fasta.parent, *args) == 3
     assert [row["id"] for row in rows(out)] == ["a", "c"]
     before = rows(out)
     # Nothing has been mended: what fails fails again, and the rest is not computed again.
-    monkeypatch.setattr("transforms.passes.encode", refuse_g)
+    monkeypatch.setattr("transforms.passes.encode_packed", refuse_g)
     assert exit_code("--retry_failed", *args) == 3
     assert rows(out) == before
     assert {d["id"] for d in dead_letters(out)} == {"b", "bad", ""}
@@ -320,10 +320,10 @@ def test_a_failed_file_that_is_gone_does_not_keep_others_from_being_tried_again(
     assert "every file is finished" not in said.out.split("now holds")[-2]
 
 
-def refuse_g(sequence: str) -> object:
-    if "G" in sequence:
+def refuse_g(sequences: Sequence[str]) -> object:
+    if any("G" in sequence for sequence in sequences):
         raise ValueError("not today")
-    return encode(sequence)
+    return encode_packed(sequences)
 
 
 def dead_letters(output: Path) -> list[dict[str, object]]:
