@@ -31,8 +31,9 @@ from transforms.finding import FastaFile
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.retrying import RetriedError
 
-BATCH_ITEMS = 256
-BATCH_RESIDUES = 1 << 17
+BATCH_ITEMS = 64
+BATCH_RESIDUES = 1 << 14
+"""Half of what the model gets at a time by default. After a stop, what was read is embedded."""
 
 HELD_BYTES = 1 << 24
 """A file with at most so many bytes of text is read once; its text is held between the passes."""
