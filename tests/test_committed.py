@@ -16,6 +16,7 @@ from tests.helpers import (
     sha256,
     vector_of,
 )
+from transforms import committed, storage
 from transforms.commits import Output, PartRecord, read_part_record
 from transforms.committed import Keys, read_dead_letters, read_keys, read_rows
 from transforms.items import Item
@@ -90,3 +91,23 @@ def test_a_part_that_was_replaced_is_read_anew(output: Output) -> None:
     assert first.part == second.part
     assert read_rows(output.root, second, "a.fa").ordinals == [0]
     assert list(read_keys(output.root, second, "a.fa").rows) == [0]
+
+
+def test_what_was_just_written_is_not_read_back(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proteins = [make_protein(i, "new.fa") for i in range(3)]
+    part = written(output, make_block(*proteins))
+    monkeypatch.setattr(storage, "read_bytes", None)
+    remembered = read_rows(output.root, part, "new.fa")
+    monkeypatch.undo()
+    committed._ROW_KEYS.clear()
+    committed._VECTORS.clear()
+    read = read_rows(output.root, part, "new.fa")
+    assert remembered is not None
+    assert read is not None
+    assert (remembered.ordinals, remembered.ids) == (read.ordinals, read.ids) == (
+        [0, 1, 2], [p.id for p in proteins]
+    )  # fmt: skip
+    assert remembered.residues_used == read.residues_used
+    assert_same_bits(remembered.vectors, read.vectors)

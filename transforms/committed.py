@@ -5,6 +5,7 @@ A part often serves several files one after the other, so the parts read last ar
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -145,27 +146,32 @@ def _decode(root: str, folder: str, name: str, decode: Callable[[bytes], Content
 
 
 class _LastRead(Generic[Content]):
-    """What was read of the last few files, by their names."""
+    """What was read of the last few files, by their names. For several threads at once."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._held: dict[str, Content] = {}
+        self._lock = threading.Lock()
 
     def get(self, name: str, read: Callable[[str], Content]) -> Content:
         """Returns what a file holds, which is read unless it is held."""
-        if name not in self._held:
-            self.put(name, read(name))
-        return self._held[name]
+        content = self._held.get(name)
+        if content is None:
+            content = read(name)
+            self.put(name, content)
+        return content
 
     def put(self, name: str, content: Content) -> None:
         """Holds what a file holds, and lets go of the oldest."""
-        self._held[name] = content
-        while len(self._held) > self._most:
-            del self._held[next(iter(self._held))]
+        with self._lock:
+            self._held[name] = content
+            while len(self._held) > self._most:
+                del self._held[next(iter(self._held))]
 
     def clear(self) -> None:
         """Lets go of all."""
-        self._held.clear()
+        with self._lock:
+            self._held.clear()
 
 
 _ROW_KEYS = _LastRead[dict[str, RowKeys]](2)
