@@ -21,8 +21,8 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -91,14 +91,16 @@ class FirstSteps:
         return FirstSteps(self.end | step, self.steps - 1) if self.steps else self
 
 
-@contextmanager
-def configured(folder: Path) -> Iterator[RunConfig]:
-    """Yields the configuration of a run into an output that goes away."""
-    with tempfile.TemporaryDirectory(dir=folder.parent) as output:
-        yield parse_options(
-            ["--input", str(folder), "--output", f"{output}/out", "--model", "demo"]
-            + ["--device", "cpu", "--quiet"]
-        )
+def configure(folder: Path) -> RunConfig:
+    """Returns the configuration of a run into a new output beside a folder.
+
+    It is left there until the end: ext4 is slow to make files where some were deleted just before.
+    """
+    output = tempfile.mkdtemp(dir=folder.parent)
+    return parse_options(
+        ["--input", str(folder), "--output", f"{output}/out", "--model", "demo"]
+        + ["--device", "cpu", "--quiet"]
+    )
 
 
 def timed(records: int, action: Callable[[], object]) -> Cost:
@@ -126,15 +128,14 @@ def best(rounds: int, measure_once: Callable[[], Cost]) -> Cost:
 
 def time_run(folder: Path, records: int) -> Cost:
     """Embeds a folder as the command does."""
-    with configured(folder) as config:
-        return timed(records, lambda: run(config))
+    config = configure(folder)
+    return timed(records, lambda: run(config))
 
 
 def time_first_steps(folder: Path, records: int, steps: int) -> Cost:
     """Runs the graph up to one of its steps."""
     with ExitStack() as held:
-        config = held.enter_context(configured(folder))
-        plan = prepare(config, held)
+        plan = prepare(configure(folder), held)
 
         def build(pipeline: Any) -> None:
             graph.build(
