@@ -1,0 +1,122 @@
+"""How far the vectors of each way through the model are from the reference."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.machine import describe
+from benchmarks.peer import Vectors
+from benchmarks.quality import compare
+from benchmarks.report import RESULTS
+from benchmarks.weights import SHAPES, write_checkpoint
+from transforms.checkpoints import find_checkpoint
+from transforms.encoder import pack_encoder
+from transforms.encoding import encode
+from transforms.forward import attention_of
+from transforms.items import Batch, EmbeddingBlock, Protein
+from transforms.model import EsmModelHandler, ModelConfig, keep_model
+from transforms.residues import ALLOWED_RESIDUES
+from transforms.weights import load_encoder
+
+LONGEST = 1022
+
+
+def add_exactness(commands: Any) -> None:
+    """Adds the subcommand ``exactness``."""
+    parser = commands.add_parser("exactness", help="how far vectors are from the reference")
+    add = parser.add_argument
+    add("--device", default="cpu")
+    add("--shape", choices=tuple(SHAPES), default="8M", help="of the model (%(default)s)")
+    add("--records", type=int, default=48, help="sequences of 1 to 1,022 residues (%(default)s)")
+    add("--dtypes", nargs="+", default=["float32", "float16", "bfloat16"])
+    add("--output", type=Path, metavar="FILE", help="where the JSON goes (benchmarks/results)")
+    parser.set_defaults(run=run_exactness)
+
+
+def run_exactness(options: argparse.Namespace) -> int:
+    """Compares, writes the result and prints it as a table."""
+    now = datetime.now(UTC)
+    proteins = make_proteins(options.records)
+    with tempfile.TemporaryDirectory(prefix="exactness-") as folder:
+        checkpoint = str(write_checkpoint(Path(folder, "checkpoint"), SHAPES[options.shape]))
+        references = embed_exactly(load(checkpoint, "float32", "cpu", "eager"), proteins)
+        rows = [
+            {"path": attention_of(model), "dtype": dtype}
+            | compare(embed(model, proteins), references)
+            for dtype in options.dtypes
+            for model in load_each_way(checkpoint, dtype, options.device)
+        ]
+    result = {
+        "time": now.isoformat(timespec="seconds"),
+        "machine": describe(),
+        "device": options.device,
+        "shape": options.shape,
+        "records": options.records,
+        "rows": rows,
+    }
+    name = f"exactness-{now.date()}-{options.device.replace(':', '')}-{options.shape}.json"
+    path = options.output or RESULTS / name
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print("| shape | path | dtype | worst difference | least cosine |\n|---|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {options.shape} | {row['path']} | {row['dtype']} | {row['worst_difference']:.1e} "
+            f"| {row['least_cosine']:.7f} |"
+        )
+    return 0
+
+
+def make_proteins(count: int) -> list[Protein]:
+    """Returns proteins of 1 to 1,022 residues, in no order."""
+    rng = np.random.default_rng(0)
+    lengths = rng.permutation(np.linspace(1, LONGEST, count).astype(int))
+    letters = list(ALLOWED_RESIDUES)
+    texts = ["".join(rng.choice(letters, length)) for length in lengths]
+    return [
+        Protein("x.faa", i, f"p{i}", "", text, "", residues_used=len(text))
+        for i, text in enumerate(texts)
+    ]
+
+
+def load(checkpoint: str, dtype: str, device: str, attention: str | None = None) -> Any:
+    """Returns transformers' encoder, with a way of attending of its own if one is named."""
+    encoder = load_encoder(find_checkpoint(checkpoint), dtype, device)
+    if attention:
+        encoder.set_attn_implementation(attention)  # type: ignore[operator]
+    return encoder
+
+
+def load_each_way(checkpoint: str, dtype: str, device: str) -> list[nn.Module]:
+    """Returns the models of a device: packed, if it can, and padded."""
+    padded = load(checkpoint, dtype, device)
+    packed = pack_encoder(load(checkpoint, dtype, device))
+    return [packed, padded] if attention_of(packed) != attention_of(padded) else [padded]
+
+
+def embed(model: nn.Module, proteins: list[Protein]) -> Vectors:
+    """Returns the vectors of the handler, by id."""
+    keep_model("kept", model)
+    handler = EsmModelHandler(ModelConfig("kept"))
+    (block,) = handler.run_inference(Batch(tuple(proteins)), handler.load_model())
+    assert isinstance(block, EmbeddingBlock)
+    return {p.id: vector for p, vector in zip(block.proteins, block.vectors, strict=True)}
+
+
+@torch.inference_mode()
+def embed_exactly(encoder: nn.Module, proteins: list[Protein]) -> Vectors:
+    """Returns the means of one sequence at a time, without any code of ours but the tokens."""
+    vectors = {}
+    for protein in proteins:
+        ids = torch.from_numpy(encode(protein.sequence))[None]
+        hidden = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        vectors[protein.id] = hidden[0, 1:-1].mean(dim=0).numpy()
+    return vectors
