@@ -26,10 +26,11 @@ VOCAB = (
 
 CLS, PAD, EOS = 0, 1, 2
 
-_FORBIDDEN = -1
-_ID_OF_BYTE = np.full(256, _FORBIDDEN, dtype=np.int64)
-for _residue in ALLOWED_RESIDUES:
-    _ID_OF_BYTE[ord(_residue)] = VOCAB.index(_residue)
+_FORBIDDEN = 255
+_ID_OF_BYTE = bytes(
+    VOCAB.index(chr(byte)) if chr(byte) in ALLOWED_RESIDUES else _FORBIDDEN for byte in range(256)
+)
+_BEGIN, _BETWEEN, _END = bytes([CLS]), bytes([EOS, CLS]), bytes([EOS])
 
 
 def encode(sequence: str) -> TokenIds:
@@ -54,20 +55,15 @@ def encode_packed(sequences: Sequence[str]) -> TokenIds:
         ValueError: A sequence is empty, or holds a character that is not one of the 20 amino
             acids, U, Z, O, B or X; the first one is named.
     """
-    lengths = np.array([len(sequence) + 2 for sequence in sequences], dtype=np.int64)
-    ends = np.cumsum(lengths)
-    starts = ends - lengths
-    ids = np.empty(lengths.sum(), dtype=np.int64)
-    is_residue = np.ones(len(ids), dtype=bool)
-    is_residue[starts] = is_residue[ends - 1] = False
-    ids[starts], ids[ends - 1] = CLS, EOS
+    if not sequences:
+        return np.zeros(0, dtype=np.int64)
     # Whatever is not Latin-1 becomes "?", so that it still is one byte, and is refused below.
-    text = "".join(sequences).encode("latin-1", "replace")
-    ids[is_residue] = _ID_OF_BYTE[np.frombuffer(text, dtype=np.uint8)]
-    if _FORBIDDEN in ids or "" in sequences:
+    texts = [s.encode("latin-1", "replace").translate(_ID_OF_BYTE) for s in sequences]
+    ids = _BEGIN + _BETWEEN.join(texts) + _END
+    if _FORBIDDEN in ids or b"" in texts:
         for sequence in sequences:
             _refuse(sequence)
-    return ids
+    return np.frombuffer(ids, dtype=np.uint8).astype(np.int64)
 
 
 def _refuse(sequence: str) -> None:

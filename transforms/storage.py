@@ -13,8 +13,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -23,10 +22,10 @@ from apache_beam.io.filesystems import FileSystems
 from transforms import remote
 from transforms.hashing import write_hashed
 from transforms.retrying import Attempts, as_os_error
+from transforms.syncing import sync_all
 
 CHUNK_BYTES = 1 << 20
 STAGING = ".staging"
-_SYNCS_AT_ONCE = 8
 
 Write = Callable[[BinaryIO], object]
 """Writes the content of a file to the binary handle that it is given."""
@@ -246,7 +245,7 @@ def publish_all(root: str, files: Mapping[str, Write]) -> dict[str, str]:
     folders = list(dict.fromkeys(map(os.path.dirname, targets)))
     try:
         digests = {name: _write_staged(staged[name], write) for name, write in files.items()}
-        _sync_all(list(staged.values()))
+        sync_all(list(staged.values()))
         for folder in folders:
             os.makedirs(folder, exist_ok=True)
         for path, target in zip(staged.values(), targets, strict=True):
@@ -256,30 +255,13 @@ def publish_all(root: str, files: Mapping[str, Write]) -> dict[str, str]:
             if os.path.exists(path):
                 os.remove(path)
         raise
-    _sync_all(folders)  # without it a rename need not survive a power cut
+    sync_all(folders)  # without it a rename need not survive a power cut
     return digests
 
 
 def _write_staged(path: str, write: Write) -> str:
     with open(path, "wb") as handle:
         return write_hashed(handle, write)
-
-
-def _sync_all(paths: Sequence[str]) -> None:
-    if len(paths) == 1:
-        _sync(paths[0])
-    elif paths:
-        with ThreadPoolExecutor(min(len(paths), _SYNCS_AT_ONCE)) as pool:
-            list(pool.map(_sync, paths))
-
-
-def _sync(path: str) -> None:
-    """Makes the content of a local file, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def overwrite(url: str, data: bytes) -> None:

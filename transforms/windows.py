@@ -45,6 +45,8 @@ def cut_windows(length: int, size: int) -> list[Window]:
         The windows in order; one for a sequence that fits. Their counted residues are those of
         the sequence, each once.
     """
+    if length <= size:
+        return [Window(0, length, 0, length)]
     starts = [0]
     while starts[-1] + size < length:
         starts.append(min(starts[-1] + size - size // OVERLAP, length - size))
