@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.machine import describe
+from benchmarks.machine import add_result
 from benchmarks.peer import Vectors
 from benchmarks.quality import compare
-from benchmarks.report import RESULTS
 from benchmarks.weights import SHAPES, write_checkpoint
 from transforms.checkpoints import find_checkpoint
 from transforms.encoder import pack_encoder
@@ -38,13 +35,11 @@ def add_exactness(commands: Any) -> None:
     add("--shape", choices=tuple(SHAPES), default="8M", help="of the model (%(default)s)")
     add("--records", type=int, default=48, help="sequences of 1 to 1,022 residues (%(default)s)")
     add("--dtypes", nargs="+", default=["float32", "float16", "bfloat16"])
-    add("--output", type=Path, metavar="FILE", help="where the JSON goes (benchmarks/results)")
     parser.set_defaults(run=run_exactness)
 
 
 def run_exactness(options: argparse.Namespace) -> int:
     """Compares, writes the result and prints it as a table."""
-    now = datetime.now(UTC)
     proteins = make_proteins(options.records)
     with tempfile.TemporaryDirectory(prefix="exactness-") as folder:
         checkpoint = str(write_checkpoint(Path(folder, "checkpoint"), SHAPES[options.shape]))
@@ -55,17 +50,15 @@ def run_exactness(options: argparse.Namespace) -> int:
             for dtype in options.dtypes
             for model in load_each_way(checkpoint, dtype, options.device)
         ]
-    result = {
-        "time": now.isoformat(timespec="seconds"),
-        "machine": describe(),
-        "device": options.device,
-        "shape": options.shape,
-        "records": options.records,
-        "rows": rows,
-    }
-    name = f"exactness-{now.date()}-{options.device.replace(':', '')}-{options.shape}.json"
-    path = options.output or RESULTS / name
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    add_result(
+        "exactness",
+        {
+            "device": options.device,
+            "shape": options.shape,
+            "records": options.records,
+            "rows": rows,
+        },
+    )
     print("| shape | path | dtype | worst difference | least cosine |\n|---|---|---|---|---|")
     for row in rows:
         print(

@@ -15,20 +15,15 @@ from __future__ import annotations
 import argparse
 import gc
 import gzip
-import json
 import os
-import platform
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 REPO = Path(__file__).parents[1]
@@ -38,14 +33,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from torch import nn
 
-from benchmarks.memory import PACKAGES, RESULTS, SOURCE, make_input, make_records, read_sequences
+from benchmarks.machine import add_result
+from benchmarks.memory import make_input, make_records
+from benchmarks.mixes import SOURCE, read_sequences
 from pipeline import graph
 from pipeline.checks import prepare
 from pipeline.options import RunConfig, parse_options
 from pipeline.run import run
 from pipeline.runners import run_graph
 from transforms import events
+from transforms.encoder import PackedEncoder
 from transforms.model import EsmModelHandler, ModelConfig, keep_model
+from transforms.packing import Pack
 
 Cost = dict[str, float]
 GROWTH = 4
@@ -68,16 +67,17 @@ class Forward:
             self.seconds += event.seconds
 
 
-class Nothing(nn.Module):
+class Nothing(PackedEncoder):
     """Stands in for a model: it looks a vector up for each token."""
 
     def __init__(self) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
+        self.attention = "none"
         self.vectors = nn.Embedding(33, 128)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+    def forward(self, packed: Pack) -> torch.Tensor:
         """Returns what an ESM-2 would, but for its values."""
-        return SimpleNamespace(last_hidden_state=self.vectors(input_ids))
+        return self.vectors(packed.token_ids)
 
 
 class FirstSteps:
@@ -126,14 +126,17 @@ def best(rounds: int, measure_once: Callable[[], Cost]) -> Cost:
     return {name: min(cost[name] for cost in costs) for name in costs[0]}
 
 
-def time_run(folder: Path, records: int) -> Cost:
+def time_run(folder: Path, records: int, stand_in: bool = True) -> Cost:
     """Embeds a folder as the command does."""
+    if stand_in:
+        keep_model("demo", Nothing())  # a new one, to which no vector is known
     config = configure(folder)
     return timed(records, lambda: run(config))
 
 
 def time_first_steps(folder: Path, records: int, steps: int) -> Cost:
-    """Runs the graph up to one of its steps."""
+    """Runs the graph up to one of its steps, with the stand-in."""
+    keep_model("demo", Nothing())
     with ExitStack() as held:
         plan = prepare(configure(folder), held)
 
@@ -215,23 +218,6 @@ def show(result: dict[str, Any]) -> None:
         before = total
 
 
-def write_result(results: list[dict[str, Any]]) -> Path:
-    """Adds the results to those of the day."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"frame-{datetime.now(UTC).date()}.json"
-    earlier = json.loads(path.read_text()) if path.exists() else []
-    machine = {
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
-    }
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = {"layouts": results, "machine": machine, "time": now}
-    path.write_text(json.dumps([*earlier, entry], indent=1) + "\n")
-    return path
-
-
 def main() -> None:
     """Measures each layout and writes what was seen."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -246,17 +232,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="frame-") as folder:
         layouts = [make_inputs(Path(folder), each, options.records) for each in options.layout]
         make_input(Path(folder, "first"), make_records(["MKTAYIAKQR"], None), 9, 9)
-        time_run(Path(folder, "first"), 9)  # what is imported on the way is imported now
+        time_run(
+            Path(folder, "first"), 9, stand_in=False
+        )  # what is imported on the way is imported now
         demo = []
         for each in layouts if options.demo else ():
             path = each.folders[each.records]
-            demo.append({"demo_model": time_run(path, each.records)})
-        keep_model("demo", Nothing())
+            demo.append({"demo_model": time_run(path, each.records, stand_in=False)})
         results = []
         for number, each in enumerate(layouts):
             results.append(measure(each, options.rounds) | (demo[number] if demo else {}))
             show(results[-1])
-    print(f"See {write_result(results).relative_to(REPO)}.")
+    print(f"See {add_result('frame', {'layouts': results}).relative_to(REPO)}.")
 
 
 if __name__ == "__main__":

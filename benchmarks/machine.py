@@ -1,15 +1,18 @@
-"""What a measurement was made on, and what a process takes of it."""
+"""What a measurement was made on, what a process takes of it, and where results are kept."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("apache-beam", "torch", "transformers", "pyarrow", "numpy")
 
 
@@ -33,6 +36,25 @@ def describe(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
         "python": platform.python_version(),
         **read_versions(packages),
     }
+
+
+def add_result(name: str, result: dict[str, Any]) -> Path:
+    """Adds a result, with machine and time, to those of its kind and of the day.
+
+    Args:
+        name: The kind.
+        result: What was seen.
+
+    Returns:
+        The file, ``benchmarks/results/<name>-<date>.json``.
+    """
+    now = datetime.now(UTC)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}-{now.date()}.json"
+    earlier = json.loads(path.read_text()) if path.exists() else []
+    entry = result | {"machine": describe(), "time": now.isoformat(timespec="seconds")}
+    path.write_text(json.dumps([*earlier, entry], indent=1) + "\n")
+    return path
 
 
 def read_versions(packages: Iterable[str]) -> dict[str, str]:

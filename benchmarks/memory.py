@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,8 @@ import numpy as np
 if not __package__:  # run as a file: what is imported by name lies beside its folder
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.machine import describe  # noqa: E402
+from benchmarks.machine import add_result  # noqa: E402
 from benchmarks.mixes import REPO, SOURCE, read_sequences  # noqa: E402
-
-RESULTS = REPO / "benchmarks/results"
 
 MANY_RECORDS = 1000  # of each file, with --layout many
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -176,15 +173,6 @@ def measure(
     }
 
 
-def write_result(result: dict[str, Any]) -> Path:
-    """Adds a result to those of the day."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"memory-{datetime.now(UTC).date()}.json"
-    earlier = json.loads(path.read_text()) if path.exists() else []
-    path.write_text(json.dumps([*earlier, result], indent=1) + "\n")
-    return path
-
-
 def main() -> None:
     """Measures each size and writes what was seen."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -206,16 +194,15 @@ def main() -> None:
         which: round(runs[-1][which]["peak_mb"]["rss"] / runs[0][which]["peak_mb"]["rss"], 3)
         for which in ("first", "again")
     }
-    path = write_result(
+    path = add_result(
+        "memory",
         {
             "layout": options.layout,
             "source": source.name if source else "synthetic",
             "shorten": options.shorten,
             "runs": runs,
             "ratios": ratios,
-            "machine": describe(),
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        },
     )
     print(f"Ratios {ratios}; see {path.relative_to(REPO)}.")
 

@@ -12,13 +12,11 @@ from typing import Any
 
 from benchmarks.compare import Settings, compare_mix
 from benchmarks.entries import ENTRIES
-from benchmarks.machine import count_cores, describe
-from benchmarks.mixes import MIXES, REPO
+from benchmarks.machine import RESULTS, count_cores, describe
+from benchmarks.mixes import MIXES
 from benchmarks.plot import plot
 from benchmarks.table import fill_page, format_table
 from benchmarks.weights import SHAPES, write_checkpoint
-
-RESULTS = REPO / "benchmarks/results"
 
 
 def add_peers(commands: Any) -> None:
