@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ _context.set_forkserver_preload(
         "transformers.models.esm.modeling_esm",
     ]
 )
-_written = threading.local()
 
 
 @dataclass(frozen=True)
@@ -105,18 +103,17 @@ def _die_at(point: Point) -> None:
     """Makes this process kill itself at a point."""
     counts = dict.fromkeys(STAGES, 0)
     names: dict[int, str] = {}  # what is being published, by inode
-    lock = threading.Lock()  # files are synced in threads
+    written = ""  # the last of it
 
     def reached(stage: str, name: str) -> None:
         if not (name.startswith(point.path) and name.endswith(point.end)):
             return
-        with lock:
-            counts[stage] += 1
-            if stage == point.stage and counts[stage] > point.occurrence:
-                os.kill(os.getpid(), signal.SIGKILL)
+        counts[stage] += 1
+        if stage == point.stage and counts[stage] > point.occurrence:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     publish_all, write_staged = storage.publish_all, storage._write_staged
-    fsync, replace = os.fsync, os.replace
+    sync_all, replace = storage.sync_all, os.replace
 
     def publishing(root: str, files: Mapping[str, storage.Write]) -> dict[str, str]:
         return publish_all(
@@ -124,19 +121,21 @@ def _die_at(point: Point) -> None:
         )
 
     def writing(name: str, write: storage.Write, handle: BinaryIO) -> None:
+        nonlocal written
         reached("before write", name)
         write(handle)
-        _written.name = name
+        written = name
         reached("after write", name)
 
     def staging(path: str, write: storage.Write) -> str:
         digest = write_staged(path, write)
-        names[os.stat(path).st_ino] = _written.name
+        names[os.stat(path).st_ino] = written
         return digest
 
-    def syncing(descriptor: int) -> None:
-        fsync(descriptor)
-        reached("after fsync", names.get(os.fstat(descriptor).st_ino, ""))
+    def syncing(paths: Sequence[str]) -> None:
+        sync_all(paths)
+        for path in paths:
+            reached("after fsync", names.get(os.stat(path).st_ino, ""))
 
     def replacing(path: str, target: str) -> None:
         inode = os.stat(path).st_ino
@@ -144,4 +143,4 @@ def _die_at(point: Point) -> None:
         reached("after rename", names.pop(inode, ""))
 
     storage.publish_all, storage._write_staged = publishing, staging
-    os.fsync, os.replace = syncing, replacing
+    storage.sync_all, os.replace = syncing, replacing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -115,14 +116,17 @@ def test_killed_at_random_again_and_again(
         wanted = draw.randrange(3)
         while process.is_alive() and commits(output) < before + wanted:
             time.sleep(0.002)
-        process.join(draw.uniform(0, 0.4))
+        process.join(draw.uniform(0, 0.2))
         process.kill()
         process.join()
         if process.exitcode != -signal.SIGKILL:  # it was faster
-            break
+            if kills:
+                break
+            shutil.rmtree(output)
+            Path(f"{log}.events").unlink()
+            continue
         note_kill(log)
         kills += 1
-    assert kills
     check(inputs, output, log, unbroken)
     # A crash costs a part that was not full, and the batch under way.
     for parts, records in embedded_again(log):
