@@ -1,17 +1,23 @@
-"""``python -m benchmarks peers | plot | exactness | gate``: see ``--help`` of each."""
+"""``python -m benchmarks peers | plot | exactness | growth | gate``: see ``--help`` of each."""
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import exactness, gate, report
+from benchmarks import exactness, gate, growth, report
 
 
 def main() -> int:
     """Runs a subcommand and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     commands = parser.add_subparsers(required=True)
-    for add in (report.add_peers, report.add_plot, exactness.add_exactness, gate.add_gate):
+    for add in (
+        report.add_peers,
+        report.add_plot,
+        exactness.add_exactness,
+        growth.add_growth,
+        gate.add_gate,
+    ):
         add(commands)
     options = parser.parse_args()
     code: int = options.run(options)
