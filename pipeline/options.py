@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from pipeline import __version__
+from pipeline.beam_options import BeamHelp, Parser, check_beam_args
 from pipeline.limits import DeadLetterLimit, parse_limit
-from transforms import storage
 from transforms.checkpoints import DEFAULT_MODEL
 from transforms.errors import ConfigurationError
 from transforms.model import ModelConfig
@@ -44,6 +43,7 @@ class RunConfig:
             they alone are.
         checkpoint_seconds: Work that a crash may cost at the most.
         max_dead_letters: How many dead letters stop the run; None for no number.
+        event_log: File that gets a line for each event; None for none.
         quiet: Whether to say nothing but errors.
         verbose: Whether to log what Beam does and show tracebacks.
         beam_args: Options for Beam.
@@ -61,14 +61,10 @@ class RunConfig:
     retry_failed: bool = False
     checkpoint_seconds: float = 60.0
     max_dead_letters: DeadLetterLimit | None = None
+    event_log: str | None = None
     quiet: bool = False
     verbose: bool = False
     beam_args: tuple[str, ...] = ()
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigurationError(f"{message[:1].upper()}{message[1:]}. See --help.")
 
 
 def _positive(text: str) -> int:
@@ -95,7 +91,7 @@ _seconds.__name__ = "number of seconds"
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of our own options."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m pipeline",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -154,9 +150,10 @@ def make_parser() -> argparse.ArgumentParser:
     _add_model_options(parser)
     _add_sequence_options(parser)
     add = parser.add_argument_group("what to say").add_argument
+    add("--event_log", metavar="FILE", help="append what happens, a JSON object a line")
     add("--quiet", action="store_true", help="no progress and no summary")
     add("--verbose", action="store_true", help="log what Beam does, and show tracebacks")
-    add("--help_beam", action=_BeamHelp, nargs=0, help="list Beam's options and exit")
+    add("--help_beam", action=BeamHelp, nargs=0, help="list Beam's options and exit")
     return parser
 
 
@@ -228,24 +225,6 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=32)
 
 
-class _BeamHelp(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        _beam_parser().print_help()
-        parser.exit()
-
-
-def _beam_parser() -> argparse.ArgumentParser:
-    from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
-
-    class _BeamParser(_Parser, _BeamArgumentParser):  # type: ignore[misc]
-        """Beam's parser with our way of refusing."""
-
-    parser = _BeamParser(prog="", usage="", add_help=False, allow_abbrev=False)
-    for options in PipelineOptions.__subclasses__():
-        options._add_argparse_args(parser)
-    return parser
-
-
 def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     """Turns a command line into what a run is to do.
 
@@ -257,7 +236,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     """
     ours, beam_args = make_parser().parse_known_args(argv)
     if beam_args:
-        _check_beam_args(beam_args)
+        check_beam_args(beam_args)
     for name in ("output",) if ours.retry_failed else ("input", "output"):
         if not getattr(ours, name):
             raise ConfigurationError(f"--{name} is needed. See --help.")
@@ -281,20 +260,8 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         retry_failed=ours.retry_failed,
         checkpoint_seconds=ours.checkpoint_seconds,
         max_dead_letters=ours.max_dead_letters,
+        event_log=ours.event_log,
         quiet=ours.quiet,
         verbose=ours.verbose,
         beam_args=tuple(beam_args),
     )
-
-
-def _check_beam_args(beam_args: Sequence[str]) -> None:
-    """Refuses what Beam would pass over with a log line: a misspelt option of ours, most often."""
-    _, unknown = _beam_parser().parse_known_args(list(beam_args))
-    if not unknown:
-        return
-    if storage.exists(unknown[0]):
-        raise ConfigurationError(
-            f"{unknown[0]} follows no option. To give several files, quote the pattern "
-            "(--input 'folder/*.faa') or repeat --input."
-        )
-    raise ConfigurationError(f"Unknown option {unknown[0]}. See --help and --help_beam.")

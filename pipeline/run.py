@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from pipeline.checks import Plan, prepare
+from pipeline.event_log import logging_events
 from pipeline.graph import build
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
@@ -72,6 +73,7 @@ def run(config: RunConfig) -> int:
     """
     check_limit(config.max_dead_letters, config.beam_args)
     with ExitStack() as held:
+        held.enter_context(logging_events(config.event_log))
         try:
             plan = prepare(config, held)
         except OSError as error:
@@ -80,8 +82,7 @@ def run(config: RunConfig) -> int:
                 f"{config.output} cannot be made ready ({error}). Free some space, or make it "
                 "writable; then the same command goes on."
             ) from error
-        if not config.quiet:
-            _announce(plan)
+        _announce(plan, config.quiet)
         guard = DeadLetterGuard(config.max_dead_letters)
         with _watched(plan, config.quiet) as received, events.listening(guard):
             report = execute(plan, config.beam_args)
@@ -96,6 +97,15 @@ def run(config: RunConfig) -> int:
         except OSError as error:
             _complain(f"the report could not be written: {error}")
             code = EXIT_FAILED
+        events.emit(
+            events.RunEnded(
+                plan.output.run,
+                code,
+                report.total("embedded"),
+                report.dead_letters,
+                round(report.seconds, 3),
+            )
+        )
     _tell(report, plan, code, config.quiet, was_too_much=guard.sentence is not None)
     return code
 
@@ -183,7 +193,11 @@ def _complain(text: str) -> None:
     print(f"error: {printable(text)}", file=sys.stderr)
 
 
-def _announce(plan: Plan) -> None:
+def _announce(plan: Plan, quiet: bool) -> None:
+    size = sum(file.size for file in plan.todo)
+    events.emit(events.RunStarted(plan.output.run, plan.output.root, len(plan.todo), size))
+    if quiet:
+        return
     todo, done = len(plan.todo), len(plan.listing.files) - len(plan.todo)
     finished = f", {done:,} finished before" if done else ""
     print(f"{todo:,} file{'s' * (todo != 1)} to do{finished}.", file=sys.stderr)

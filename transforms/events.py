@@ -18,6 +18,35 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """All checks have passed; these files, of together ``size`` bytes, are to be embedded."""
+
+    run: str
+    output: str
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded(Event):
+    """A run is over.
+
+    Attributes:
+        run: Name of the run.
+        exit_code: Of the process.
+        embedded: Rows of the output.
+        dead_letters: Its failed records and files.
+        seconds: What the graph took.
+    """
+
+    run: str
+    exit_code: int
+    embedded: int
+    dead_letters: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class FileOpened(Event):
     """A file was read to its end once; its records follow."""
 
