@@ -30,7 +30,7 @@ class EventLog:
         """Takes note of an event."""
         if self._stream is None:
             return
-        fields = dataclasses.asdict(event)  # type: ignore[call-overload]
+        fields = dataclasses.asdict(event)
         line = {"time": now("milliseconds"), "event": type(event).__name__, **fields}
         try:
             # In one call, so that no other thread writes into a line.
