@@ -7,6 +7,7 @@ with its token-dropout scale, layer norms before attention and feed-forward, rot
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,10 @@ from torch.nn import functional
 from transforms.attention import Attend, choose_attention
 from transforms.encoding import EOS, VOCAB
 from transforms.packing import Pack
+
+# oneDNN keeps what it makes for a shape, and each pass has a number of tokens of its own: the 1,024
+# that it would keep take 300 MB and save no time. It looks when it is first used.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
 
 
 class PackedEncoder(nn.Module):
