@@ -10,8 +10,8 @@ import numpy as np
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
-MAX_BYTES = 128 << 20
-"""About 24,000 vectors of 1,280 values."""
+MAX_BYTES = 64 << 20
+"""About 12,000 vectors of 1,280 values."""
 
 _ENTRY_BYTES = 300  # of an entry besides its values
 
