@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from transforms import events
+from transforms import events, storage
 from transforms.dead_letters import now
 from transforms.errors import ConfigurationError
 
@@ -55,7 +55,7 @@ def logging_events(path: str | None) -> Iterator[None]:
         yield
         return
     try:
-        stream = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        stream = storage.open_log(path)
     except OSError as error:
         raise ConfigurationError(
             f"--event_log {path} cannot be written ({error.strerror}). Give another file."

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import nn
 
-from transforms.known_vectors import KnownVectors
+from transforms.known_vectors import MIN_BYTES, KnownVectors, affordable_bytes
 
 
 def vector(value: float) -> np.ndarray:
@@ -40,3 +42,10 @@ def test_adding_again_counts_once() -> None:
     for _ in range(5):
         known.add("C", vector(2))
     assert known.get("A") is not None
+
+
+def test_a_large_model_affords_more() -> None:
+    assert affordable_bytes(nn.Linear(10, 10)) == MIN_BYTES
+    large = nn.Module()
+    large.register_buffer("weights", torch.empty(300 << 20, dtype=torch.float16))
+    assert affordable_bytes(large) == (600 << 20) // 16

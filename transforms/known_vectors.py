@@ -7,13 +7,21 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
-MAX_BYTES = 64 << 20
-"""About 12,000 vectors of 1,280 values."""
+MIN_BYTES = 32 << 20
+MODELS_SHARE = 16
+"""A sixteenth of what the weights take: 15,000 vectors of a 650M model in half precision."""
 
 _ENTRY_BYTES = 300  # of an entry besides its values
+
+
+def affordable_bytes(model: nn.Module) -> int:
+    """Returns what may be kept beside a model: little against what it takes itself."""
+    weights = sum(each.nbytes for each in (*model.parameters(), *model.buffers()))
+    return max(MIN_BYTES, weights // MODELS_SHARE)
 
 
 class KnownVectors:
@@ -25,7 +33,7 @@ class KnownVectors:
         max_bytes: Memory that it may take.
     """
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int = MIN_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._vectors: OrderedDict[bytes, Vector] = OrderedDict()

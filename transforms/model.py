@@ -25,7 +25,7 @@ from transforms.devices import resolve_device, resolve_dtype
 from transforms.encoder import pack_encoder
 from transforms.forward import attention_of
 from transforms.items import Batch, EmbeddingBlock, Item, Protein
-from transforms.known_vectors import KnownVectors, Vector
+from transforms.known_vectors import KnownVectors, Vector, affordable_bytes
 from transforms.pass_budget import PassBudget, find_budget, full_pass
 from transforms.passes import embed_passes
 from transforms.under_way import Watch, open_watch
@@ -64,12 +64,12 @@ class _Learned:
     """What has come of using a model in this process.
 
     Attributes:
-        budgets: Tokens of a pass, by ``toks_per_batch``.
         vectors: Of sequences that it was given whole.
+        budgets: Tokens of a pass, by ``toks_per_batch``.
     """
 
+    vectors: KnownVectors
     budgets: dict[int | None, PassBudget] = field(default_factory=dict)
-    vectors: KnownVectors = field(default_factory=KnownVectors)
 
     def budget(self, model: nn.Module, toks_per_batch: int | None) -> PassBudget:
         """Returns the budget of a pass, which is looked for once."""
@@ -199,7 +199,9 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
             Metrics.counter(self.get_metrics_namespace(), "model_loads").inc(loads)
         Metrics.string_set(self.get_metrics_namespace(), "attention").add(attention_of(model))
         with _INFERENCE:
-            learned = _CACHE.learned.setdefault(model, _Learned())
+            if (learned := _CACHE.learned.get(model)) is None:
+                learned = _Learned(KnownVectors(affordable_bytes(model)))
+                _CACHE.learned[model] = learned
             outcomes = _embed(
                 batch.proteins,
                 model,

@@ -15,7 +15,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -262,6 +262,11 @@ def publish_all(root: str, files: Mapping[str, Write]) -> dict[str, str]:
 def _write_staged(path: str, write: Write) -> str:
     with open(path, "wb") as handle:
         return write_hashed(handle, write)
+
+
+def open_log(path: str) -> TextIO:
+    """Opens a local text file to which lines are appended; what UTF-8 lacks is escaped."""
+    return open(path, "a", encoding="utf-8", errors="backslashreplace")
 
 
 def overwrite(url: str, data: bytes) -> None:
