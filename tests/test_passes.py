@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,13 @@ from hypothesis import strategies as st
 
 from tests.helpers import sha256
 from transforms.bisection import Failure
+from transforms.checkpoints import find_checkpoint
+from transforms.encoder import pack_encoder
 from transforms.encoding import VOCAB
 from transforms.pass_budget import PassBudget
 from transforms.passes import Vector, embed_passes, slice_passes
 from transforms.under_way import UNDER_WAY, Watch, count_deaths
+from transforms.weights import load_encoder
 
 all_lengths = st.lists(st.integers(1, 300), max_size=60)
 budgets = st.integers(1, 2000)
@@ -48,6 +52,18 @@ def test_a_pass_ends_only_where_the_next_sequence_would_not_fit(
 def test_the_longest_go_first_and_equals_keep_their_order(lengths: list[int], budget: int) -> None:
     indices = [index for chosen in slice_passes(lengths, PassBudget(budget)) for index in chosen]
     assert indices == sorted(indices, key=lambda index: (-lengths[index], index))
+
+
+@given(lengths=all_lengths, budget=st.integers(300, 4000), workers=st.integers(2, 9))
+def test_for_several_workers_passes_become_smaller_towards_the_end(
+    lengths: list[int], budget: int, workers: int
+) -> None:
+    passes = list(slice_passes(lengths, PassBudget(budget), padded=False, workers=workers))
+    assert sorted(index for chosen in passes for index in chosen) == list(range(len(lengths)))
+    costs = [sum(lengths[index] + 2 for index in chosen) for chosen in passes]
+    for number, (cost, chosen) in enumerate(zip(costs, passes, strict=True)):
+        fair = sum(costs[number:]) / (2 * workers)
+        assert cost <= min(budget, max(256, fair)) or len(chosen) == 1
 
 
 @pytest.mark.parametrize(
@@ -220,3 +236,30 @@ def test_without_a_watch_the_device_is_not_tried_out(model: Spied) -> None:
 def test_without_a_sequence_that_can_be_run_nothing_is(model: Spied) -> None:
     assert failures(embed(model, ["AC*", ""])) == {"AC*": "invalid_residue", "": "empty_sequence"}
     assert model.passes == []
+
+
+def test_passes_side_by_side_give_what_they_give_one_by_one(
+    tiny_checkpoint: Path,
+) -> None:
+    encoder = pack_encoder(load_encoder(find_checkpoint(str(tiny_checkpoint)), "float32", "cpu"))
+    rng = random.Random(5)
+    sequences = ["".join(rng.choices("ACDEFGHIKL", k=rng.randrange(1, 900))) for _ in range(60)]
+
+    def embed_on(threads: int) -> tuple[dict[str, Vector | Failure], int]:
+        torch.set_num_threads(threads)
+        outcomes: dict[str, Vector | Failure] = {}
+        passes = 0
+        for completed in embed_passes(encoder, sequences, PassBudget(1024), 300):
+            outcomes.update(completed)
+            passes += 1
+        return outcomes, passes
+
+    before = torch.get_num_threads()
+    try:
+        (expected, _), (found, passes) = embed_on(1), embed_on(3)
+    finally:
+        torch.set_num_threads(before)
+    assert passes > 20
+    assert found.keys() == expected.keys() == set(sequences)
+    for sequence, vector in expected.items():
+        np.testing.assert_allclose(found[sequence], vector, atol=1e-5)

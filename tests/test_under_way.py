@@ -190,6 +190,17 @@ def test_of_a_longer_note_nothing_counts_when_a_shorter_one_has_taken_its_place(
     assert verdicts(restart(root)) == {"A": "alone"}
 
 
+def test_what_several_threads_have_in_hand_is_noted_together(root: str) -> None:
+    watch = Watch(root, "run")
+    with watch.noted([A, B]):
+        with watch.noted([C]):
+            died = root + "-copy"
+            shutil.copytree(root, died)
+        die(root, C, watch=watch)  # and what ended is not noted any more
+    assert verdicts(restart(died)) == {"A": "alone", "B": "alone", "C": "alone"}
+    assert set(verdicts(restart(root))) == {"A", "B", "C"}
+
+
 def test_pieces_of_one_sequence_are_one_sequence(root: str) -> None:
     die(root, A, B)
     die(root, A, A, A, watch=restart(root))

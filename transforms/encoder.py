@@ -61,11 +61,12 @@ class PackedEncoder(nn.Module):
 
     def _rotation(self, positions: Tensor, longest: int) -> tuple[Tensor, Tensor]:
         """Returns cosine and sine for each token, float32 of shape (T, 1, d)."""
-        if self._angles.shape[1] < longest:
+        known = self._angles  # another thread may replace them
+        if known.shape[1] < longest:
             places = torch.arange(longest, device=positions.device).float()
             angles = torch.outer(places, self._frequencies).repeat(1, 2)
-            self._angles = torch.stack((angles.cos(), angles.sin()))
-        cos, sin = self._angles.index_select(1, positions)[:, :, None]
+            self._angles = known = torch.stack((angles.cos(), angles.sin()))
+        cos, sin = known.index_select(1, positions)[:, :, None]
         return cos, sin
 
 

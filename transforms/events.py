@@ -7,6 +7,7 @@ listens and an event costs nothing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class PassComputed(Event):
         sequences: How many sequences it was given.
         tokens: Their tokens, with BOS and EOS.
         slots: Tokens that were computed, with padding.
-        seconds: From arrays in memory to vectors in memory.
+        seconds: From arrays in memory to vectors in memory; other passes may run meanwhile.
     """
 
     sequences: int
@@ -142,10 +143,15 @@ Listener = Callable[[Event], None]
 _listeners: list[Listener] = []
 
 
+# Passes on a CPU end in several threads; listeners need not know.
+_telling = threading.RLock()
+
+
 def emit(event: Event) -> None:
-    """Tells every listener of this process."""
-    for listener in _listeners:
-        listener(event)
+    """Tells every listener of this process, one event after the other."""
+    with _telling:
+        for listener in _listeners:
+            listener(event)
 
 
 @contextmanager

@@ -25,6 +25,14 @@ def is_padded(model: nn.Module) -> bool:
     return not isinstance(model, PackedEncoder)
 
 
+def concurrent_passes(model: nn.Module) -> int:
+    """Returns how many passes of this model may run at a time: one on each core of a CPU."""
+    # Padded, each would hold its own padding; and the model may be somebody else's.
+    if is_padded(model) or _device_of(model).type != "cpu":
+        return 1
+    return torch.get_num_threads()
+
+
 def attention_of(model: nn.Module) -> str:
     """Returns in words how a model attends, for logs and reports."""
     if isinstance(model, PackedEncoder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 from torch import nn
 
 from transforms.bisection import Failure, is_out_of_memory, run_isolated
+from transforms.cores import run_side_by_side
 from transforms.encoding import encode_packed
-from transforms.forward import embed_rows, is_padded
+from transforms.forward import concurrent_passes, embed_rows, is_padded
 from transforms.packing import Row
 from transforms.pass_budget import PassBudget
 from transforms.under_way import Watch
@@ -21,36 +22,46 @@ from transforms.windows import Window, cut_windows
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
+_SMALL_PASS = 256
+"""Tokens below which a pass is not cut for the sake of idle cores."""
+
 
 def slice_passes(
-    lengths: Sequence[int], budget: PassBudget, padded: bool = True
+    lengths: Sequence[int], budget: PassBudget, padded: bool = True, workers: int = 1
 ) -> Iterator[list[int]]:
     """Cuts sequences into forward passes.
 
     Similar lengths go together, so that there is little padding. The longest go first: what does
-    not fit into memory shows at once, not after hours.
+    not fit into memory shows at once, not after hours. For several workers passes become smaller
+    towards the end, so that all end at about the same time.
 
     Args:
         lengths: Residues of each sequence.
         budget: Tokens of a pass, asked for each one anew.
         padded: Whether each sequence of a pass costs as much as the longest.
+        workers: How many passes run at a time.
 
     Yields:
         The passes, each a list of positions in ``lengths``; every position is in exactly one.
         A sequence that alone exceeds the budget is a pass of its own.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    remaining = sum(lengths) + 2 * len(lengths)
     at = 0
     while at < len(order):
+        limit = budget.tokens
+        if workers > 1:
+            limit = min(limit, max(_SMALL_PASS, remaining // (2 * workers)))
         chosen = [order[at]]
         # The first of a pass is its longest.
         longest = tokens = lengths[order[at]] + 2
         for index in order[at + 1 :]:
             tokens += longest if padded else lengths[index] + 2
-            if tokens > budget.tokens:
+            if tokens > limit:
                 break
             chosen.append(index)
         at += len(chosen)
+        remaining -= sum(lengths[index] + 2 for index in chosen)
         yield chosen
 
 
@@ -152,11 +163,9 @@ def embed_passes(
         _try_out(model)
     run = partial(_run_pass, model, watch, budget)
     for pieces in (*suspects, others):
-        lengths = [len(piece.row.residues) for piece in pieces]
-        for chosen in slice_passes(lengths, budget, is_padded(model)):
-            members = [pieces[index] for index in chosen]
+        for members, outcomes in _run_passes(run, model, pieces, budget):
             completed: dict[str, Vector | Failure] = {}
-            for piece, outcome in zip(members, run_isolated(run, members), strict=True):
+            for piece, outcome in zip(members, outcomes, strict=True):
                 if mean := means.get(piece.sequence):
                     if not mean.add(piece.window, outcome):
                         continue
@@ -164,6 +173,25 @@ def embed_passes(
                 completed[piece.sequence] = outcome
                 watch.clear(piece.digest)
             yield completed
+
+
+def _run_passes(
+    run: Callable[[Sequence[_Piece]], Sequence[Vector]],
+    model: nn.Module,
+    pieces: Sequence[_Piece],
+    budget: PassBudget,
+) -> Iterator[tuple[list[_Piece], list[Vector | Failure]]]:
+    """Yields the passes as they end, with an outcome for each piece."""
+    lengths = [len(piece.row.residues) for piece in pieces]
+    most = min(len(pieces), sum(lengths) // _SMALL_PASS)
+    workers = max(1, min(concurrent_passes(model), most))
+
+    def compute(chosen: Sequence[int]) -> tuple[list[_Piece], list[Vector | Failure]]:
+        members = [pieces[index] for index in chosen]
+        return members, run_isolated(run, members)
+
+    passes = slice_passes(lengths, budget, is_padded(model), workers)
+    return run_side_by_side(compute, passes, workers)
 
 
 def _refuse(sequences: Sequence[str]) -> dict[str, Failure]:

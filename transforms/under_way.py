@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -45,7 +46,7 @@ Suspects = dict[str, Deaths]  # by digest
 class Watch:
     """Notes what a process has under way, and knows what earlier ones had when they died.
 
-    Not for several threads at once. See :func:`open_watch`.
+    Several threads may note; all else is for one of them. See :func:`open_watch`.
 
     Args:
         root: The output root; None where nothing is to be noted.
@@ -56,6 +57,8 @@ class Watch:
         self._folder = None if root is None else storage.join(root, UNDER_WAY)
         self._name = f"{_NOTE}{run}-{uuid.uuid4().hex[:12]}"
         self._note: BinaryIO | None = None
+        self._lock = threading.Lock()
+        self._noted: list[Sequence[str]] = []
         self._suspects: Suspects = {} if self._folder is None else _read_suspects(self._folder)
 
     @property
@@ -86,15 +89,20 @@ class Watch:
         An exception that breaks the device for this process leaves the note, as a death does, and
         what this process does after it is not noted: it fails because of that.
         """
-        self._write("\n".join(dict.fromkeys(digests)) + "\n\n")
+        with self._lock:
+            self._noted.append(digests)
+            self._write()
         try:
             yield
         except BaseException as error:
             if is_fatal(error):
                 self._folder = None
-            self._write("\n")
             raise
-        self._write("\n")
+        finally:
+            with self._lock:
+                # By identity: two threads may have the same sequences.
+                self._noted = [each for each in self._noted if each is not digests]
+                self._write()
 
     def clear(self, digest: str) -> None:
         """Drops the suspicion against a sequence that went through alone."""
@@ -102,10 +110,12 @@ class Watch:
             del self._suspects[digest]
             storage.delete(storage.join(self._folder, _SUSPECT + digest))
 
-    def _write(self, text: str) -> None:
+    def _write(self) -> None:
         """Rewrites the note, or gives it up: that it cannot be written is no record's fault."""
         if self._folder is None:
             return
+        lines = dict.fromkeys(digest for digests in self._noted for digest in digests)
+        text = "".join(f"{digest}\n" for digest in lines) + "\n"
         try:
             if self._note is None:
                 self._note = _create(self._folder, self._name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,12 +27,17 @@ def count_passes(setting: Setting) -> events.Listener:
     """Returns a listener that counts forward passes.
 
     Their time is from arrays to vectors in memory: pooling and both transfers are counted, which
-    for the other programs are not.
+    for the other programs are not. Of passes side by side it counts once.
     """
+    counted_until = 0.0
 
     def hear(event: events.Event) -> None:
+        nonlocal counted_until
         if isinstance(event, events.PassComputed):
-            setting.passes.add(event.seconds, event.slots, event.tokens)
+            now = time.perf_counter()
+            seconds = now - max(counted_until, now - event.seconds)
+            counted_until = now
+            setting.passes.add(seconds, event.slots, event.tokens)
 
     return hear
 
