@@ -40,6 +40,19 @@ def test_segments_name_the_residues_that_count(chosen: list[Row]) -> None:
         assert averaged.tolist() == encode(row.residues[row.first : row.last]).tolist()[1:-1]
 
 
+@given(st.lists(rows(), min_size=1, max_size=8), st.data())
+def test_a_part_is_what_its_sequences_alone_would_be(
+    chosen: list[Row], data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, len(chosen) - 1))
+    stop = data.draw(st.integers(start + 1, len(chosen)))
+    found, expected = pack(chosen, CPU)[start:stop], pack(chosen[start:stop], CPU)
+    assert (len(found), found.longest) == (stop - start, expected.longest)
+    assert found.offsets.tolist() == expected.offsets.tolist()
+    for name in ("token_ids", "positions", "boundaries", "segments"):
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist()
+
+
 def test_nothing_is_asked_of_the_device() -> None:
     packed = pack([Row("MK", 0, 2)], CPU)
     assert packed.token_ids.tolist() == [CLS, 20, 15, EOS]

@@ -11,13 +11,15 @@ import torch
 from torch import nn
 
 from transforms import events
+from transforms.bisection import is_out_of_memory
 from transforms.compiling import compile_when_it_pays
 from transforms.encoder import PackedEncoder
 from transforms.encoding import encode, pad
-from transforms.packing import Row, pack
+from transforms.packing import Pack, Row, pack
 from transforms.pooling import mean_pool, pool_segments
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
+Rows = Sequence[Row] | Pack
 
 
 def is_padded(model: nn.Module) -> bool:
@@ -40,14 +42,33 @@ def attention_of(model: nn.Module) -> str:
     return "padded"
 
 
+def prepare_rows(model: nn.Module, rows: Sequence[Row]) -> Rows:
+    """Puts sequences into the form in which the model takes them, on its device.
+
+    The slices of it are what :func:`embed_rows` takes: so the arrays of many passes are made, and
+    brought to the device, in one go.
+
+    Raises:
+        ValueError: A sequence is empty, or holds what is not an amino acid letter.
+    """
+    if not isinstance(model, PackedEncoder) or not rows:
+        return rows
+    try:
+        return pack(rows, _device_of(model))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return rows  # each pass is packed by itself then, where running out is dealt with
+
+
 @torch.inference_mode()
-def embed_rows(model: nn.Module, rows: Sequence[Row]) -> Vectors:
+def embed_rows(model: nn.Module, rows: Rows) -> Vectors:
     """Runs the model once.
 
     Args:
         model: A :class:`PackedEncoder`, or what gives ``last_hidden_state`` (B, T, D) for
             ``input_ids`` and ``attention_mask`` (B, T).
-        rows: B sequences, B >= 1.
+        rows: B sequences, B >= 1, as they are or prepared for this model.
 
     Returns:
         float32 of shape (B, D): for each sequence the mean over the residues that count.
@@ -55,27 +76,30 @@ def embed_rows(model: nn.Module, rows: Sequence[Row]) -> Vectors:
     Raises:
         ValueError: A sequence is empty, or holds what is not an amino acid letter.
     """
-    vectors, slots, seconds = (
-        _packed(model, rows) if isinstance(model, PackedEncoder) else _padded(model, rows)
-    )
-    tokens = sum(row.tokens for row in rows)
+    if isinstance(model, PackedEncoder):
+        packed = rows if isinstance(rows, Pack) else pack(rows, _device_of(model))
+        vectors, seconds = _packed(model, packed)
+        tokens = slots = len(packed.token_ids)
+    else:
+        assert not isinstance(rows, Pack)
+        vectors, slots, seconds = _padded(model, rows)
+        tokens = sum(row.tokens for row in rows)
     events.emit(events.PassComputed(len(rows), tokens, slots, seconds))
     return vectors
 
 
-def _packed(model: PackedEncoder, rows: Sequence[Row]) -> tuple[Vectors, int, float]:
-    """Returns vectors, tokens computed and seconds."""
-    packed = pack(rows, _device_of(model))
+def _packed(model: PackedEncoder, packed: Pack) -> tuple[Vectors, float]:
+    """Returns vectors and seconds."""
     started = time.perf_counter()
     # .cpu() waits for the device, so that its errors come up here, in the pass they belong to.
     vectors = pool_segments(model(packed), packed.segments).cpu().numpy()
     seconds = time.perf_counter() - started
     compile_when_it_pays(model, packed, seconds)
-    return vectors, len(packed.token_ids), seconds
+    return vectors, seconds
 
 
 def _padded(model: nn.Module, rows: Sequence[Row]) -> tuple[Vectors, int, float]:
-    """Does the same with padding."""
+    """Returns vectors, tokens computed and seconds."""
     device = _device_of(model)
     arrays = (
         *pad([encode(row.residues) for row in rows]),

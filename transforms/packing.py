@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from transforms.encoding import encode_packed
+
+Offsets = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,36 @@ class Pack:
         boundaries: Where each sequence begins, and T; int32 of shape (B + 1,).
         segments: Tokens before, among and behind those that are averaged, for each sequence;
             int32 of shape (3 B,), together T.
-        longest: Tokens of the longest sequence, so that nobody has to ask the device.
+        offsets: The boundaries in the memory of the host, so that nobody has to ask the device.
     """
 
     token_ids: Tensor
     positions: Tensor
     boundaries: Tensor
     segments: Tensor
-    longest: int
+    offsets: Offsets
+
+    def __len__(self) -> int:
+        """Number of sequences."""
+        return len(self.offsets) - 1
+
+    def __getitem__(self, sequences: slice) -> Pack:
+        """Returns a part; it shares the memory of the whole."""
+        start, stop, _ = sequences.indices(len(self))
+        offsets = self.offsets[start : stop + 1]
+        tokens = slice(int(offsets[0]), int(offsets[-1]))
+        return Pack(
+            self.token_ids[tokens],
+            self.positions[tokens],
+            self.boundaries[start : stop + 1] - tokens.start,
+            self.segments[3 * start : 3 * stop],
+            offsets - tokens.start,
+        )
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return int(np.diff(self.offsets).max())
 
 
 def pack(rows: Sequence[Row], device: torch.device) -> Pack:
@@ -78,4 +103,4 @@ def pack(rows: Sequence[Row], device: torch.device) -> Pack:
     ids, positions, ends, segments = torch.split(
         host.to(device, non_blocking=True), [len(part) for part in parts]
     )
-    return Pack(ids, positions, ends, segments, int(lengths.max()))
+    return Pack(ids, positions, ends, segments, boundaries)

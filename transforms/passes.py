@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import nn
 from transforms.bisection import Failure, is_out_of_memory, run_isolated
 from transforms.cores import run_side_by_side
 from transforms.encoding import encode_packed
-from transforms.forward import concurrent_passes, embed_rows, is_padded
+from transforms.forward import concurrent_passes, embed_rows, is_padded, prepare_rows
 from transforms.packing import Row
 from transforms.pass_budget import PassBudget
 from transforms.under_way import Watch
@@ -28,41 +27,39 @@ _SMALL_PASS = 256
 
 def slice_passes(
     lengths: Sequence[int], budget: PassBudget, padded: bool = True, workers: int = 1
-) -> Iterator[list[int]]:
+) -> Iterator[range]:
     """Cuts sequences into forward passes.
 
-    Similar lengths go together, so that there is little padding. The longest go first: what does
-    not fit into memory shows at once, not after hours. For several workers passes become smaller
-    towards the end, so that all end at about the same time.
+    For several workers passes become smaller towards the end, so that all end at about the same
+    time.
 
     Args:
-        lengths: Residues of each sequence.
+        lengths: Residues of each sequence, the longest first: so similar lengths go together, and
+            what does not fit into memory shows at once, not after hours.
         budget: Tokens of a pass, asked for each one anew.
         padded: Whether each sequence of a pass costs as much as the longest.
         workers: How many passes run at a time.
 
     Yields:
-        The passes, each a list of positions in ``lengths``; every position is in exactly one.
-        A sequence that alone exceeds the budget is a pass of its own.
+        The passes, each a range of positions in ``lengths``. A sequence that alone exceeds the
+        budget is a pass of its own.
     """
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     remaining = sum(lengths) + 2 * len(lengths)
-    at = 0
-    while at < len(order):
+    start = 0
+    while start < len(lengths):
         limit = budget.tokens
         if workers > 1:
             limit = min(limit, max(_SMALL_PASS, remaining // (2 * workers)))
-        chosen = [order[at]]
-        # The first of a pass is its longest.
-        longest = tokens = lengths[order[at]] + 2
-        for index in order[at + 1 :]:
-            tokens += longest if padded else lengths[index] + 2
-            if tokens > limit:
+        first = lengths[start] + 2
+        cost, stop = 0, start
+        while stop < len(lengths):
+            cost += first if padded else lengths[stop] + 2
+            if stop > start and cost > limit:
                 break
-            chosen.append(index)
-        at += len(chosen)
-        remaining -= sum(lengths[index] + 2 for index in chosen)
-        yield chosen
+            remaining -= lengths[stop] + 2
+            stop += 1
+        yield range(start, stop)
+        start = stop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,9 +158,8 @@ def embed_passes(
             others += pieces
     if (suspects or others) and watch.is_untried:
         _try_out(model)
-    run = partial(_run_pass, model, watch, budget)
     for pieces in (*suspects, others):
-        for members, outcomes in _run_passes(run, model, pieces, budget):
+        for members, outcomes in _run_passes(model, pieces, budget, watch):
             completed: dict[str, Vector | Failure] = {}
             for piece, outcome in zip(members, outcomes, strict=True):
                 if mean := means.get(piece.sequence):
@@ -176,22 +172,30 @@ def embed_passes(
 
 
 def _run_passes(
-    run: Callable[[Sequence[_Piece]], Sequence[Vector]],
-    model: nn.Module,
-    pieces: Sequence[_Piece],
-    budget: PassBudget,
-) -> Iterator[tuple[list[_Piece], list[Vector | Failure]]]:
-    """Yields the passes as they end, with an outcome for each piece."""
+    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, watch: Watch
+) -> Iterator[tuple[Sequence[_Piece], list[Vector | Failure]]]:
+    """Yields each pass as it ends, with an outcome for each piece."""
+    pieces = sorted(pieces, key=lambda piece: -len(piece.row.residues))
     lengths = [len(piece.row.residues) for piece in pieces]
+    rows = prepare_rows(model, [piece.row for piece in pieces])
     most = min(len(pieces), sum(lengths) // _SMALL_PASS)
     workers = max(1, min(concurrent_passes(model), most))
 
-    def compute(chosen: Sequence[int]) -> tuple[list[_Piece], list[Vector | Failure]]:
-        members = [pieces[index] for index in chosen]
-        return members, run_isolated(run, members)
+    def run(chosen: Sequence[int]) -> Sequence[Vector]:
+        part = slice(chosen[0], chosen[-1] + 1)
+        with watch.noted([piece.digest for piece in pieces[part]]):
+            try:
+                return list(embed_rows(model, rows[part]))
+            except Exception as error:
+                if is_out_of_memory(error):
+                    budget.ran_out(sum(piece.row.tokens for piece in pieces[part]))
+                raise
+
+    def run_one(chosen: range) -> tuple[Sequence[_Piece], list[Vector | Failure]]:
+        return pieces[chosen.start : chosen.stop], run_isolated(run, chosen)
 
     passes = slice_passes(lengths, budget, is_padded(model), workers)
-    return run_side_by_side(compute, passes, workers)
+    return run_side_by_side(run_one, passes, workers)
 
 
 def _refuse(sequences: Sequence[str]) -> dict[str, Failure]:
@@ -209,16 +213,3 @@ def _refuse(sequences: Sequence[str]) -> dict[str, Failure]:
 def _try_out(model: nn.Module) -> None:
     """Runs what can do no harm: what breaks even so is the fault of no record, and is not noted."""
     run_isolated(lambda rows: list(embed_rows(model, rows)), [Row("M", 0, 1)])
-
-
-def _run_pass(
-    model: nn.Module, watch: Watch, budget: PassBudget, pieces: Sequence[_Piece]
-) -> list[Vector]:
-    rows = [piece.row for piece in pieces]
-    with watch.noted([piece.digest for piece in pieces]):
-        try:
-            return list(embed_rows(model, rows))
-        except Exception as error:
-            if is_out_of_memory(error):
-                budget.ran_out(sum(row.tokens for row in rows))
-            raise
