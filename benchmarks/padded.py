@@ -2,7 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.mixes import cut, read_fasta
+from benchmarks.peer import Vectors
+
+
+@torch.inference_mode()
+def embed_padded(fasta: Path, budget: int, forward: Callable[[list[str]], torch.Tensor]) -> Vectors:
+    """Embeds a file batch by batch.
+
+    Args:
+        fasta: The file.
+        budget: As :func:`slice_padded` takes it.
+        forward: Returns last hidden states of shape (B, T, D) for B sequences, which it pads.
+
+    Returns:
+        For each id the mean over the residues, taken in float32 on the device.
+    """
+    records = read_fasta(fasta)
+    names, sequences = list(records), cut(records.values())
+    vectors = {}
+    for batch in slice_padded([len(sequence) + 2 for sequence in sequences], budget):
+        hidden = forward([sequences[index] for index in batch])
+        means = torch.stack(
+            [
+                hidden[row, 1 : len(sequences[index]) + 1].float().mean(dim=0)
+                for row, index in enumerate(batch)
+            ]
+        ).cpu()
+        vectors.update((names[index], means[row].numpy()) for row, index in enumerate(batch))
+    return vectors
 
 
 def slice_padded(lengths: Sequence[int], budget: int) -> list[list[int]]:

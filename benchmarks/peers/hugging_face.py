@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.mixes import MAX_RESIDUES, cut, read_fasta
-from benchmarks.padded import slice_padded
+from benchmarks.mixes import MAX_RESIDUES, read_fasta
+from benchmarks.padded import embed_padded
 from benchmarks.peer import Peer, Setting, Vectors
 
 
@@ -61,27 +61,11 @@ def load_padded(setting: Setting) -> Peer:
     """Loads what embeds sequences of similar length together."""
     model = load_encoder(setting)
     tokenizer = load_tokenizer(setting)
-    budget = setting.budget or 2048
 
-    @torch.inference_mode()
-    def embed(fasta: Path) -> Vectors:
-        records = read_fasta(fasta)
-        names, sequences = list(records), cut(records.values())
-        vectors = {}
-        for batch in slice_padded([len(sequence) + 2 for sequence in sequences], budget):
-            inputs = tokenizer(
-                [sequences[index] for index in batch], return_tensors="pt", padding=True
-            ).to(setting.device)
-            hidden = model(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
-            ).last_hidden_state
-            means = torch.stack(
-                [
-                    hidden[row, 1 : len(sequences[index]) + 1].float().mean(dim=0)
-                    for row, index in enumerate(batch)
-                ]
-            ).cpu()
-            vectors.update((names[index], means[row].numpy()) for row, index in enumerate(batch))
-        return vectors
+    def forward(sequences: list[str]) -> torch.Tensor:
+        inputs = tokenizer(sequences, return_tensors="pt", padding=True).to(setting.device)
+        return model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+        ).last_hidden_state
 
-    return Peer(embed)
+    return Peer(lambda fasta: embed_padded(fasta, setting.budget or 2048, forward))

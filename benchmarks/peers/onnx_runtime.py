@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.mixes import cut, read_fasta
-from benchmarks.padded import slice_padded
-from benchmarks.peer import Peer, Setting, UnavailableError, Vectors
+from benchmarks.padded import embed_padded
+from benchmarks.peer import Peer, Setting, UnavailableError
 from benchmarks.peers.hugging_face import load_tokenizer
 
 
@@ -29,25 +28,16 @@ def load(setting: Setting) -> Peer:
         str(_export(setting)), sess_options=options, providers=[provider]
     )
     tokenizer = load_tokenizer(setting)
-    budget = setting.budget or 2048
 
-    def embed(fasta: Path) -> Vectors:
-        records = read_fasta(fasta)
-        names, sequences = list(records), cut(records.values())
-        vectors = {}
-        for batch in slice_padded([len(sequence) + 2 for sequence in sequences], budget):
-            inputs = tokenizer(
-                [sequences[index] for index in batch], return_tensors="np", padding=True
-            )
-            ids = inputs["input_ids"].astype(np.int64)
-            mask = inputs["attention_mask"].astype(np.int64)
-            with setting.passes.timed(ids):
-                (hidden,) = session.run(None, {"input_ids": ids, "attention_mask": mask})
-            for row, index in enumerate(batch):
-                vectors[names[index]] = hidden[row, 1 : len(sequences[index]) + 1].mean(axis=0)
-        return vectors
+    def forward(sequences: list[str]) -> torch.Tensor:
+        inputs = tokenizer(sequences, return_tensors="np", padding=True)
+        ids = inputs["input_ids"].astype(np.int64)
+        mask = inputs["attention_mask"].astype(np.int64)
+        with setting.passes.timed(ids):
+            (hidden,) = session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return torch.from_numpy(hidden)
 
-    return Peer(embed)
+    return Peer(lambda fasta: embed_padded(fasta, setting.budget or 2048, forward))
 
 
 class _Encoder(torch.nn.Module):
