@@ -47,6 +47,7 @@ class Plan:
         checkpoint: The model.
         lock: What keeps other runs out of the output.
         checkpoint_seconds: Work that a crash may cost at the most.
+        is_begun: Whether records of what is to do may have been committed.
     """
 
     listing: Listing
@@ -56,10 +57,13 @@ class Plan:
     checkpoint: Checkpoint
     lock: Lock
     checkpoint_seconds: float = 60.0
+    is_begun: bool = True
 
 
 def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = None) -> Plan:
     """Checks everything, then makes the output ready and returns what is to be done.
+
+    For a watch that is nothing yet: which files are to be done is found out round by round.
 
     Args:
         config: What is asked for.
@@ -79,9 +83,10 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         ) from error
     begun = None if config.overwrite else found
     listing = _list_files(config, root, begun)
-    check_names(listing.files)
+    files = () if config.watch else listing.files
+    check_names(files)
     if config.pt:
-        check_pt_names(listing.files)
+        check_pt_names(files)
     check_output(root, is_ours=found is not None)
     run = uuid.uuid4().hex[:12]
     lock = lock_output(root, run, held)
@@ -91,13 +96,13 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         )
     model, checkpoint = _find_model(config, checkpoint)
     configuration = _configuration(config, listing.root, checkpoint, model.dtype)
-    work = Work(listing.files)
+    work = Work(files)
     committed = commits.read_commits(root)
     if begun is not None:
         check_same(root, begun, configuration)
         check_whole(root, committed)
-        work = find_work(root, listing.files, committed, config.retry_failed)
-    if work.todo and is_in_this_process(config.beam_args):
+        work = find_work(root, files, committed, config.retry_failed)
+    if config.watch or (work.todo and is_in_this_process(config.beam_args)):
         # Kept in this process for the graph: weights that cannot be loaded show before anything
         # is deleted.
         EsmModelHandler(model).load_model()
@@ -119,7 +124,7 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         configuration=tuple(configuration.items()),
         pt=config.pt,
         pt_order=config.pt_order,
-        is_locked=True,
+        lock=run,
     )
     embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size)
     return Plan(listing, work.todo, embed, output, checkpoint, lock, config.checkpoint_seconds)
@@ -129,7 +134,7 @@ def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
     # An output keeps the input root of its first run, so that a file keeps its name.
     input_root = config.input_root or (begun["input_root"] if begun else None)
     if config.inputs:
-        return find_fasta(config.inputs, input_root)
+        return find_fasta(config.inputs, input_root, are_coming=config.watch)
     if begun is None:
         raise ConfigurationError(f"{root} holds no dead letters: it is no output of a run.")
     there = []

@@ -26,6 +26,7 @@ def build(
     config: EmbedConfig,
     output: Output,
     checkpoint_seconds: float = 60.0,
+    is_begun: bool = True,
 ) -> beam.PCollection[Item]:
     """Applies the line to a pipeline and returns its end.
 
@@ -37,7 +38,7 @@ def build(
         | "Find FASTA" >> FindFasta(files)
         | "Read FASTA" >> ReadFasta()
         | "Check residues" >> CheckResidues(config.residues)
-        | "Skip committed" >> SkipCommitted(output)
+        | "Skip committed" >> SkipCommitted(output, is_begun)
         | "Batch by tokens" >> BatchByTokens(config.batch_tokens, lanes=config.lanes)
         | "Run inference" >> infer(config, output)
         | "Validate embeddings" >> ValidateEmbeddings(config.dim)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pipeline import __version__
 from pipeline.beam_options import BeamHelp, Parser, check_beam_args
 from pipeline.limits import DeadLetterLimit, parse_limit
+from pipeline.values import positive, seconds, tokens
+from pipeline.watch_options import add_watch_options, check_watch_options
 from transforms.checkpoints import DEFAULT_MODEL
 from transforms.errors import ConfigurationError
 from transforms.model import ModelConfig
@@ -46,6 +48,9 @@ class RunConfig:
         event_log: File that gets a line for each event; None for none.
         quiet: Whether to say nothing but errors.
         verbose: Whether to log what Beam does and show tracebacks.
+        watch: Whether to go on with what comes, until told to stop.
+        poll_seconds: Time between two looks for new files.
+        stop_after: Time without anything new that ends a watch; None for no end.
         beam_args: Options for Beam.
     """
 
@@ -64,29 +69,10 @@ class RunConfig:
     event_log: str | None = None
     quiet: bool = False
     verbose: bool = False
+    watch: bool = False
+    poll_seconds: float = 5.0
+    stop_after: float | None = None
     beam_args: tuple[str, ...] = ()
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
-
-
-def _tokens(text: str) -> int | None:
-    return None if text == "auto" else _positive(text)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
-    return value
-
-
-_positive.__name__ = _tokens.__name__ = "whole number"  # in argparse's refusals
-_seconds.__name__ = "number of seconds"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -121,7 +107,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add(
         "--checkpoint_seconds",
-        type=_seconds,
+        type=seconds,
         default=60.0,
         metavar="S",
         help="commit at least after so much work, which is what a crash can cost "
@@ -147,6 +133,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="order within a .pt: as in the FASTA, or what the model sees most of first "
         "(default: %(default)s)",
     )
+    add_watch_options(parser)
     _add_model_options(parser)
     _add_sequence_options(parser)
     add = parser.add_argument_group("what to say").add_argument
@@ -181,14 +168,14 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--toks_per_batch",
-        type=_tokens,
+        type=tokens,
         default="auto",
         metavar="N",
         help="tokens of one forward pass; auto: 2048, on CUDA more (default: %(default)s)",
     )
     add(
         "--expected_dim",
-        type=_positive,
+        type=positive,
         metavar="D",
         help="refuse a model of another width, e.g. 1280 for FastESM2_650",
     )
@@ -213,7 +200,7 @@ def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--truncation_seq_length",
-        type=_positive,
+        type=positive,
         default=1024,
         metavar="N",
         help="residues that the model is given at the most (default: %(default)s)",
@@ -245,6 +232,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         raise ConfigurationError(f"--sinks is parquet,pt or parquet, not {ours.sinks!r}.")
     if ours.retry_failed and ours.overwrite:
         raise ConfigurationError("--overwrite leaves nothing for --retry_failed to try again.")
+    check_watch_options(ours)
     if ours.model == "demo" and ours.revision:
         raise ConfigurationError("--revision goes with a hub id, and --model demo is built in.")
     return RunConfig(
@@ -263,5 +251,8 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         event_log=ours.event_log,
         quiet=ours.quiet,
         verbose=ours.verbose,
+        watch=ours.watch,
+        poll_seconds=ours.poll_seconds or RunConfig.poll_seconds,
+        stop_after=ours.stop_after,
         beam_args=tuple(beam_args),
     )

@@ -24,6 +24,7 @@ from pipeline.failures import (
     name_failed,
 )
 from pipeline.outputs import FAILURES_LOG, REPORT
+from pipeline.rounds import is_of_run
 from transforms import storage
 from transforms.commits import Commits, PartRecord, read_commits
 from transforms.items import DeadLetter
@@ -174,7 +175,9 @@ def _outcome(
         residues=record.residues if record else None,
         embedded=sum(part.sources[source].rows for part in parts),
         dead_lettered=sum(part.sources[source].dead_letters for part in parts),
-        embedded_this_run=sum(part.sources[source].rows for part in parts if part.run == run),
+        embedded_this_run=sum(
+            part.sources[source].rows for part in parts if is_of_run(part.run, run)
+        ),
         pt=record.pt if record else None,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from transforms import storage
@@ -39,8 +39,17 @@ class Work:
     removals: Mapping[str, Removal] = field(default_factory=dict)
 
 
+def _refuse(file: FastaFile, error: ConfigurationError) -> None:
+    raise error
+
+
 def find_work(
-    root: str, files: Sequence[FastaFile], committed: Commits, retry_failed: bool = False
+    root: str,
+    files: Sequence[FastaFile],
+    committed: Commits,
+    retry_failed: bool = False,
+    unchanged: Collection[str] = (),
+    refuse: Callable[[FastaFile, ConfigurationError], None] = _refuse,
 ) -> Work:
     """Finds out which files are still to be embedded, and what of earlier runs does not count.
 
@@ -52,10 +61,14 @@ def find_work(
         files: The input files.
         committed: What the output holds.
         retry_failed: Whether dead letters are tried again.
+        unchanged: Unfinished files with the size and time that they had when their records were
+            committed. Whether their content is the same shows as they are read.
+        refuse: What is done about a file that cannot be taken: one that was embedded and cannot
+            be read now, or whose ``.pt`` would take the name of another's. If it returns, the
+            file is passed over.
 
     Raises:
-        ConfigurationError: A file that was embedded cannot be read now, or the ``.pt`` of one
-            would take the name of another's.
+        ConfigurationError: By default, of such a file.
     """
     held_of = {
         source: [part.sources[source] for part in parts]
@@ -66,14 +79,14 @@ def find_work(
     todo: list[FastaFile] = []
     removals: dict[str, Removal] = {}
     for file in files:
-        other = known.get(stem(file.source), file.source)
-        if other != file.source:
-            raise ConfigurationError(
-                f"{file.url} would get the same .pt as {other}, which this output holds already. "
-                "Rename one of them or give another --output."
-            )
         record, here = committed.files.get(file.source), held_of.get(file.source, [])
-        removal = _find_removal(file, record, here, retry_failed)
+        try:
+            _check_name(file, known.get(stem(file.source), file.source))
+            trusted = file.source in unchanged
+            removal = _find_removal(file, record, here, retry_failed, trusted)
+        except ConfigurationError as error:
+            refuse(file, error)
+            continue
         if removal != Removal():
             removals[file.source] = removal
         if removal in (Removal(), FILE_FAILURE) and record and _is_whole(root, record, here):
@@ -85,8 +98,45 @@ def find_work(
     return Work(tuple(todo), frozenset(reopened), removals)
 
 
+def _check_name(file: FastaFile, holder: str) -> None:
+    if holder != file.source:
+        raise ConfigurationError(
+            f"{file.url} would get the same .pt as {holder}, which this output holds already. "
+            "Rename one of them or give another --output."
+        )
+
+
+def find_done(root: str, committed: Commits) -> tuple[dict[str, FileRecord | None], set[str]]:
+    """Finds out which files need not be looked at as long as their size and time stay.
+
+    Returns:
+        For every file of which the output holds anything, its record if it is finished and whole,
+        else None; and those that hold their name, which are all but those that failed.
+    """
+    parts_of = committed.by_source()
+    done: dict[str, FileRecord | None] = {}
+    holders: set[str] = set()
+    for source in (*committed.files, *parts_of):
+        record = committed.files.get(source)
+        held = [part.sources[source] for part in parts_of.get(source, ())]
+        if record or _count(held):
+            holders.add(source)
+        done[source] = record if record and _is_done(root, record, held) else None
+    return done, holders
+
+
+def _is_done(root: str, record: FileRecord, held: Sequence[PartSource]) -> bool:
+    as_it_was = FastaFile(record.url, record.source, record.size, record.mtime)
+    needs_nothing = _find_removal(as_it_was, record, held) == Removal()
+    return needs_nothing and _is_whole(root, record, held)
+
+
 def _find_removal(
-    file: FastaFile, record: FileRecord | None, held: Sequence[PartSource], retry_failed: bool
+    file: FastaFile,
+    record: FileRecord | None,
+    held: Sequence[PartSource],
+    retry_failed: bool = False,
+    is_unchanged: bool = False,
 ) -> Removal:
     """Returns what of a file's committed records does not count."""
     if record is None and not held:
@@ -98,6 +148,8 @@ def _find_removal(
         versions.add(record.sha256)
     if record and (record.size, record.mtime) == (file.size, file.mtime):
         current = record.sha256
+    elif is_unchanged and not record and not failed and len(versions) == 1:
+        (current,) = versions
     else:
         current = _sha256(file, must_be_readable=record is not None or has_records)
     if versions != {current} or (record and _count(held) > record.records):

@@ -28,13 +28,14 @@ class Output:
 
     Attributes:
         root: The output root.
-        run: Name of this run, drawn anew at every start.
+        run: Name of this run, drawn anew at every start; parts are named by it.
         model: The model as the user named it.
         revision: The resolved hub commit, or the fingerprint of a model without one.
         configuration: What every row of the output is computed with.
         pt: Whether ``_ESM.pt`` files are written.
         pt_order: ``input`` for FASTA order, ``length`` for the longest first.
-        is_locked: Whether the run holds the lock of the output, and commits only while it does.
+        lock: Name under which the lock of the output is held, and commits are made only while it
+            is; empty for no lock.
     """
 
     root: str
@@ -44,7 +45,7 @@ class Output:
     configuration: tuple[tuple[str, Any], ...] = ()
     pt: bool = True
     pt_order: str = "input"
-    is_locked: bool = False
+    lock: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,11 +80,13 @@ class Listing:
         root: The input root, without a slash at its end.
         files: The files, those of one pattern sorted by URL, in the order of the patterns.
         passed_over: How many files in folders have no FASTA name and were not taken.
+        unnamed: Why other files were not taken: no output can name them.
     """
 
     root: str
     files: tuple[FastaFile, ...]
     passed_over: int
+    unnamed: tuple[str, ...] = ()
 
 
 @dataclass
@@ -118,7 +120,9 @@ class _Pattern:
     passed_over: tuple[storage.Found, ...] = ()
 
 
-def find_fasta(patterns: Sequence[str], root: str | None = None) -> Listing:
+def find_fasta(
+    patterns: Sequence[str], root: str | None = None, are_coming: bool = False
+) -> Listing:
     """Lists the files that patterns match.
 
     Args:
@@ -126,26 +130,36 @@ def find_fasta(patterns: Sequence[str], root: str | None = None) -> Listing:
             bottom for names like ``x.faa`` and ``x.fasta.gz``. Other patterns take any name.
         root: The input root; by default the folder without wildcards that the patterns have
             in common.
+        are_coming: Whether files are still to come: then a pattern may match nothing, and a file
+            that cannot be named is passed over.
 
     Raises:
         ConfigurationError: A pattern is empty or matches nothing, or a file does not lie below
-            the input root.
+            the input root, or its name is not UTF-8.
     """
     if not patterns or not all(isinstance(text, str) and text for text in patterns):
         raise ConfigurationError("an input must be a file, a glob or a folder, not an empty text")
     matched = [_match(text) for text in patterns]
-    _refuse_empty(matched)
+    if not are_coming:
+        _refuse_empty(matched)
     root = _common_folder(matched) if root is None else storage.absolute(root)
     root = root.rstrip("/")
+    _refuse_strangers(matched, root)
     taken = {found.url: found for pattern in matched for found in pattern.taken}
     passed_over = {found.url for pattern in matched for found in pattern.passed_over}
+    files: list[FastaFile] = []
+    unnamed: list[str] = []
+    for found in taken.values():
+        try:
+            source = _source(found.url, root)
+        except ConfigurationError as error:
+            if not are_coming:
+                raise
+            unnamed.append(str(error))
+        else:
+            files.append(FastaFile(found.url, source, found.size, found.mtime))
     return Listing(
-        root=root or "/",
-        files=tuple(
-            FastaFile(found.url, _source(found.url, root), found.size, found.mtime)
-            for found in taken.values()
-        ),
-        passed_over=len(passed_over - taken.keys()),
+        root or "/", tuple(files), len(passed_over - taken.keys()), unnamed=tuple(unnamed)
     )
 
 
@@ -190,7 +204,10 @@ def _take_apart(text: str) -> _Pattern:
     if wildcard is not None:
         return _Pattern(text, _folder_of(url[: wildcard.start()]), tuple(storage.match(url)))
     if not storage.is_directory(url):
-        return _Pattern(text, _folder_of(url), tuple(storage.match(url)))
+        taken = tuple(storage.match(url))
+        # What is not there yet is taken for a folder, unless it has the name of a file.
+        is_file = taken or (_is_fasta_name(url) and not text.endswith("/"))
+        return _Pattern(text, _folder_of(url) if is_file else url.rstrip("/"), taken)
     below = storage.match(url.rstrip("/") + "/")
     taken = tuple(found for found in below if _is_fasta_name(found.url))
     passed_over = tuple(found for found in below if not _is_fasta_name(found.url))
@@ -220,6 +237,18 @@ def _refuse_empty(matched: Iterable[_Pattern]) -> None:
     ]
     if reasons:
         raise ConfigurationError(f"no file matches the input {', '.join(reasons)}")
+
+
+def _refuse_strangers(matched: Iterable[_Pattern], root: str) -> None:
+    for pattern in matched:
+        folder = pattern.folder + "/"
+        if not pattern.taken and not (
+            folder.startswith(root + "/") or f"{root}/".startswith(folder)
+        ):
+            raise ConfigurationError(
+                f"what {pattern.text!r} will match cannot lie below the input root {root or '/'}: "
+                "give another pattern, or another --output"
+            )
 
 
 def _common_folder(matched: Iterable[_Pattern]) -> str:

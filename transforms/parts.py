@@ -115,8 +115,8 @@ def publish(
         time=now("microseconds"),
         sources=_count_sources(content),
     )
-    if output.is_locked:  # a run that was suspended may have been taken for dead
-        check_held(output.root, output.run)
+    if output.lock:  # a run that was suspended may have been taken for dead
+        check_held(output.root, output.lock)
     write_part_record(output.root, record)
     return record
 

@@ -10,7 +10,6 @@ it counts for nothing.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -42,7 +41,11 @@ OpenChunks = Callable[[str], Iterator[bytes]]
 
 _ERROR_TYPES = {TruncatedError: "truncated", CorruptError: "corrupt", BombError: "bomb"}
 
-_stop = threading.Event()
+
+class _Readers:
+    # A plain flag: a signal handler sets it, and the thread that the handler interrupts might hold
+    # the lock of an Event.
+    are_to_stop = False
 
 
 class _StoppedError(Exception):
@@ -51,17 +54,17 @@ class _StoppedError(Exception):
 
 def request_stop() -> None:
     """Asks every reader of this process to end where it is, without an EndOfFile."""
-    _stop.set()
+    _Readers.are_to_stop = True
 
 
 def stop_requested() -> bool:
     """Tells whether readers are to end."""
-    return _stop.is_set()
+    return _Readers.are_to_stop
 
 
 def clear_stop() -> None:
     """Lets readers read again."""
-    _stop.clear()
+    _Readers.are_to_stop = False
 
 
 class ReadFasta(beam.PTransform):  # type: ignore[misc]

@@ -118,11 +118,16 @@ def _committed_records(root: str, run: str) -> CommittedRecords:
 class _SkipCommittedDoFn(ActOnKinds):
     kinds = (Protein, DeadLetter, EndOfFile)
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, is_begun: bool = True) -> None:
         self._output = output
+        self._is_begun = is_begun
 
     def setup(self) -> None:
-        self._committed = _committed_records(self._output.root, self._output.run)
+        root, run = self._output.root, self._output.run
+        if self._is_begun:
+            self._committed = _committed_records(root, run)
+        else:
+            self._committed = CommittedRecords(root, Commits({}, {}), run)
 
     def act(self, item: Record | EndOfFile) -> Iterable[Item]:  # type: ignore[override]
         if isinstance(item, EndOfFile):
@@ -144,10 +149,13 @@ class SkipCommitted(beam.PTransform):  # type: ignore[misc]
 
     Attributes:
         output: Where to look.
+        is_begun: Whether an earlier run may have committed records of the files that come; if not,
+            nothing is looked up.
     """
 
     output: Output
+    is_begun: bool = True
 
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
         """Applies the step."""
-        return items | act_on_kinds(_SkipCommittedDoFn(self.output))
+        return items | act_on_kinds(_SkipCommittedDoFn(self.output, self.is_begun))

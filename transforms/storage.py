@@ -12,6 +12,7 @@ import glob
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -90,7 +91,8 @@ def match(pattern: str) -> list[Found]:
         paths = [pattern]
     else:
         paths = list(_glob(pattern))
-    return [_stat(path) for path in sorted(set(paths)) if os.path.isfile(path)]
+    found = (_stat_file(path) for path in sorted(set(paths)))
+    return [each for each in found if each]
 
 
 def look_up(url: str) -> Found | None:
@@ -119,6 +121,17 @@ def _glob(pattern: str) -> Iterator[str]:
 
 def _stat(path: str) -> Found:
     status = os.stat(path)
+    return Found(path, status.st_size, status.st_mtime)
+
+
+def _stat_file(path: str) -> Found | None:
+    # One call: between two of them a file that others move away may go.
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
     return Found(path, status.st_size, status.st_mtime)
 
 

@@ -1,0 +1,158 @@
+"""What has come to a folder that is watched: which files are complete, and which are due.
+
+A file is complete when two looks in a row find it with the same size and time. It is done when it
+has an outcome as it is now; when its size or time changes, it is a new version and due again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from transforms.finding import FastaFile, stem
+
+_UNFINISHED_ENDINGS = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", "~")
+
+
+class Version(NamedTuple):
+    """By what a file is known again."""
+
+    size: int
+    mtime: float
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The files of one round.
+
+    Attributes:
+        files: Those to be embedded, the smallest first.
+        refused: Those that would take the name of another one in the output, each with that one.
+        are_carried: Whether they are what an earlier round left unfinished.
+    """
+
+    files: tuple[FastaFile, ...]
+    refused: tuple[tuple[FastaFile, str], ...] = ()
+    are_carried: bool = False
+
+
+def is_temporary(source: str) -> bool:
+    """Tells whether a name, of a file or a folder that it lies in, is that of something unfinished.
+
+    Hidden ones are, and those that copying programs and browsers use until a file is whole.
+    """
+    return any(
+        name.startswith(".") or name.lower().endswith(_UNFINISHED_ENDINGS)
+        for name in source.split("/")
+    )
+
+
+class Arrivals:
+    """Remembers what was done and what is growing, and says whose turn it is.
+
+    Of a file that is done stay its name, size and time. Not for several threads at once.
+
+    Args:
+        known: Every file of which the output holds anything, with the version that is done; None
+            where it is to be looked at again. One that failed and holds no name in the output
+            comes last.
+        holders: Those of them that hold their name in the output.
+    """
+
+    def __init__(self, known: Mapping[str, Version | None], holders: Iterable[str]) -> None:
+        self._done = dict(known)
+        self._names = {stem(source): source for source in holders}
+        self._refused = {source for source in known if self._holder(source) != source}
+        self._growing: dict[str, Version] = {}
+        self._waiting: dict[str, FastaFile] = {}
+        self._carried: dict[str, Version] = {}
+        self._at_work: dict[str, Version] = {}
+        self._is_turn_of_carried = False
+
+    def look(self, files: Iterable[FastaFile]) -> None:
+        """Takes note of a look: all files that there are."""
+        growing: dict[str, Version] = {}
+        waiting: dict[str, FastaFile] = {}
+        for file in files:
+            source, version = file.source, _version(file)
+            if source in self._refused or version in (
+                self._done.get(source),
+                self._at_work.get(source),
+            ):
+                continue
+            growing[source] = version
+            if self._growing.get(source) == version:
+                waiting[source] = file
+        self._growing, self._waiting = growing, waiting
+        self._carried = {s: v for s, v in self._carried.items() if growing.get(s) == v}
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is at work, waiting or growing."""
+        return not self._growing and not self._at_work
+
+    @property
+    def have_new(self) -> bool:
+        """Whether a complete file waits that has not been begun."""
+        return any(not self._is_carried(file) for file in self._waiting.values())
+
+    def is_known(self, source: str) -> bool:
+        """Tells whether the output may hold anything of a file."""
+        return source in self._done
+
+    def take(self) -> Taken | None:
+        """Takes the files whose turn it is; None if none waits.
+
+        New ones go first, but what was left unfinished comes after each round of new ones.
+        """
+        carried = [file for file in self._waiting.values() if self._is_carried(file)]
+        new = [file for file in self._waiting.values() if not self._is_carried(file)]
+        if not new and not carried:
+            return None
+        are_carried = bool(carried) and (self._is_turn_of_carried or not new)
+        self._is_turn_of_carried = bool(carried) and not are_carried
+        files: list[FastaFile] = []
+        refused: list[tuple[FastaFile, str]] = []
+        for file in carried if are_carried else new:
+            del self._waiting[file.source]
+            self._growing.pop(file.source, None)
+            holder = self._names.setdefault(stem(file.source), file.source)
+            if holder == file.source:
+                self._at_work[file.source] = _version(file)
+                files.append(file)
+            else:
+                self.refuse(file.source)
+                refused.append((file, holder))
+        files.sort(key=lambda file: file.size)
+        return Taken(tuple(files), tuple(refused), are_carried)
+
+    def refuse(self, source: str) -> None:
+        """Takes a file for one that cannot be embedded, whatever becomes of it."""
+        self._at_work.pop(source, None)
+        self._refused.add(source)
+
+    def finish(self, file: FastaFile, has_failed: bool = False) -> None:
+        """Takes note that a file that was taken has an outcome."""
+        self._at_work.pop(file.source, None)
+        self._done[file.source] = _version(file)
+        if has_failed and self._names.get(stem(file.source)) == file.source:
+            del self._names[stem(file.source)]  # of what failed there is nothing that needs it
+
+    def carry(self, file: FastaFile) -> None:
+        """Takes note that a file that was taken is unfinished."""
+        self._at_work.pop(file.source, None)
+        self._done[file.source] = None
+        if file.source not in self._growing:  # else it has changed
+            self._growing[file.source] = self._carried[file.source] = _version(file)
+            self._waiting[file.source] = file
+
+    def _holder(self, source: str) -> str:
+        return self._names.get(stem(source), source)
+
+    def _is_carried(self, file: FastaFile) -> bool:
+        return self._carried.get(file.source) == _version(file)
+
+
+def _version(file: FastaFile) -> Version:
+    return Version(file.size, file.mtime)

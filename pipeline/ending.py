@@ -1,0 +1,89 @@
+"""How a run ends: its exit code, what it leaves behind, and what a person is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from pipeline.checks import Plan
+from pipeline.report import Report, check_accounting, summarise, write_report
+from transforms import events, storage
+from transforms.commits import has_configuration
+from transforms.text import printable
+from transforms.under_way import clear_notes
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
+
+
+def exit_code(report: Report, received: Sequence[int]) -> int:
+    """Returns the exit code of a run.
+
+    Args:
+        report: What has come of it.
+        received: The signals that it got and could not ignore, since something is left to do.
+    """
+    if report.failure:
+        return EXIT_FAILED
+    if received:
+        return 128 + received[0]
+    if check_accounting(report):
+        return EXIT_FAILED
+    return EXIT_DEAD_LETTERS if report.dead_letters else EXIT_OK
+
+
+def leave(plan: Plan, report: Report, code: int) -> int:
+    """Writes the report, takes away what only a run needs, and returns the exit code."""
+    try:
+        if not plan.lock.is_lost():  # else it is another run's
+            write_report(plan.output.root, report, code)
+            storage.delete(storage.join(plan.output.root, storage.STAGING))  # empty by now
+            if not report.failure:  # a device that broke has to be remembered
+                clear_notes(plan.output.root)
+    except OSError as error:
+        complain(f"the report could not be written: {error}")
+        code = EXIT_FAILED
+    events.emit(
+        events.RunEnded(
+            plan.output.run,
+            code,
+            report.total("embedded"),
+            report.dead_letters,
+            round(report.seconds, 3),
+        )
+    )
+    return code
+
+
+def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool = False) -> None:
+    """Tells a person what has come of a run.
+
+    Args:
+        report: What has come of it.
+        plan: What it was to do.
+        code: Its exit code.
+        quiet: Whether to tell of failures alone.
+        was_too_much: Whether it was stopped for too many dead letters.
+    """
+    if report.failure:
+        complain(report.failure)
+    elif code == EXIT_FAILED:
+        for sentence in check_accounting(report):
+            complain(sentence)
+    if code in (EXIT_OK, EXIT_DEAD_LETTERS):
+        if not quiet:
+            print("\n".join(summarise(report, plan)))
+        return
+    root = printable(plan.output.root)
+    if not has_configuration(plan.output.root):
+        print(f"Put {root} back where it was, or begin anew.", file=sys.stderr)
+        return
+    advice = "The same command carries on from there."
+    if was_too_much:
+        advice = "Mend the input or raise --max_dead_letters; then it carries on from there."
+    safe = f"{report.total('embedded'):,} vectors are safe in {root}"
+    print(f"Stopped before the end; {safe}. {advice}", file=sys.stderr)
+
+
+def complain(text: str) -> None:
+    """Prints an error."""
+    print(f"error: {printable(text)}", file=sys.stderr)

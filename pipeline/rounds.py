@@ -1,0 +1,44 @@
+"""One pass of the graph over some files: a run is one, a watch makes many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from pipeline.checks import Plan
+from pipeline.graph import build
+from pipeline.runners import run_graph
+from transforms.commits import Output
+from transforms.locks import check_held
+
+
+def of_round(output: Output, number: int) -> Output:
+    """Returns where a round writes: its parts have names of their own."""
+    return replace(output, run=f"{output.run}-{number}")
+
+
+def is_of_run(writer: str, run: str) -> bool:
+    """Tells whether what wrote a part is a run, or a round of it."""
+    return writer == run or writer.startswith(f"{run}-")
+
+
+def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:
+    """Runs the graph over what is to do and returns what it counted.
+
+    Raises:
+        GraphError: The graph failed; what was committed stays.
+        LostError: The lock of the output is another run's by now.
+        OSError: The lock file cannot be read.
+    """
+    graph = partial(
+        build,
+        files=plan.todo,
+        config=plan.embed,
+        output=plan.output,
+        checkpoint_seconds=plan.checkpoint_seconds,
+        is_begun=plan.is_begun,
+    )
+    metrics = dict(run_graph(graph, beam_args))
+    check_held(plan.output.root, plan.output.lock)
+    return metrics

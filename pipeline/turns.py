@@ -1,0 +1,72 @@
+"""How long a round may last while others wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from transforms import events
+from transforms.reading import request_stop
+
+
+class Turn:
+    """Listens to a round and stops it once others wait and it has had its time.
+
+    A round of new files has its time from the start. One that carries on with what an earlier
+    round left has to read and skip before it gets anywhere: its time begins with the first new
+    vector, and is at least as long as it took to get there. So a file gets on, whatever keeps
+    coming.
+
+    Args:
+        seconds: The time that a round has.
+        patience: How long one that carries on may take until its first new vector; None for a
+            round of new files.
+        is_awaited: Tells whether others wait.
+        stop: What stops the round.
+        clock: Seconds; replaced by tests.
+
+    Attributes:
+        has_begun: Whether there was a new vector.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        patience: float | None,
+        is_awaited: Callable[[], bool],
+        stop: Callable[[], object] = request_stop,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.has_begun = False
+        self._seconds = seconds
+        self._patience = patience
+        self._is_awaited = is_awaited
+        self._stop = stop
+        self._clock = clock
+        self._start = clock()
+        self._end = self._start + (seconds if patience is None else patience)
+        self._is_over = False
+        self._lock = threading.Lock()
+
+    def __call__(self, event: events.Event) -> None:
+        """Takes note of an event."""
+        if isinstance(event, events.RecordsEmbedded) and not self.has_begun:
+            self.has_begun = True
+            if self._patience is not None:
+                now = self._clock()
+                self._end = now + max(self._seconds, now - self._start)
+        self.check()
+
+    def check(self) -> None:
+        """Stops the round if it is time."""
+        if self._clock() < self._end or not self._is_awaited():
+            return
+        with self._lock:
+            if not self._is_over:
+                self._stop()
+
+    def close(self) -> None:
+        """Says that the round is over: from now on nothing is stopped."""
+        with self._lock:
+            self._is_over = True

@@ -1,0 +1,30 @@
+"""The values that options take."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def positive(text: str) -> int:
+    """Parses a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def tokens(text: str) -> int | None:
+    """Parses a number of tokens; None for ``auto``."""
+    return None if text == "auto" else positive(text)
+
+
+def seconds(text: str) -> float:
+    """Parses a time span that is more than nothing."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
+    return value
+
+
+positive.__name__ = tokens.__name__ = "whole number"  # in argparse's refusals
+seconds.__name__ = "number of seconds"

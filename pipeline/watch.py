@@ -1,0 +1,265 @@
+"""``--watch``: one run after another in one process, each over what has come since."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+
+from pipeline.arrivals import Arrivals, Taken, Version
+from pipeline.checks import Plan
+from pipeline.draining import draining
+from pipeline.ending import exit_code
+from pipeline.intake import Intake
+from pipeline.lookout import Lookout
+from pipeline.options import RunConfig
+from pipeline.progress import Progress
+from pipeline.report import Report, make_report, write_report
+from pipeline.resuming import find_done, tidy
+from pipeline.rounds import embed, of_round
+from pipeline.runners import GraphError, is_in_this_process
+from pipeline.tally import Tally
+from pipeline.turns import Turn
+from transforms import events
+from transforms.checkpoints import find_checkpoint
+from transforms.commits import read_commits
+from transforms.errors import ConfigurationError
+from transforms.finding import FastaFile, find_fasta
+from transforms.locks import LostError, check_held
+from transforms.reading import clear_stop, request_stop
+from transforms.text import counted
+from transforms.under_way import clear_notes
+
+LEAST_TURN = 2.0
+"""Seconds that a round has at least while others wait: a round takes half a second to begin."""
+
+REPORT_PAUSE = 9
+"""How many times longer than it takes to write the report it is not written again: all that the
+output holds is read for it, so that with many files it would come to take all of the time."""
+
+_TICK = 0.2  # seconds after which a signal is heeded at the latest
+
+logger = logging.getLogger(__name__)
+
+
+def check_watch(config: RunConfig) -> None:
+    """Makes sure that a watch can run where it is to.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    if config.watch and not is_in_this_process(config.beam_args):
+        raise ConfigurationError(
+            "--watch works in this process, on the local runner. Leave out --runner and "
+            "--direct_running_mode, or --watch."
+        )
+
+
+def watch(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
+    """Embeds what comes, round by round, until it is told to stop, fails, or nothing comes.
+
+    Args:
+        config: What is asked for.
+        plan: The output, its lock and the model, made ready.
+
+    Returns:
+        The plan with the files that there are, what has come of all rounds, and the signals that
+        ended them.
+    """
+    gc.freeze()  # libraries and model stay; once, for what is frozen is never given back
+    with ExitStack() as stack:
+        received = stack.enter_context(draining(plan.output.root))
+        watching = _Watch(config, plan, received)
+        stack.enter_context(plan.lock.watched(watching.numbers, watching.lose))
+        failure = watching.run()
+        report = watching.report(failure)
+    return watching.plan, report, received
+
+
+class _Heard:
+    """Listens to a round: which of its files have an outcome."""
+
+    def __init__(self) -> None:
+        self.finished: set[str] = set()
+        self.failed: set[str] = set()
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.FileFinished(source=source):
+                self.finished.add(source)
+            case events.RecordFailed(ordinal=None, source=source):
+                self.failed.add(source)
+
+
+class _Watch:
+    def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
+        self._config = config
+        self._plan = plan
+        self._root = plan.output.root
+        self._received = received
+        self._is_lost = False
+        self._tally = Tally(0, 0)
+        self._number = 0
+        self._seconds = 0.0
+        self._metrics: Counter[str] = Counter()
+        self._turn_seconds = max(config.poll_seconds, LEAST_TURN)
+        self._patience = self._turn_seconds
+        self._report_is_due = True
+        self._report_after = 0.0
+        committed = read_commits(self._root)
+        done, holders = find_done(self._root, committed)
+        versions = {
+            source: Version(record.size, record.mtime) if record else None
+            for source, record in done.items()
+        }
+        self._lookout = Lookout(
+            partial(find_fasta, config.inputs, plan.listing.root, are_coming=True),
+            plan.listing,
+            Arrivals(versions, holders),
+            config.poll_seconds,
+            config.stop_after,
+        )
+        self._intake = Intake(self._lookout, committed.failed_sources())
+        events.emit(events.RunStarted(plan.output.run, self._root, 0, 0))
+        logger.info(
+            "Watching for new files every %g s. Finished before: %s. Ctrl-C ends it.",
+            config.poll_seconds,
+            counted(sum(version is not None for version in versions.values()), "file") or "none",
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """The plan with the files that there are now."""
+        listing = self._lookout.listing
+        return replace(self._plan, listing=listing, todo=listing.files)
+
+    def numbers(self) -> dict[str, float]:
+        """Returns how far the round is, or the last one was, for the heartbeat."""
+        return self._tally.numbers()
+
+    def lose(self) -> None:
+        """Takes note that the lock is lost."""
+        self._is_lost = True
+        request_stop()
+
+    def report(self, failure: str | None = None) -> Report:
+        """Reads from the output what has become of each file."""
+        return make_report(self.plan, self._seconds, dict(self._metrics), failure)
+
+    def run(self) -> str | None:
+        """Runs rounds until the end and returns what made them fail; None if nothing did."""
+        try:
+            with self._lookout:
+                while not (self._received or self._is_lost or self._lookout.is_over):
+                    self._step()
+            if self._is_lost:
+                check_held(self._root, self._plan.output.lock)
+        except (GraphError, LostError, ConfigurationError, OSError) as error:
+            return str(error)
+        return None
+
+    def _step(self) -> None:
+        if taken := self._lookout.take():
+            self._round(taken)
+            self._report_is_due = True
+        elif self._report_is_due and time.monotonic() >= self._report_after:
+            self._write_report()
+        else:
+            self._lookout.wait(_TICK)
+
+    def _write_report(self) -> None:
+        start = time.monotonic()
+        report = self.report()
+        # What there is no outcome of yet is no fault.
+        write_report(self._root, report, exit_code(replace(report, missing=()), []))
+        now = time.monotonic()
+        self._report_is_due = False
+        self._report_after = now + REPORT_PAUSE * (now - start)
+
+    def _round(self, taken: Taken) -> None:
+        start = time.monotonic()
+        self._number += 1
+        output = of_round(self._plan.output, self._number)
+        work = self._intake.find(taken, output)
+        if not work.todo or self._received:
+            return
+        self._check_model()
+        heard = _Heard()
+        plan = replace(self._plan, todo=work.todo, is_begun=work.is_begun, output=output)
+        patience = self._patience if taken.are_carried else None
+        turn = Turn(self._turn_seconds, patience, self._lookout.have_new)
+        with events.listening(heard), self._watched(work.todo, turn):
+            metrics = embed(plan, self._config.beam_args)
+        self._metrics.update({n: count for n, count in metrics.items() if isinstance(count, int)})
+        if work.must_tidy or heard.failed:
+            tidy(self._root, output.run, read_commits(self._root))
+        clear_notes(self._root)
+        unfinished = self._settle(work.todo, heard)
+        if taken.are_carried:
+            self._grant_patience(turn, unfinished)
+        seconds = time.monotonic() - start
+        self._seconds += seconds
+        self._tell(len(work.todo) - unfinished, unfinished, seconds)
+
+    def _check_model(self) -> None:
+        model, known = self._plan.embed.model, self._plan.checkpoint
+        if find_checkpoint(known.model, known.revision).fingerprint != known.fingerprint:
+            raise ConfigurationError(
+                f"--model {model.model} has changed since the watch began, and this output is "
+                "bound to what it was. Put it back."
+            )
+
+    @contextmanager
+    def _watched(self, todo: Sequence[FastaFile], turn: Turn) -> Iterator[None]:
+        """Shows progress, and lets the round make room for others; at its end readers may read."""
+        self._tally = Tally(len(todo), sum(file.size for file in todo))
+        with ExitStack() as stack:
+            stack.callback(self._let_read)
+            stack.callback(turn.close)
+            stack.enter_context(events.listening(self._tally))
+            if not self._config.quiet:
+                progress = Progress(self._tally)
+                stack.callback(progress.close)
+                stack.enter_context(events.listening(progress))
+            stack.enter_context(events.listening(turn))
+            self._lookout.turn = turn
+            yield
+            self._lookout.turn = None
+
+    def _let_read(self) -> None:
+        clear_stop()
+        if self._received or self._is_lost:  # in this order: either may come in between
+            request_stop()
+
+    def _settle(self, todo: Sequence[FastaFile], heard: _Heard) -> int:
+        """Takes note of what has become of the files of a round; returns how many are left."""
+        with_outcome = heard.finished | heard.failed
+        unfinished = [file for file in todo if file.source not in with_outcome]
+        self._lookout.settle(
+            finished=[f for f in todo if f.source in heard.finished - heard.failed],
+            failed=[f for f in todo if f.source in heard.failed],
+            unfinished=unfinished,
+        )
+        return len(unfinished)
+
+    def _grant_patience(self, turn: Turn, unfinished: int) -> None:
+        if not unfinished:
+            self._patience = self._turn_seconds
+        elif not turn.has_begun:  # so that it gets somewhere in the end
+            self._patience *= 2
+
+    def _tell(self, done: int, unfinished: int, seconds: float) -> None:
+        numbers = self._tally.numbers()
+        logger.info(
+            "%s in %.1f s: %s, of which %s failed%s.",
+            counted(done, "file") or "no file",
+            seconds,
+            counted(int(numbers["records"]), "record") or "no record",
+            f"{int(numbers['dead_letters']):,}",
+            f"; {counted(unfinished, 'file')} to be carried on" if unfinished else "",
+        )
