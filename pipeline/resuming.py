@@ -217,8 +217,12 @@ def tidy(root: str, run: str, committed: Commits) -> None:
     stays, and the dead letter of a file that could be read in the end.
     """
     removals = dict(_find_leftovers(committed))
-    # It may have been all but finished by a run that was killed.
-    reopen_files(root, [source for source, what in removals.items() if what == ALL_RECORDS])
+    # It may have been all but finished by a run that was killed; unless the name is another's now.
+    held = {stem(source) for source in committed.files}
+    reopen_files(
+        root,
+        [s for s, what in removals.items() if what == ALL_RECORDS and stem(s) not in held],
+    )
     remove_records(root, run, removals)
     settle_reopened(root, committed)
 

@@ -305,6 +305,18 @@ def test_of_a_file_that_changed_under_a_run_only_its_dead_letter_stays(
     assert sorted(held) == [("a.fa", 0, 0, True), ("b.fa", 1, 0, False)]
 
 
+def test_a_file_that_failed_does_not_take_the_pt_of_one_that_has_its_name_now(
+    output: Output, tmp_path: Path
+) -> None:
+    commit(output, make_dead_letter(None, "a.fa.gz"))
+    commit(output, row(NOW), sequence=1)  # type: ignore[arg-type]
+    finish(output, fasta(tmp_path))
+    storage.publish(output.root, "pt/a_ESM.pt", lambda handle: handle.write(b"x"))
+    tidy(output.root, "run1", read_commits(output.root))
+    assert Path(output.root, "pt/a_ESM.pt").exists()
+    assert read_commits(output.root).failed_sources() == {"a.fa.gz"}
+
+
 def test_the_dead_letter_of_a_file_that_was_read_in_the_end_goes(
     output: Output, tmp_path: Path
 ) -> None:
