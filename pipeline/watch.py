@@ -35,7 +35,7 @@ from transforms.reading import clear_stop, request_stop
 from transforms.text import counted
 from transforms.under_way import clear_notes
 
-LEAST_TURN = 2.0
+LEAST_TURN = 1.0
 """Seconds that a round has at least while others wait: a round takes half a second to begin."""
 
 REPORT_PAUSE = 9
