@@ -1,0 +1,218 @@
+"""Tests of what of a listing is complete and due, and of whose turn it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.arrivals import Arrivals, Version, is_temporary
+from transforms.finding import FastaFile
+
+
+def file(source: str, size: int = 10, mtime: float = 1.0) -> FastaFile:
+    return FastaFile(f"/in/{source}", source, size, mtime)
+
+
+def new() -> Arrivals:
+    return Arrivals({}, ())
+
+
+def take(arrivals: Arrivals) -> list[str]:
+    taken = arrivals.take()
+    return [] if taken is None else [file.source for file in taken.files]
+
+
+def look_twice(arrivals: Arrivals, *files: FastaFile) -> None:
+    arrivals.look(files)
+    arrivals.look(files)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ".x.fa", "x.fa.tmp", "x.fa.TEMP", "x.part", "x.fa.partial", "x.fa.filepart", "x.fa~",
+        "x.fa.crdownload", ".rsync-partial/x.fa", "a/b.tmp/x.fa", "a/.git/b/x.fa",
+    ],
+)  # fmt: skip
+def test_names_of_unfinished_files(source: str) -> None:
+    assert is_temporary(source)
+
+
+@pytest.mark.parametrize("source", ["x.fa", "x.fa.gz", "part.fa", "x.tmp.fa", "a.b/~x.fa", "tmp"])
+def test_other_names(source: str) -> None:
+    assert not is_temporary(source)
+
+
+def test_a_file_is_complete_at_the_second_look() -> None:
+    arrivals = new()
+    arrivals.look([file("a.fa")])
+    assert (take(arrivals), arrivals.is_quiet, arrivals.have_new) == ([], False, False)
+    arrivals.look([file("a.fa")])
+    assert arrivals.have_new
+    assert take(arrivals) == ["a.fa"]
+    assert take(arrivals) == []
+
+
+@pytest.mark.parametrize("change", [{"size": 11}, {"mtime": 2.0}])
+def test_a_file_that_grows_waits_until_it_does_no_more(change: dict[str, float]) -> None:
+    arrivals = new()
+    grown = file("a.fa", **change)  # type: ignore[arg-type]
+    arrivals.look([file("a.fa")])
+    arrivals.look([grown])
+    assert take(arrivals) == []
+    arrivals.look([grown])
+    assert take(arrivals) == ["a.fa"]
+
+
+def test_a_file_that_grows_or_goes_while_it_waits_is_not_taken() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("a.fa"), file("b.fa"), file("c.fa"))
+    arrivals.look([file("a.fa", size=11), file("b.fa")])
+    assert take(arrivals) == ["b.fa"]
+
+
+def test_what_is_done_is_not_due_until_it_changes() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("a.fa"), file("b.fa"))
+    taken = arrivals.take()
+    assert taken is not None
+    arrivals.finish(taken.files[0])
+    arrivals.finish(taken.files[1], has_failed=True)
+    look_twice(arrivals, file("a.fa"), file("b.fa"))
+    assert (take(arrivals), arrivals.is_quiet) == ([], True)
+    look_twice(arrivals, file("a.fa", mtime=2.0), file("b.fa", size=11))
+    assert take(arrivals) == ["a.fa", "b.fa"]
+
+
+def test_what_was_done_in_an_earlier_life_is_not_due() -> None:
+    known = {"a.fa": Version(10, 1.0), "b.fa": Version(9, 1.0), "c.fa": None}
+    arrivals = Arrivals(known, known)
+    look_twice(arrivals, file("a.fa"), file("b.fa"), file("c.fa"), file("d.fa"))
+    assert take(arrivals) == ["b.fa", "c.fa", "d.fa"]
+    assert [arrivals.is_known(f"{name}.fa") for name in "abcd"] == [True, True, True, False]
+
+
+def test_it_is_quiet_when_nothing_grows_or_is_at_work() -> None:
+    arrivals = new()
+    assert arrivals.is_quiet
+    look_twice(arrivals, file("a.fa"))
+    taken = arrivals.take()
+    assert taken is not None
+    arrivals.look([file("a.fa")])
+    assert not arrivals.is_quiet
+    arrivals.finish(*taken.files)
+    assert arrivals.is_quiet
+
+
+def test_a_file_that_changes_while_it_is_at_work_is_due_again() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("a.fa"), file("b.fa"))
+    taken = arrivals.take()
+    assert taken is not None
+    look_twice(arrivals, file("a.fa", size=11), file("b.fa", size=11))
+    assert arrivals.have_new
+    arrivals.finish(taken.files[0])
+    arrivals.carry(taken.files[1])
+    second = arrivals.take()
+    assert second is not None
+    assert [(file.source, file.size) for file in second.files] == [("a.fa", 11), ("b.fa", 11)]
+    assert not second.are_carried
+
+
+def test_small_files_go_first() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("a.fa", 30), file("b.fa", 10), file("c.fa", 20))
+    assert take(arrivals) == ["b.fa", "c.fa", "a.fa"]
+
+
+def test_new_files_and_what_is_unfinished_take_turns() -> None:
+    arrivals = new()
+    files = [file("huge.fa", 999)]
+    order = []
+    for n in range(3):
+        files.append(file(f"new{n}.fa"))
+        look_twice(arrivals, *files)
+        for _ in range(2):
+            taken = arrivals.take()
+            assert taken is not None
+            order.append((taken.are_carried, [file.source for file in taken.files]))
+            for each in taken.files:
+                if each.source == "huge.fa":
+                    arrivals.carry(each)
+                else:
+                    arrivals.finish(each)
+    carried = (True, ["huge.fa"])
+    assert order == [
+        (False, ["new0.fa", "huge.fa"]), carried,
+        (False, ["new1.fa"]), carried,
+        (False, ["new2.fa"]), carried,
+    ]  # fmt: skip
+
+
+def test_what_is_unfinished_keeps_nobody_from_being_new() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("huge.fa"))
+    taken = arrivals.take()
+    assert taken is not None
+    arrivals.carry(*taken.files)
+    assert not arrivals.have_new
+    assert not arrivals.is_quiet
+    arrivals.look([file("huge.fa"), file("a.fa")])
+    assert not arrivals.have_new
+    arrivals.look([file("huge.fa"), file("a.fa")])
+    assert arrivals.have_new
+
+
+def test_what_is_unfinished_and_goes_away_is_not_taken() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("huge.fa"))
+    taken = arrivals.take()
+    assert taken is not None
+    arrivals.carry(*taken.files)
+    arrivals.look([])
+    assert (take(arrivals), arrivals.is_quiet) == ([], True)
+
+
+def test_the_first_of_a_name_takes_it_and_the_second_is_refused_once() -> None:
+    arrivals = new()
+    both = [file("a.fa", 20), file("a.faa.gz", 10), file("b.fa", 30)]
+    look_twice(arrivals, *both)
+    taken = arrivals.take()
+    assert taken is not None
+    assert [file.source for file in taken.files] == ["a.fa", "b.fa"]
+    assert [(file.source, holder) for file, holder in taken.refused] == [("a.faa.gz", "a.fa")]
+    look_twice(arrivals, *both, file("a.faa.gz", 11))
+    assert take(arrivals) == []
+
+
+def test_a_name_may_be_taken_in_an_earlier_life() -> None:
+    known = {"a.fa": Version(10, 1.0), "b.fa": None, "a.faa": None}
+    arrivals = Arrivals(known, ["a.fa", "b.fa"])
+    look_twice(arrivals, file("a.fa.gz"), file("a.faa"), file("b.fa.gz"))
+    taken = arrivals.take()
+    assert taken is not None
+    assert taken.files == ()
+    # a.faa was refused in that life already.
+    assert [f.source for f, _ in taken.refused] == ["a.fa.gz", "b.fa.gz"]
+
+
+def test_a_file_that_failed_leaves_its_name_to_others() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("a.fa.gz"))
+    taken = arrivals.take()
+    assert taken is not None
+    arrivals.finish(*taken.files, has_failed=True)
+    look_twice(arrivals, file("a.fa.gz"), file("a.fa"))
+    assert take(arrivals) == ["a.fa"]
+    look_twice(arrivals, file("a.fa.gz", mtime=2.0))
+    taken = arrivals.take()
+    assert taken is not None
+    assert [(file.source, holder) for file, holder in taken.refused] == [("a.fa.gz", "a.fa")]
+
+
+def test_what_is_refused_is_not_looked_at_again() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("a.fa"))
+    assert take(arrivals) == ["a.fa"]
+    arrivals.refuse("a.fa")
+    look_twice(arrivals, file("a.fa", mtime=2.0))
+    assert (take(arrivals), arrivals.is_quiet) == ([], True)
