@@ -109,7 +109,7 @@ class _Watch:
         self._metrics: Counter[str] = Counter()
         self._turn_seconds = max(config.poll_seconds, LEAST_TURN)
         self._patience = self._turn_seconds
-        self._report_is_due = True
+        self._report_is_due = False
         self._report_after = 0.0
         committed = read_commits(self._root)
         done, holders = find_done(self._root, committed)

@@ -1,0 +1,445 @@
+"""Tests of ``--watch``, in this process: one thread feeds the folder while the command runs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline import watch
+from pipeline.run import main
+from pipeline.runners import GraphError
+from tests.faults.outcome import read_outcome
+from transforms import events, model, skipping, storage
+from transforms.commits import Commits, read_commits
+from transforms.finding import Listing, find_fasta
+from transforms.locks import HeldError, hold
+
+GOOD = ">a\nMKTAYIAKQR\n>b\nGGGSSS\n"
+OTHER = ">x\nMKVLAAGLLK\n"
+SECONDS_TO_HANG = 120
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def exit_code(inputs: Path | str, output: Path, *more: object, stop_after: float = 0.5) -> int:
+    """Runs a watch in this process until nothing comes any more."""
+    args = ["--watch", "--input", inputs, "--output", output, "--model", "demo", "--quiet"]
+    args += ["--poll_seconds", 0.1, "--stop_after", stop_after, *more]
+    with pytest.raises(SystemExit) as caught:
+        main([str(arg) for arg in args])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+@contextmanager
+def feeding(feed: Callable[[], None]) -> Iterator[None]:
+    """Feeds the folder from another thread; what goes wrong there is raised at the end."""
+    wrong: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            feed()
+        except BaseException as error:  # noqa: BLE001
+            wrong.append(error)
+            os.kill(os.getpid(), signal.SIGTERM)  # else the watch would wait for it
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    thread.join(SECONDS_TO_HANG)
+    if wrong:
+        raise wrong[0]
+    assert not thread.is_alive()
+
+
+def wait_for(is_true: Callable[[], object]) -> None:
+    end = time.monotonic() + SECONDS_TO_HANG
+    while not is_true():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.01)
+
+
+def ids(output: Path, name: str) -> list[str]:
+    content: list[str] = torch.load(output / f"pt/{name}_ESM.pt", weights_only=True)["proteins"]
+    return content
+
+
+def finished(output: Path) -> list[str]:
+    return sorted(read_commits(str(output)).files)
+
+
+def test_what_comes_is_embedded_once_it_is_whole(tmp_path: Path, output: Path) -> None:
+    inputs = tmp_path / "later"
+
+    def feed() -> None:
+        wait_for((output / "commits/output.json").exists)
+        inputs.mkdir()
+        (inputs / "a.fa").write_text(GOOD)
+        (inputs / "b.fa.part").write_text(OTHER)
+        (inputs / ".c.fa").write_text(OTHER)
+        wait_for((output / "pt/a_ESM.pt").exists)
+        (inputs / "b.fa.part").rename(inputs / "b.fa")
+        wait_for((output / "pt/b_ESM.pt").exists)
+
+    with feeding(feed):
+        assert exit_code(f"{inputs}/*.fa*", output, stop_after=2) == 0
+    assert (ids(output, "a"), ids(output, "b")) == (["a", "b"], ["x"])
+    assert finished(output) == ["a.fa", "b.fa"]
+    report = json.loads((output / "run_report.json").read_text())
+    assert (report["exit_code"], report["totals"]["embedded_this_run"]) == (0, 3)
+    assert sorted(os.listdir(output)) == [
+        ".locks", "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
+    ]  # fmt: skip
+
+
+def test_report_and_log_are_there_while_it_goes_on(inputs: Path, output: Path) -> None:
+    (inputs / "a.fa").write_text(">bad\nMK1\n")
+
+    def feed() -> None:
+        wait_for((output / "run_report.json").exists)
+        report = json.loads((output / "run_report.json").read_text())
+        assert (report["exit_code"], report["totals"]["dead_lettered"]) == (3, 1)
+        assert "invalid_residue" in (output / "extraction_failures.log").read_text()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=SECONDS_TO_HANG) == 143
+    assert json.loads((output / "run_report.json").read_text())["exit_code"] == 143
+
+
+def test_what_was_done_in_an_earlier_life_is_not_done_again(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inputs / "a.fa").write_text(GOOD)
+    assert exit_code(inputs, output) == 0
+    before = read_commits(str(output))
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.rounds.run_graph", lambda *_: pytest.fail("a graph was run"))
+        assert exit_code(inputs, output) == 0
+    assert read_commits(str(output)) == before
+    (output / "pt/a_ESM.pt").unlink()
+    assert exit_code(inputs, output) == 0
+    assert ids(output, "a") == ["a", "b"]
+
+
+def test_it_goes_on_with_what_a_run_has_begun_and_the_other_way_round(
+    inputs: Path, output: Path
+) -> None:
+    (inputs / "a.fa").write_text(GOOD)
+    bounded = ["--input", inputs, "--output", output, "--model", "demo", "--quiet"]
+    for name in ("b", "c"):
+        with pytest.raises(SystemExit) as caught:
+            main([str(arg) for arg in bounded])
+        assert caught.value.code == 0
+        (inputs / f"{name}.fa").write_text(OTHER)
+        assert exit_code(inputs, output) == 0
+    assert finished(output) == ["a.fa", "b.fa", "c.fa"]
+    assert len(read_outcome(output).rows) == 4
+
+
+def test_a_file_that_changes_is_embedded_anew(inputs: Path, output: Path) -> None:
+    (inputs / "a.fa").write_text(GOOD)
+
+    def feed() -> None:
+        wait_for((output / "pt/a_ESM.pt").exists)
+        (inputs / "a.fa").write_text(OTHER)
+        wait_for(lambda: finished(output) and [r["id"] for r in read_outcome(output).rows] == ["x"])
+
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=2) == 0
+    assert ids(output, "a") == ["x"]
+    assert not (output / "commits/reopened.json").exists()
+
+
+def test_a_broken_file_is_tried_again_when_it_changes_and_not_before(
+    inputs: Path, output: Path
+) -> None:
+    whole = gzip.compress(GOOD.encode() * 99)
+    (inputs / "a.fa.gz").write_bytes(whole[:-9])
+    (inputs / "b.fa").write_text(OTHER)
+    opened: list[events.Event] = []
+
+    def feed() -> None:
+        wait_for(lambda: read_commits(str(output)).failed_sources() and finished(output))
+        time.sleep(1)  # ten looks
+        assert len([e for e in opened if isinstance(e, events.RecordFailed)]) == 1
+        (inputs / "a.fa.gz").write_bytes(whole)
+        wait_for((output / "pt/a_ESM.pt").exists)
+
+    with events.listening(opened.append), feeding(feed):
+        assert exit_code(inputs, output, stop_after=2) == 0
+    assert finished(output) == ["a.fa.gz", "b.fa"]
+    assert read_outcome(output).dead_letters == []
+
+
+def test_a_file_whose_name_is_taken_is_a_dead_letter_and_the_others_go_on(
+    inputs: Path, output: Path
+) -> None:
+    (inputs / "a.fa").write_text(GOOD)
+
+    def feed() -> None:
+        wait_for((output / "pt/a_ESM.pt").exists)
+        (inputs / "a.faa").write_text(OTHER)
+        (inputs / "b.fa").write_text(OTHER)
+        (inputs / f"{'long' * 60}.fa").write_text(OTHER)
+        wait_for((output / "pt/b_ESM.pt").exists)
+
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=2) == 3
+    outcome = read_outcome(output)
+    assert [(d["source"][:5], d["error_type"]) for d in outcome.dead_letters] == [
+        ("a.faa", "name_taken"),
+        ("longl", "name_too_long"),
+    ]
+    assert (ids(output, "a"), ids(output, "b")) == (["a", "b"], ["x"])
+    # In its next life it knows of them.
+    before = read_commits(str(output))
+    assert exit_code(inputs, output) == 3
+    assert read_commits(str(output)).parts == before.parts
+    # A broken file makes it tidy up; the .pt of the first stays.
+    (inputs / "c.fa").write_text("no FASTA")
+    assert exit_code(inputs, output) == 3
+    assert ids(output, "a") == ["a", "b"]
+
+
+def test_a_file_that_was_embedded_and_cannot_be_read_now_keeps_its_vectors(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inputs / "a.fa").write_text(GOOD)
+    assert exit_code(inputs, output) == 0
+    os.utime(inputs / "a.fa", (1, 1))
+    (inputs / "b.fa").write_text(OTHER)
+    open_chunks = storage.open_chunks
+
+    def denied(url: str, *args: int) -> Iterator[bytes]:
+        if url.endswith("a.fa"):
+            raise PermissionError(13, "Permission denied", url)
+        return open_chunks(url, *args)
+
+    monkeypatch.setattr(storage, "open_chunks", denied)
+    assert exit_code(inputs, output) == 0
+    assert "a.fa was embedded before and cannot be read now" in capsys.readouterr().err
+    assert (ids(output, "a"), ids(output, "b")) == (["a", "b"], ["x"])
+
+
+def test_a_listing_that_fails_is_tried_again(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inputs / "a.fa").write_text(GOOD)
+    looks = 0
+
+    def find(*args: object, **options: object) -> Listing:
+        nonlocal looks
+        looks += 1
+        if looks % 2:
+            raise TimeoutError("the network is away")
+        return find_fasta(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(watch, "find_fasta", find)
+    assert exit_code(inputs, output) == 0
+    assert finished(output) == ["a.fa"]
+
+
+def test_a_graph_that_fails_ends_it(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise GraphError("the device is gone")
+
+    (inputs / "a.fa").write_text(GOOD)
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.rounds.run_graph", fail)
+        assert exit_code(inputs, output, stop_after=SECONDS_TO_HANG) == 1
+    said = capsys.readouterr().err
+    assert "error: the device is gone" in said
+    assert "The same command carries on from there." in said
+    assert exit_code(inputs, output) == 0
+
+
+def test_the_model_is_loaded_once_and_before_the_first_file(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "_CACHE", model._ModelCache())
+    seen: list[events.Event] = []
+
+    def feed() -> None:
+        wait_for(lambda: seen)
+        for name in ("a", "b"):
+            (inputs / f"{name}.fa").write_text(GOOD)
+            wait_for((output / f"pt/{name}_ESM.pt").exists)
+
+    with events.listening(seen.append), feeding(feed):
+        assert exit_code(inputs, output, stop_after=2) == 0
+    loads = [n for n, event in enumerate(seen) if isinstance(event, events.ModelLoaded)]
+    opens = [n for n, event in enumerate(seen) if isinstance(event, events.FileOpened)]
+    assert (len(loads), len(opens)) == (1, 2)
+    assert loads[0] < opens[0]
+
+
+def test_a_model_that_changes_under_it_ends_it(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inputs / "a.fa").write_text(GOOD)
+    monkeypatch.setattr("transforms.checkpoints._DEMO_FINGERPRINT", "one")
+
+    def feed() -> None:
+        wait_for((output / "pt/a_ESM.pt").exists)
+        monkeypatch.setattr("transforms.checkpoints._DEMO_FINGERPRINT", "another")
+        (inputs / "b.fa").write_text(OTHER)
+
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=SECONDS_TO_HANG) == 1
+    assert "has changed since the watch began" in capsys.readouterr().err
+    assert finished(output) == ["a.fa"]
+
+
+def test_the_output_is_locked_all_the_time(inputs: Path, output: Path) -> None:
+    def feed() -> None:
+        for name in ("a", "b"):
+            (inputs / f"{name}.fa").write_text(GOOD)
+            wait_for((output / f"pt/{name}_ESM.pt").exists)
+            with pytest.raises(HeldError), hold(str(output), "second"):
+                pass
+
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=2) == 0
+
+
+def test_new_files_do_not_need_the_records_of_all_others(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inputs / "a.fa").write_text(GOOD)
+    assert exit_code(inputs, output) == 0
+
+    def read(root: str) -> Commits:
+        pytest.fail("all records were read")
+
+    monkeypatch.setattr("pipeline.intake.read_commits", read)
+    monkeypatch.setattr(skipping, "read_commits", read)
+    (inputs / "b.fa").write_text(OTHER)
+    assert exit_code(inputs, output) == 0
+    assert finished(output) == ["a.fa", "b.fa"]
+
+
+def test_a_look_that_finds_nothing_new_is_one_listing(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inputs / "a.fa").write_text(GOOD)
+    calls: list[str] = []
+    is_idle = False
+
+    def feed() -> None:
+        nonlocal is_idle
+        wait_for((output / "pt/a_ESM.pt").exists)
+        time.sleep(2)  # the report is written
+        is_idle = True
+
+    def note(name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def noting(*args: object, **options: object) -> object:
+            if is_idle:
+                calls.append(name)
+            return call(*args, **options)
+
+        return noting
+
+    monkeypatch.setattr(watch, "find_fasta", note("find", find_fasta))
+    for name in ("read_bytes", "open_chunks", "list_names", "publish_all", "delete"):
+        monkeypatch.setattr(storage, name, note(name, getattr(storage, name)))
+    monkeypatch.setattr(watch, "exit_code", note("report", watch.exit_code))
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=5) == 0
+    end = calls.index("read_bytes") if "read_bytes" in calls else len(calls)
+    assert len(calls[:end]) > 3
+    assert set(calls[:end]) == {"find"}
+
+
+def write_many(path: Path, records: int) -> None:
+    """A file that is worked at for some seconds; written elsewhere, and moved."""
+    lines = (
+        f">r{n}\n{'MKTAYIAKQRNDEFGH' * 8}{'ACDEFGHIKL'[n % 10] * (n % 90)}\n"
+        for n in range(records)
+    )
+    path.with_suffix(".part").write_text("".join(lines))
+    path.with_suffix(".part").rename(path)
+
+
+@pytest.mark.slow
+def test_a_huge_file_holds_nobody_up_and_gets_on_while_others_keep_coming(
+    inputs: Path, output: Path
+) -> None:
+    write_many(inputs / "huge.fa", 6000)
+    before_it = 0
+
+    def feed() -> None:
+        nonlocal before_it
+        n = 0
+        wait_for(lambda: list((output / "embeddings").glob("*")))
+        while not (output / "pt/huge_ESM.pt").exists():
+            (inputs / f"s{n}.fa").write_text(OTHER)
+            wait_for((output / f"pt/s{n}_ESM.pt").exists)
+            before_it += not (output / "pt/huge_ESM.pt").exists()
+            n += 1
+
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=2) == 0
+    assert before_it >= 2
+    assert ids(output, "huge") == [f"r{n}" for n in range(6000)]
+    runs = {part.run for part in read_commits(str(output)).by_source()["huge.fa"]}
+    assert len(runs) > 1
+
+
+@pytest.mark.slow
+def test_a_signal_drains_and_the_same_command_carries_on(inputs: Path, output: Path) -> None:
+    write_many(inputs / "huge.fa", 4000)
+
+    def feed() -> None:
+        wait_for(lambda: list((output / "commits").glob("part-*")))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=SECONDS_TO_HANG) == 130
+    embedded = len(read_outcome(output).rows)
+    assert 0 < embedded < 4000
+    assert exit_code(inputs, output) == 0
+    report = json.loads((output / "run_report.json").read_text())
+    assert report["totals"]["embedded_this_run"] == 4000 - embedded
+    assert ids(output, "huge") == [f"r{n}" for n in range(4000)]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--runner", "BundleBasedDirectRunner"], "on the local runner"),
+        (["--direct_running_mode", "multi_processing"], "on the local runner"),
+        (["--overwrite"], "at each start"),
+        (["--retry_failed"], "without --watch"),
+        (["--max_dead_letters", "3"], "Leave it out"),
+        (["--input_root", "/elsewhere"], "cannot lie below the input root /elsewhere"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    more: list[str], says: str, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(tmp_path / "in", output, *more) == 2
+    assert says in capsys.readouterr().err
+    assert not output.exists()
