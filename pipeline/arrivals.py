@@ -12,6 +12,10 @@ from typing import NamedTuple
 
 from transforms.finding import FastaFile, stem
 
+ROUND_BYTES = 1 << 24
+"""Bytes of the files of one round, if they are more than one: a small file is finished with the
+round at the latest, and must not wait until a large one is read."""
+
 _UNFINISHED_ENDINGS = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", "~")
 
 
@@ -29,12 +33,14 @@ class Taken:
     Attributes:
         files: Those to be embedded, the smallest first.
         refused: Those that would take the name of another one in the output, each with that one.
-        are_carried: Whether they are what an earlier round left unfinished.
+        are_carried: Whether they are what an earlier round has left.
+        begun: Those that were at work before, as they are now.
     """
 
     files: tuple[FastaFile, ...]
     refused: tuple[tuple[FastaFile, str], ...] = ()
     are_carried: bool = False
+    begun: frozenset[str] = frozenset()
 
 
 def is_temporary(source: str) -> bool:
@@ -67,6 +73,7 @@ class Arrivals:
         self._growing: dict[str, Version] = {}
         self._waiting: dict[str, FastaFile] = {}
         self._carried: dict[str, Version] = {}
+        self._begun: set[str] = set()
         self._at_work: dict[str, Version] = {}
         self._is_turn_of_carried = False
 
@@ -86,6 +93,7 @@ class Arrivals:
                 waiting[source] = file
         self._growing, self._waiting = growing, waiting
         self._carried = {s: v for s, v in self._carried.items() if growing.get(s) == v}
+        self._begun &= self._carried.keys()
 
     @property
     def is_quiet(self) -> bool:
@@ -104,7 +112,7 @@ class Arrivals:
     def take(self) -> Taken | None:
         """Takes the files whose turn it is; None if none waits.
 
-        New ones go first, but what was left unfinished comes after each round of new ones.
+        New ones go first, but what an earlier round has left comes after each round of new ones.
         """
         carried = [file for file in self._waiting.values() if self._is_carried(file)]
         new = [file for file in self._waiting.values() if not self._is_carried(file)]
@@ -114,7 +122,7 @@ class Arrivals:
         self._is_turn_of_carried = bool(carried) and not are_carried
         files: list[FastaFile] = []
         refused: list[tuple[FastaFile, str]] = []
-        for file in carried if are_carried else new:
+        for file in self._cut(carried if are_carried else new):
             del self._waiting[file.source]
             self._growing.pop(file.source, None)
             holder = self._names.setdefault(stem(file.source), file.source)
@@ -124,8 +132,9 @@ class Arrivals:
             else:
                 self.refuse(file.source)
                 refused.append((file, holder))
-        files.sort(key=lambda file: file.size)
-        return Taken(tuple(files), tuple(refused), are_carried)
+        files.sort(key=_size)
+        begun = frozenset(self._begun.intersection(file.source for file in files))
+        return Taken(tuple(files), tuple(refused), are_carried, begun)
 
     def refuse(self, source: str) -> None:
         """Takes a file for one that cannot be embedded, whatever becomes of it."""
@@ -146,12 +155,29 @@ class Arrivals:
         if file.source not in self._growing:  # else it has changed
             self._growing[file.source] = self._carried[file.source] = _version(file)
             self._waiting[file.source] = file
+            self._begun.add(file.source)
+
+    def _cut(self, files: list[FastaFile]) -> list[FastaFile]:
+        """Returns the smallest files, as many as a round takes; the others are left."""
+        total = 0
+        fit: set[str] = set()
+        for file in sorted(files, key=_size):
+            total += file.size
+            if total <= ROUND_BYTES or not fit:
+                fit.add(file.source)
+            else:
+                self._carried[file.source] = _version(file)
+        return [file for file in files if file.source in fit]
 
     def _holder(self, source: str) -> str:
         return self._names.get(stem(source), source)
 
     def _is_carried(self, file: FastaFile) -> bool:
         return self._carried.get(file.source) == _version(file)
+
+
+def _size(file: FastaFile) -> int:
+    return file.size
 
 
 def _version(file: FastaFile) -> Version:

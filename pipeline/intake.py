@@ -57,9 +57,8 @@ class Intake:
         if not any(self._lookout.is_known(file.source) for file in files):
             return RoundWork(files)
         committed = read_commits(output.root)
-        unchanged = {file.source for file in files} if taken.are_carried else ()
         work = find_work(
-            output.root, files, committed, unchanged=unchanged, refuse=_tell_of_unreadable
+            output.root, files, committed, unchanged=taken.begun, refuse=_tell_of_unreadable
         )
         apply(output.root, output.run, work)
         left = {file.source for file in work.todo}

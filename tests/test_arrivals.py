@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.arrivals import Arrivals, Version, is_temporary
+from pipeline.arrivals import ROUND_BYTES, Arrivals, Version, is_temporary
 from transforms.finding import FastaFile
 
 
@@ -216,3 +216,33 @@ def test_what_is_refused_is_not_looked_at_again() -> None:
     arrivals.refuse("a.fa")
     look_twice(arrivals, file("a.fa", mtime=2.0))
     assert (take(arrivals), arrivals.is_quiet) == ([], True)
+
+
+def test_a_large_file_is_left_to_a_round_of_its_own() -> None:
+    arrivals = new()
+    large = [file("large.fa", ROUND_BYTES), file("larger.fa", ROUND_BYTES + 1)]
+    rounds = []
+    for n in range(4):
+        look_twice(arrivals, *large, file("small.fa"), *[file("late.fa")] * (n > 0))
+        taken = arrivals.take()
+        assert taken is not None
+        rounds.append((taken.are_carried, [file.source for file in taken.files]))
+        for each in taken.files:
+            arrivals.finish(each)
+    assert rounds == [
+        (False, ["small.fa"]),
+        (False, ["late.fa"]),
+        (True, ["large.fa"]),
+        (True, ["larger.fa"]),
+    ]
+
+
+def test_what_was_at_work_before_is_told_until_it_changes() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("a.fa"))
+    for begun, changed in ((set(), file("a.fa")), ({"a.fa"}, file("a.fa", 11)), (set(), None)):
+        taken = arrivals.take()
+        assert taken is not None
+        assert taken.begun == begun
+        arrivals.carry(*taken.files)
+        look_twice(arrivals, changed or file("a.fa", 11))
