@@ -74,6 +74,7 @@ class Arrivals:
         self._waiting: dict[str, FastaFile] = {}
         self._carried: dict[str, Version] = {}
         self._begun: set[str] = set()
+        self._slow: set[str] = set()
         self._at_work: dict[str, Version] = {}
         self._is_turn_of_carried = False
 
@@ -94,6 +95,7 @@ class Arrivals:
         self._growing, self._waiting = growing, waiting
         self._carried = {s: v for s, v in self._carried.items() if growing.get(s) == v}
         self._begun &= self._carried.keys()
+        self._slow &= self._carried.keys()
 
     @property
     def is_quiet(self) -> bool:
@@ -101,9 +103,15 @@ class Arrivals:
         return not self._growing and not self._at_work
 
     @property
-    def have_new(self) -> bool:
-        """Whether a complete file waits that has not been begun."""
-        return any(not self._is_carried(file) for file in self._waiting.values())
+    def is_awaited(self) -> bool:
+        """Whether a complete file waits that what is at work should make room for.
+
+        That is a new one, or one that is smaller than all that are at work.
+        """
+        smallest = min((version.size for version in self._at_work.values()), default=0)
+        return any(
+            file.size < smallest or not self._is_carried(file) for file in self._waiting.values()
+        )
 
     def is_known(self, source: str) -> bool:
         """Tells whether the output may hold anything of a file."""
@@ -112,9 +120,10 @@ class Arrivals:
     def take(self) -> Taken | None:
         """Takes the files whose turn it is; None if none waits.
 
-        New ones go first, but what an earlier round has left comes after each round of new ones.
+        New ones go first, but what an earlier round has left comes after each round of new ones. A
+        slow one goes alone.
         """
-        carried = [file for file in self._waiting.values() if self._is_carried(file)]
+        carried = self._carried_next()
         new = [file for file in self._waiting.values() if not self._is_carried(file)]
         if not new and not carried:
             return None
@@ -148,14 +157,26 @@ class Arrivals:
         if has_failed and self._names.get(stem(file.source)) == file.source:
             del self._names[stem(file.source)]  # of what failed there is nothing that needs it
 
-    def carry(self, file: FastaFile) -> None:
-        """Takes note that a file that was taken is unfinished."""
+    def carry(self, file: FastaFile, is_slow: bool) -> None:
+        """Takes note that a file that was taken is unfinished.
+
+        Args:
+            file: The file.
+            is_slow: Whether it is the one that was being read when the round was stopped.
+        """
         self._at_work.pop(file.source, None)
         self._done[file.source] = None
         if file.source not in self._growing:  # else it has changed
             self._growing[file.source] = self._carried[file.source] = _version(file)
             self._waiting[file.source] = file
             self._begun.add(file.source)
+            if is_slow:
+                self._slow.add(file.source)
+
+    def _carried_next(self) -> list[FastaFile]:
+        carried = [file for file in self._waiting.values() if self._is_carried(file)]
+        quick = [file for file in carried if file.source not in self._slow]
+        return quick or sorted(carried, key=_size)[:1]
 
     def _cut(self, files: list[FastaFile]) -> list[FastaFile]:
         """Returns the smallest files, as many as a round takes; the others are left."""

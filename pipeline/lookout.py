@@ -93,10 +93,10 @@ class Lookout:
         with self._lock:
             return self._arrivals.take()
 
-    def have_new(self) -> bool:
-        """Tells whether a complete file waits that has not been begun."""
+    def is_awaited(self) -> bool:
+        """Tells whether a file waits that what is at work should make room for."""
         with self._lock:
-            return self._arrivals.have_new
+            return self._arrivals.is_awaited
 
     def is_known(self, source: str) -> bool:
         """Tells whether the output may hold anything of a file."""
@@ -116,8 +116,8 @@ class Lookout:
                 self._arrivals.finish(file)
             for file in failed:
                 self._arrivals.finish(file, has_failed=True)
-            for file in unfinished:
-                self._arrivals.carry(file)
+            for number, file in enumerate(unfinished):  # they are read in this order
+                self._arrivals.carry(file, is_slow=number == 0)
             for file in refused:
                 self._arrivals.refuse(file.source)
 

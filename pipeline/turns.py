@@ -16,13 +16,15 @@ class Turn:
     A round of new files has its time from the start. One that carries on with what an earlier
     round left has to read and skip before it gets anywhere: its time begins with the first new
     vector, and is at least as long as it took to get there. So a file gets on, whatever keeps
-    coming.
+    coming. Where a round has several files, they wait for each other: when nothing is finished or
+    embedded any more for the time that a round has, it is stopped too.
 
     Args:
         seconds: The time that a round has.
         patience: How long one that carries on may take until its first new vector; None for a
             round of new files.
         is_awaited: Tells whether others wait.
+        is_shared: Whether the round has several files.
         stop: What stops the round.
         clock: Seconds; replaced by tests.
 
@@ -35,6 +37,7 @@ class Turn:
         seconds: float,
         patience: float | None,
         is_awaited: Callable[[], bool],
+        is_shared: bool = False,
         stop: Callable[[], object] = request_stop,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -42,25 +45,29 @@ class Turn:
         self._seconds = seconds
         self._patience = patience
         self._is_awaited = is_awaited
+        self._is_shared = is_shared
         self._stop = stop
         self._clock = clock
-        self._start = clock()
+        self._start = self._moved = clock()
         self._end = self._start + (seconds if patience is None else patience)
         self._is_over = False
         self._lock = threading.Lock()
 
     def __call__(self, event: events.Event) -> None:
         """Takes note of an event."""
+        if isinstance(event, events.RecordsEmbedded | events.FileFinished):
+            self._moved = self._clock()
         if isinstance(event, events.RecordsEmbedded) and not self.has_begun:
             self.has_begun = True
             if self._patience is not None:
-                now = self._clock()
-                self._end = now + max(self._seconds, now - self._start)
+                self._end = self._moved + max(self._seconds, self._moved - self._start)
         self.check()
 
     def check(self) -> None:
         """Stops the round if it is time."""
-        if self._clock() < self._end or not self._is_awaited():
+        now = self._clock()
+        is_stuck = self._is_shared and now - self._moved >= self._seconds
+        if now < self._end or not (is_stuck or self._is_awaited()):
             return
         with self._lock:
             if not self._is_over:

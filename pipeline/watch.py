@@ -192,7 +192,8 @@ class _Watch:
         heard = _Heard()
         plan = replace(self._plan, todo=work.todo, is_begun=work.is_begun, output=output)
         patience = self._patience if taken.are_carried else None
-        turn = Turn(self._turn_seconds, patience, self._lookout.have_new)
+        is_shared = len(work.todo) > 1
+        turn = Turn(self._turn_seconds, patience, self._lookout.is_awaited, is_shared)
         with events.listening(heard), self._watched(work.todo, turn):
             metrics = embed(plan, self._config.beam_args)
         self._metrics.update({n: count for n, count in metrics.items() if isinstance(count, int)})

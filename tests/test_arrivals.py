@@ -45,9 +45,9 @@ def test_other_names(source: str) -> None:
 def test_a_file_is_complete_at_the_second_look() -> None:
     arrivals = new()
     arrivals.look([file("a.fa")])
-    assert (take(arrivals), arrivals.is_quiet, arrivals.have_new) == ([], False, False)
+    assert (take(arrivals), arrivals.is_quiet, arrivals.is_awaited) == ([], False, False)
     arrivals.look([file("a.fa")])
-    assert arrivals.have_new
+    assert arrivals.is_awaited
     assert take(arrivals) == ["a.fa"]
     assert take(arrivals) == []
 
@@ -109,9 +109,9 @@ def test_a_file_that_changes_while_it_is_at_work_is_due_again() -> None:
     taken = arrivals.take()
     assert taken is not None
     look_twice(arrivals, file("a.fa", size=11), file("b.fa", size=11))
-    assert arrivals.have_new
+    assert arrivals.is_awaited
     arrivals.finish(taken.files[0])
-    arrivals.carry(taken.files[1])
+    arrivals.carry(taken.files[1], is_slow=True)
     second = arrivals.take()
     assert second is not None
     assert [(file.source, file.size) for file in second.files] == [("a.fa", 11), ("b.fa", 11)]
@@ -137,7 +137,7 @@ def test_new_files_and_what_is_unfinished_take_turns() -> None:
             order.append((taken.are_carried, [file.source for file in taken.files]))
             for each in taken.files:
                 if each.source == "huge.fa":
-                    arrivals.carry(each)
+                    arrivals.carry(each, is_slow=True)
                 else:
                     arrivals.finish(each)
     carried = (True, ["huge.fa"])
@@ -153,13 +153,13 @@ def test_what_is_unfinished_keeps_nobody_from_being_new() -> None:
     look_twice(arrivals, file("huge.fa"))
     taken = arrivals.take()
     assert taken is not None
-    arrivals.carry(*taken.files)
-    assert not arrivals.have_new
+    arrivals.carry(*taken.files, is_slow=True)
+    assert not arrivals.is_awaited
     assert not arrivals.is_quiet
     arrivals.look([file("huge.fa"), file("a.fa")])
-    assert not arrivals.have_new
+    assert not arrivals.is_awaited
     arrivals.look([file("huge.fa"), file("a.fa")])
-    assert arrivals.have_new
+    assert arrivals.is_awaited
 
 
 def test_what_is_unfinished_and_goes_away_is_not_taken() -> None:
@@ -167,7 +167,7 @@ def test_what_is_unfinished_and_goes_away_is_not_taken() -> None:
     look_twice(arrivals, file("huge.fa"))
     taken = arrivals.take()
     assert taken is not None
-    arrivals.carry(*taken.files)
+    arrivals.carry(*taken.files, is_slow=True)
     arrivals.look([])
     assert (take(arrivals), arrivals.is_quiet) == ([], True)
 
@@ -244,5 +244,48 @@ def test_what_was_at_work_before_is_told_until_it_changes() -> None:
         taken = arrivals.take()
         assert taken is not None
         assert taken.begun == begun
-        arrivals.carry(*taken.files)
+        arrivals.carry(*taken.files, is_slow=True)
         look_twice(arrivals, changed or file("a.fa", 11))
+
+
+def test_one_that_held_up_its_round_goes_alone_and_after_the_others() -> None:
+    arrivals = new()
+    look_twice(arrivals, file("slow.fa", 1), file("slower.fa", 3), file("a.fa", 7), file("b.fa", 8))
+    order = []
+    for slow in ("slow.fa", "slower.fa", "", "", ""):
+        taken = arrivals.take()
+        assert taken is not None
+        order.append([file.source for file in taken.files])
+        for each in taken.files:
+            if slow:
+                arrivals.carry(each, is_slow=each.source == slow)
+            else:
+                arrivals.finish(each)
+        if arrivals.is_quiet:
+            break
+    assert order == [
+        ["slow.fa", "slower.fa", "a.fa", "b.fa"],
+        ["slower.fa", "a.fa", "b.fa"],
+        ["a.fa", "b.fa"],
+        ["slow.fa"],
+        ["slower.fa"],
+    ]
+
+
+def test_a_smaller_file_is_made_room_for_and_a_larger_one_is_not() -> None:
+    arrivals = new()
+    files = [file("a.fa", 5), file("b.fa", 7), file("c.fa", 9)]
+    look_twice(arrivals, *files)
+    taken = arrivals.take()
+    assert taken is not None
+    for each in taken.files:
+        arrivals.carry(each, is_slow=True)
+    for source, is_awaited in (("a.fa", False), ("b.fa", False), ("c.fa", False)):
+        assert take(arrivals) == [source]
+        assert arrivals.is_awaited == is_awaited
+        arrivals.finish(next(each for each in files if each.source == source))
+    look_twice(arrivals, file("c.fa", 10), file("d.fa", 20))
+    assert take(arrivals) == ["c.fa", "d.fa"]
+    arrivals.finish(file("c.fa", 10))
+    look_twice(arrivals, file("c.fa", 10), file("d.fa", 20), file("e.fa", 30))
+    assert arrivals.is_awaited

@@ -114,9 +114,9 @@ def test_without_that_option_it_is_never_over() -> None:
 def test_a_look_that_finds_something_new_ends_the_turn_of_a_round() -> None:
     case = Case()
     stops: list[float] = []
-    is_awaited: Callable[[], bool] = case.lookout.have_new
+    is_awaited: Callable[[], bool] = case.lookout.is_awaited
     stop: Callable[[], None] = lambda: stops.append(case.now)  # noqa: E731
-    case.lookout.turn = Turn(2, None, is_awaited, stop, lambda: case.now)
+    case.lookout.turn = Turn(2, None, is_awaited, False, stop, lambda: case.now)
     for _ in range(4):
         case.look(listing())
     for _ in range(2):
@@ -129,6 +129,6 @@ def test_it_looks_by_itself_within_the_block() -> None:
     case.found = listing("a.fa")
     quick = Lookout(case.find, listing(), Arrivals({}, ()), 0.01)
     with quick:
-        while not quick.have_new():
+        while not quick.is_awaited():
             quick.wait(10)
     assert not quick._thread.is_alive()

@@ -19,11 +19,11 @@ class Clock:
 class Case:
     """A turn with 5 seconds, and how often it has stopped its round."""
 
-    def __init__(self, patience: float | None = None) -> None:
+    def __init__(self, patience: float | None = None, is_shared: bool = False) -> None:
         self.clock = Clock()
         self.is_awaited = True
         self.stops = 0
-        self.turn = Turn(5, patience, lambda: self.is_awaited, self.stop, self.clock)
+        self.turn = Turn(5, patience, lambda: self.is_awaited, is_shared, self.stop, self.clock)
 
     def stop(self) -> None:
         self.stops += 1
@@ -79,3 +79,13 @@ def test_a_round_that_is_over_stops_nothing() -> None:
     case = Case()
     case.turn.close()
     assert not case.at(1000)
+
+
+def test_files_that_wait_for_one_of_their_round_do_so_no_longer_than_its_time() -> None:
+    alone, shared = Case(), Case(is_shared=True)
+    for case in (alone, shared):
+        case.is_awaited = False
+        assert not case.at(4, EMBEDDED)
+        assert not case.at(8.9, SKIPPED)
+    assert shared.at(9)
+    assert not alone.at(1000)

@@ -25,6 +25,7 @@ from transforms import events, model, skipping, storage
 from transforms.commits import Commits, read_commits
 from transforms.finding import Listing, find_fasta
 from transforms.locks import HeldError, hold
+from transforms.reading import read_items
 
 GOOD = ">a\nMKTAYIAKQR\n>b\nGGGSSS\n"
 OTHER = ">x\nMKVLAAGLLK\n"
@@ -410,6 +411,41 @@ def test_a_huge_file_holds_nobody_up_and_gets_on_while_others_keep_coming(
     assert ids(output, "huge") == [f"r{n}" for n in range(3000)]
     runs = {part.run for part in read_commits(str(output)).by_source()["huge.fa"]}
     assert len(runs) > 1
+
+
+@pytest.mark.slow
+def test_a_file_that_is_slow_to_begin_holds_nobody_up_and_gets_on(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open it takes longer than its turn, and it comes together with another one."""
+    write_many(inputs / "slow.fa", 300)
+    (inputs / "s0.fa").write_text(OTHER)
+    open_chunks = storage.open_chunks
+    opens = 0
+
+    def slowly(url: str, *args: int) -> Iterator[bytes]:
+        nonlocal opens
+        if url.endswith("slow.fa"):
+            opens += 1
+            for _ in range(50):
+                time.sleep(0.1)
+                yield b""  # where a stop is heeded
+        yield from open_chunks(url, *args)
+
+    monkeypatch.setattr(read_items, "__defaults__", (slowly,))
+
+    def feed() -> None:
+        n = 0
+        while not (output / "pt/slow_ESM.pt").exists():
+            (inputs / f"s{n}.fa").write_text(OTHER)
+            wait_for((output / f"pt/s{n}_ESM.pt").exists)
+            n += 1
+        assert n > 2
+
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=2) == 0
+    assert len(ids(output, "slow")) == 300
+    assert opens > 2
 
 
 @pytest.mark.slow
