@@ -12,7 +12,7 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from transforms import storage
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, FindFasta, check_names, find_fasta, stem
+from transforms.finding import FastaFile, FindFasta, Listing, check_names, find_fasta, stem
 
 
 @pytest.fixture
@@ -268,3 +268,35 @@ def test_files_are_not_pickled() -> None:
     assert coder.decode(encoded) == file
     assert b"FastaFile" not in encoded
     assert coder.is_deterministic()
+
+
+def test_of_files_that_are_to_come_nothing_need_be_there(tmp_path: Path) -> None:
+    top = str(tmp_path)
+    for pattern, root in (
+        (f"{top}/later", f"{top}/later"),
+        (f"{top}/later/*.fa", f"{top}/later"),
+        (f"{top}/later/x.fa.gz", f"{top}/later"),
+        (f"{top}/later.fa/", f"{top}/later.fa"),
+    ):
+        assert find_fasta([pattern], are_coming=True) == Listing(root, (), 0)
+    # Its name is the same whether it was there from the start or not.
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later/x.fa").touch()
+    for root in (None, f"{top}/later"):
+        (file,) = find_fasta([f"{top}/later"], root, are_coming=True).files
+        assert file.source == "x.fa"
+
+
+def test_of_files_that_are_to_come_those_without_a_name_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.faa").touch()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/prot\xe9ine.faa")).touch()
+    listing = find_fasta([str(tmp_path)], are_coming=True)
+    assert [file.source for file in listing.files] == ["a.faa"]
+    assert ["is not UTF-8" in sentence for sentence in listing.unnamed] == [True]
+
+
+def test_patterns_of_files_to_come_must_be_able_to_match_below_the_root(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "in", tmp_path / "in/a"):
+        find_fasta([f"{tmp_path}/in/*.fa"], str(root), are_coming=True)
+    with pytest.raises(ConfigurationError, match="cannot lie below the input root"):
+        find_fasta([f"{tmp_path}/in/*.fa"], str(tmp_path / "i"), are_coming=True)

@@ -43,10 +43,21 @@ def test_every_option_reaches_its_step() -> None:
     )
 
 
+def test_the_options_of_a_watch_reach_it() -> None:
+    watched = parse_options([*REQUIRED, "--watch"])
+    assert (watched.watch, watched.poll_seconds, watched.stop_after) == (True, 5.0, None)
+    watched = parse_options([*REQUIRED, "--watch", "--poll_seconds", "0.5", "--stop_after", "60"])
+    assert (watched.watch, watched.poll_seconds, watched.stop_after) == (True, 0.5, 60.0)
+
+
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
         ([], "--input is needed"),
+        ([*REQUIRED, "--poll_seconds", "5"], "--poll_seconds goes with --watch"),
+        ([*REQUIRED, "--stop_after", "5"], "--stop_after goes with --watch"),
+        ([*REQUIRED, "--watch", "--poll_seconds", "0"], "more than 0"),
+        (["--output", "out", "--watch"], "--input is needed"),
         ([*REQUIRED, "--toks_per_batch", "0"], "at least 1"),
         ([*REQUIRED, "--toks_per_batch", "many"], "invalid whole number value: 'many'"),
         ([*REQUIRED, "--truncation_seq_length", "-1"], "at least 1"),
@@ -77,7 +88,7 @@ def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[
     for option in (
         "input", "output", "model", "revision", "dtype", "device", "toks_per_batch",
         "truncation_seq_length", "expected_dim", "long_sequences", "residues", "pt_order",
-        "sinks", "input_root", "overwrite",
+        "sinks", "input_root", "overwrite", "watch", "poll_seconds", "stop_after",
     ):  # fmt: skip
         assert f"--{option}" in shown
     for default in ("Synthyra/FastESM2_650", "auto", "1024", "parquet,pt"):
