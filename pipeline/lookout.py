@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from transforms.finding import FastaFile, Listing
 from transforms.text import printable
 
 _SECONDS_TO_END = 5.0
+_MOST_TOLD = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Lookout:
         self._stop_after = stop_after
         self._clock = clock
         self._quiet_since: float | None = None
-        self._told: set[str] = set()
+        self._told: deque[str] = deque(maxlen=_MOST_TOLD)
         self._lock = threading.Lock()
         self._news, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, name="lookout", daemon=True)
@@ -144,5 +146,5 @@ class Lookout:
         """Warns, of each thing once: a folder that is away for a night is away at every look."""
         for sentence in sentences:
             if sentence not in self._told:
-                self._told.add(sentence)
+                self._told.append(sentence)
                 logger.warning("%s", printable(sentence))

@@ -36,7 +36,8 @@ from transforms.text import counted
 from transforms.under_way import clear_notes
 
 LEAST_TURN = 1.0
-"""Seconds that a round has at least while others wait: a round takes half a second to begin."""
+"""Seconds that a round has at least while others wait; else half the time between two looks. To
+begin and to end takes a second or two more, so that nobody is held up for much longer than that."""
 
 REPORT_PAUSE = 9
 """How many times longer than it takes to write the report it is not written again: all that the
@@ -107,8 +108,8 @@ class _Watch:
         self._number = 0
         self._seconds = 0.0
         self._metrics: Counter[str] = Counter()
-        self._turn_seconds = max(config.poll_seconds, LEAST_TURN)
-        self._patience = self._turn_seconds
+        self._turn_seconds = max(config.poll_seconds / 2, LEAST_TURN)
+        self._patience: dict[str, float] = {}  # with files that have got nowhere so far
         self._report_is_due = False
         self._report_after = 0.0
         committed = read_commits(self._root)
@@ -191,7 +192,8 @@ class _Watch:
         self._check_model()
         heard = _Heard()
         plan = replace(self._plan, todo=work.todo, is_begun=work.is_begun, output=output)
-        patience = self._patience if taken.are_carried else None
+        first = work.todo[0].source
+        patience = self._patience.get(first, self._turn_seconds) if taken.are_carried else None
         is_shared = len(work.todo) > 1
         turn = Turn(self._turn_seconds, patience, self._lookout.is_awaited, is_shared)
         with events.listening(heard), self._watched(work.todo, turn):
@@ -201,11 +203,13 @@ class _Watch:
             tidy(self._root, output.run, read_commits(self._root))
         clear_notes(self._root)
         unfinished = self._settle(work.todo, heard)
-        if taken.are_carried:
-            self._grant_patience(turn, unfinished)
+        self._patience.pop(first, None)
+        if patience and first in unfinished:
+            # Twice as much if it got nowhere, so that it gets somewhere in the end.
+            self._patience[first] = patience if turn.has_begun else 2 * patience
         seconds = time.monotonic() - start
         self._seconds += seconds
-        self._tell(len(work.todo) - unfinished, unfinished, seconds)
+        self._tell(len(work.todo) - len(unfinished), len(unfinished), seconds)
 
     def _check_model(self) -> None:
         model, known = self._plan.embed.model, self._plan.checkpoint
@@ -237,8 +241,8 @@ class _Watch:
         if self._received or self._is_lost:  # in this order: either may come in between
             request_stop()
 
-    def _settle(self, todo: Sequence[FastaFile], heard: _Heard) -> int:
-        """Takes note of what has become of the files of a round; returns how many are left."""
+    def _settle(self, todo: Sequence[FastaFile], heard: _Heard) -> set[str]:
+        """Takes note of what has become of the files of a round; returns those that are left."""
         with_outcome = heard.finished | heard.failed
         unfinished = [file for file in todo if file.source not in with_outcome]
         self._lookout.settle(
@@ -246,21 +250,15 @@ class _Watch:
             failed=[f for f in todo if f.source in heard.failed],
             unfinished=unfinished,
         )
-        return len(unfinished)
-
-    def _grant_patience(self, turn: Turn, unfinished: int) -> None:
-        if not unfinished:
-            self._patience = self._turn_seconds
-        elif not turn.has_begun:  # so that it gets somewhere in the end
-            self._patience *= 2
+        return {file.source for file in unfinished}
 
     def _tell(self, done: int, unfinished: int, seconds: float) -> None:
         numbers = self._tally.numbers()
         logger.info(
-            "%s in %.1f s: %s, of which %s failed%s.",
+            "%s done in %.1f s: %s, %s failed%s.",
             counted(done, "file") or "no file",
             seconds,
             counted(int(numbers["records"]), "record") or "no record",
-            f"{int(numbers['dead_letters']):,}",
+            f"{int(numbers['dead_letters']):,}" if numbers["dead_letters"] else "none",
             f"; {counted(unfinished, 'file')} to be carried on" if unfinished else "",
         )
