@@ -149,7 +149,7 @@ def test_a_finished_output_needs_neither_graph_nor_model(
 ) -> None:
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo")
     assert exit_code(*args) == 0
-    monkeypatch.setattr("pipeline.run.run_graph", lambda *_: pytest.fail("a graph was run"))
+    monkeypatch.setattr("pipeline.rounds.run_graph", lambda *_: pytest.fail("a graph was run"))
     assert exit_code(*args) == 0
     os.utime(fasta, (1, 1))  # another time, the same content
     assert exit_code(*args) == 0
@@ -722,7 +722,7 @@ def test_a_run_whose_output_another_one_has_taken_over_leaves_it_alone(
         return {}
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.run.run_graph", suspended)
+        patched.setattr("pipeline.rounds.run_graph", suspended)
         assert exit_code(*args) == 1
     error = capsys.readouterr().err
     assert f"error: Another run has taken {root} over (run second, process" in error
