@@ -111,15 +111,24 @@ class Lookout:
         failed: Iterable[FastaFile] = (),
         unfinished: Iterable[FastaFile] = (),
         refused: Iterable[FastaFile] = (),
+        slow: str = "",
     ) -> None:
-        """Takes note of what has become of files that were taken."""
+        """Takes note of what has become of files that were taken.
+
+        Args:
+            finished: Those that are done.
+            failed: Those that could not be read.
+            unfinished: Those that are left.
+            refused: Those that no output can take.
+            slow: The one of those left that was being read when the round was stopped.
+        """
         with self._lock:
             for file in finished:
                 self._arrivals.finish(file)
             for file in failed:
                 self._arrivals.finish(file, has_failed=True)
-            for number, file in enumerate(unfinished):  # they are read in this order
-                self._arrivals.carry(file, is_slow=number == 0)
+            for file in unfinished:
+                self._arrivals.carry(file, is_slow=file.source == slow)
             for file in refused:
                 self._arrivals.refuse(file.source)
 

@@ -13,9 +13,9 @@ from transforms.reading import request_stop
 class Turn:
     """Listens to a round and stops it once others wait and it has had its time.
 
-    A round of new files has its time from the start. One that carries on with what an earlier
-    round left has to read and skip before it gets anywhere: its time begins with the first new
-    vector, and is at least as long as it took to get there. So a file gets on, whatever keeps
+    A round of new files has its time from when it begins to read. One that carries on with what an
+    earlier round left has to read and skip before it gets anywhere: its time begins with the first
+    new vector, and is at least as long as it took to get there. So a file gets on, whatever keeps
     coming. Where a round has several files, they wait for each other: when nothing is finished or
     embedded any more for the time that a round has, it is stopped too.
 
@@ -48,19 +48,23 @@ class Turn:
         self._is_shared = is_shared
         self._stop = stop
         self._clock = clock
-        self._start = self._moved = clock()
-        self._end = self._start + (seconds if patience is None else patience)
+        self._start = self._moved = 0.0
+        self._end = float("inf")  # to begin takes a second or more where others use the machine
         self._is_over = False
         self._lock = threading.Lock()
 
     def __call__(self, event: events.Event) -> None:
         """Takes note of an event."""
+        now = self._clock()
+        if self._end == float("inf"):
+            self._start = self._moved = now
+            self._end = now + (self._seconds if self._patience is None else self._patience)
         if isinstance(event, events.RecordsEmbedded | events.FileFinished):
-            self._moved = self._clock()
+            self._moved = now
         if isinstance(event, events.RecordsEmbedded) and not self.has_begun:
             self.has_begun = True
             if self._patience is not None:
-                self._end = self._moved + max(self._seconds, self._moved - self._start)
+                self._end = now + max(self._seconds, now - self._start)
         self.check()
 
     def check(self) -> None:

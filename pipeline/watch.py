@@ -83,14 +83,17 @@ def watch(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
 
 
 class _Heard:
-    """Listens to a round: which of its files have an outcome."""
+    """Listens to a round: which of its files have an outcome, and which was begun last."""
 
     def __init__(self) -> None:
+        self.begun = ""
         self.finished: set[str] = set()
         self.failed: set[str] = set()
 
     def __call__(self, event: events.Event) -> None:
         match event:
+            case events.FileBegun(source=source):
+                self.begun = source
             case events.FileFinished(source=source):
                 self.finished.add(source)
             case events.RecordFailed(ordinal=None, source=source):
@@ -249,6 +252,7 @@ class _Watch:
             finished=[f for f in todo if f.source in heard.finished - heard.failed],
             failed=[f for f in todo if f.source in heard.failed],
             unfinished=unfinished,
+            slow=heard.begun,
         )
         return {file.source for file in unfinished}
 

@@ -10,6 +10,7 @@ import pytest
 from pipeline.arrivals import Arrivals
 from pipeline.lookout import Lookout
 from pipeline.turns import Turn
+from transforms import events
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, Listing
 
@@ -117,6 +118,7 @@ def test_a_look_that_finds_something_new_ends_the_turn_of_a_round() -> None:
     is_awaited: Callable[[], bool] = case.lookout.is_awaited
     stop: Callable[[], None] = lambda: stops.append(case.now)  # noqa: E731
     case.lookout.turn = Turn(2, None, is_awaited, False, stop, lambda: case.now)
+    case.lookout.turn(events.FileBegun("x.fa"))
     for _ in range(4):
         case.look(listing())
     for _ in range(2):

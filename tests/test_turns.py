@@ -24,6 +24,7 @@ class Case:
         self.is_awaited = True
         self.stops = 0
         self.turn = Turn(5, patience, lambda: self.is_awaited, is_shared, self.stop, self.clock)
+        self.turn(events.FileBegun("a.fa"))
 
     def stop(self) -> None:
         self.stops += 1
@@ -89,3 +90,14 @@ def test_files_that_wait_for_one_of_their_round_do_so_no_longer_than_its_time() 
         assert not case.at(8.9, SKIPPED)
     assert shared.at(9)
     assert not alone.at(1000)
+
+
+def test_its_time_begins_when_it_begins_to_read() -> None:
+    clock, stops = Clock(), list[float]()
+    turn = Turn(5, None, lambda: True, True, lambda: stops.append(clock.now), clock)
+    for clock.now in (100.0, 200.0):
+        turn.check()
+    turn(events.FileBegun("a.fa"))
+    for clock.now in (204.0, 205.0):
+        turn.check()
+    assert stops == [205.0]

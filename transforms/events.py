@@ -48,6 +48,13 @@ class RunEnded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FileBegun(Event):
+    """A file is going to be read."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileOpened(Event):
     """A file was read to its end once; its records follow."""
 

@@ -80,6 +80,8 @@ class ReadFasta(beam.PTransform):  # type: ignore[misc]
 
 class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: FastaFile) -> Iterator[Item]:
+        if not stop_requested():
+            events.emit(events.FileBegun(element.source))
         yield from in_batches(read_items(_look_again(element)))
 
 
