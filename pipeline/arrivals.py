@@ -6,8 +6,10 @@ has an outcome as it is now; when its size or time changes, it is a new version 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import NamedTuple
 
 from transforms.finding import FastaFile, stem
@@ -70,7 +72,8 @@ class Arrivals:
         self._done = dict(known)
         self._names = {stem(source): source for source in holders}
         self._refused = {source for source in known if self._holder(source) != source}
-        self._growing: dict[str, Version] = {}
+        self._growing: dict[str, FastaFile] = {}
+        self._looked = inf
         self._waiting: dict[str, FastaFile] = {}
         self._carried: dict[str, Version] = {}
         self._begun: set[str] = set()
@@ -80,7 +83,7 @@ class Arrivals:
 
     def look(self, files: Iterable[FastaFile]) -> None:
         """Takes note of a look: all files that there are."""
-        growing: dict[str, Version] = {}
+        growing: dict[str, FastaFile] = {}
         waiting: dict[str, FastaFile] = {}
         for file in files:
             source, version = file.source, _version(file)
@@ -89,11 +92,20 @@ class Arrivals:
                 self._at_work.get(source),
             ):
                 continue
-            growing[source] = version
-            if self._growing.get(source) == version:
-                waiting[source] = file
+            known = self._growing.get(source)
+            if known is not None and _version(known) == version:
+                growing[source] = waiting[source] = known
+            else:
+                # It came between this look and the one before: at its time, if that may be.
+                complete = min(max(file.mtime, self._looked), file.complete)
+                growing[source] = replace(file, complete=complete)
+        self._looked = time.time()
         self._growing, self._waiting = growing, waiting
-        self._carried = {s: v for s, v in self._carried.items() if growing.get(s) == v}
+        self._carried = {
+            source: version
+            for source, version in self._carried.items()
+            if source in growing and _version(growing[source]) == version
+        }
         self._begun &= self._carried.keys()
         self._slow &= self._carried.keys()
 
@@ -167,8 +179,8 @@ class Arrivals:
         self._at_work.pop(file.source, None)
         self._done[file.source] = None
         if file.source not in self._growing:  # else it has changed
-            self._growing[file.source] = self._carried[file.source] = _version(file)
-            self._waiting[file.source] = file
+            self._growing[file.source] = self._waiting[file.source] = file
+            self._carried[file.source] = _version(file)
             self._begun.add(file.source)
             if is_slow:
                 self._slow.add(file.source)

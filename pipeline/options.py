@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipeline import __version__
 from pipeline.beam_options import BeamHelp, Parser, check_beam_args
+from pipeline.endpoint import Address, parse_address
 from pipeline.limits import DeadLetterLimit, parse_limit
 from pipeline.values import positive, seconds, tokens
 from pipeline.watch_options import add_watch_options, check_watch_options
@@ -46,6 +47,7 @@ class RunConfig:
         checkpoint_seconds: Work that a crash may cost at the most.
         max_dead_letters: How many dead letters stop the run; None for no number.
         event_log: File that gets a line for each event; None for none.
+        metrics_port: Where Prometheus may fetch metrics; None for nowhere.
         quiet: Whether to say nothing but errors.
         verbose: Whether to log what Beam does and show tracebacks.
         watch: Whether to go on with what comes, until told to stop.
@@ -67,6 +69,7 @@ class RunConfig:
     checkpoint_seconds: float = 60.0
     max_dead_letters: DeadLetterLimit | None = None
     event_log: str | None = None
+    metrics_port: Address | None = None
     quiet: bool = False
     verbose: bool = False
     watch: bool = False
@@ -138,6 +141,13 @@ def make_parser() -> argparse.ArgumentParser:
     _add_sequence_options(parser)
     add = parser.add_argument_group("what to say").add_argument
     add("--event_log", metavar="FILE", help="append what happens, a JSON object a line")
+    add(
+        "--metrics_port",
+        type=parse_address,
+        metavar="[HOST:]PORT",
+        help="let Prometheus fetch metrics there; HOST is this machine alone unless it is given, "
+        "e.g. 0.0.0.0:9100; port 0 is any that is free",
+    )
     add("--quiet", action="store_true", help="no progress and no summary")
     add("--verbose", action="store_true", help="log what Beam does, and show tracebacks")
     add("--help_beam", action=BeamHelp, nargs=0, help="list Beam's options and exit")
@@ -249,6 +259,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         checkpoint_seconds=ours.checkpoint_seconds,
         max_dead_letters=ours.max_dead_letters,
         event_log=ours.event_log,
+        metrics_port=ours.metrics_port,
         quiet=ours.quiet,
         verbose=ours.verbose,
         watch=ours.watch,

@@ -16,6 +16,7 @@ from typing import NoReturn
 from pipeline.checks import Plan, prepare
 from pipeline.draining import draining
 from pipeline.ending import EXIT_USAGE, complain, exit_code, leave, tell
+from pipeline.endpoint import check_endpoint, serving_metrics
 from pipeline.event_log import logging_events
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
@@ -63,9 +64,11 @@ def run(config: RunConfig) -> int:
         ConfigurationError: Nothing can run as asked; nothing was changed.
     """
     check_limit(config.max_dead_letters, config.beam_args)
+    check_endpoint(config.metrics_port, config.beam_args)
     check_watch(config)
     with ExitStack() as held:
         held.enter_context(logging_events(config.event_log))
+        held.enter_context(serving_metrics(config.metrics_port, config.quiet))
         try:
             plan = prepare(config, held)
         except OSError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
@@ -74,13 +76,21 @@ def run_graph(
     except Exception as error:
         logger.debug("The graph failed.", exc_info=True)
         raise GraphError(root_cause(str(error) or repr(error))) from error
-    found = result.metrics().query(MetricsFilter())
-    sums = {item.key.metric.name: item.committed.sum for item in found["distributions"]}
-    counts = {item.key.metric.name: item.committed for item in found["counters"]}
-    words = {
-        item.key.metric.name: ", ".join(sorted(item.committed)) for item in found["string_sets"]
-    }
-    return sums | counts | words
+    return _flatten(result.metrics().query(MetricsFilter()))
+
+
+def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:
+    """Returns metrics by name, each over all steps; of a distribution its sum and its count."""
+    numbers: Counter[str] = Counter()
+    for item in found["counters"]:
+        numbers[item.key.metric.name] += item.result
+    for item in found["distributions"]:
+        numbers[item.key.metric.name] += item.result.sum
+        numbers[f"{item.key.metric.name}_count"] += item.result.count
+    words: defaultdict[str, set[str]] = defaultdict(set)
+    for item in found["string_sets"]:
+        words[item.key.metric.name] |= item.result
+    return {**numbers, **{name: ", ".join(sorted(found)) for name, found in words.items()}}
 
 
 def root_cause(text: str) -> str:

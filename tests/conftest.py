@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import EsmConfig, EsmForMaskedLM
 
+from transforms import beam_metrics
 from transforms.model import _CACHE
 
 LEVELS = {n: logging.getLogger(n).level for n in ("", "apache_beam", "pipeline", "transforms")}
@@ -27,8 +28,9 @@ def _same_logging() -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_known() -> None:
-    """Forgets the vectors of other tests, for the model of a process is that of all its runs."""
+    """Forgets what other tests have left in the process for its next run."""
     _CACHE.learned.clear()
+    beam_metrics._held.clear()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import make_protein
+from transforms import events
 from transforms.batching import BatchByTokens, Fill, TokenBudget, _make_dofn, token_cost
 from transforms.errors import ConfigurationError
 from transforms.items import Batch, EndOfFile, Item, ItemCoder, Protein
@@ -147,12 +148,15 @@ def test_the_transform_keeps_every_item_in_order_however_bundles_are_cut(
         else EndOfFile("a.faa", "f", "u", 1, 1.0, i, 0)
         for i, cost in enumerate(costs)
     ]
-    out = run_dofn(items, cuts, TokenBudget(max_cost, max_count), together)
+    told: list[events.Event] = []
+    with events.listening(told.append):
+        out = run_dofn(items, cuts, TokenBudget(max_cost, max_count), together)
     batches = [stamped.value for stamped in out]
     assert [item for batch in batches for item in batch.items] == items
     expected = cut_batches(TokenBudget(max_cost, max_count), list(map(token_cost, items)))
     actual = [[token_cost(item) for item in batch.items] for batch in batches]
     assert actual == list(filter(None, expected))
+    assert told == [events.BatchFilled(cost, max_cost) for cost in map(sum, actual) if cost]
     starts = [start for start, _ in pieces(len(items), cuts)] if together else range(len(items))
     first = 0
     for stamped in out:

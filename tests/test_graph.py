@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import random
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,14 @@ def write_inputs(folder: Path, files: int = 6, seed: int = 1) -> dict[str, list[
 def run(
     inputs: Path, output: Output, checkpoint: Path, *beam_args: str, lanes: int = 1,
     checkpoint_seconds: float = 60.0,
-) -> None:  # fmt: skip
+) -> Mapping[str, int | str]:  # fmt: skip
     model = ModelConfig(str(checkpoint), device="cpu", dtype="float32", toks_per_batch=100)
     config = EmbedConfig(model=model, dim=32, lanes=lanes)
     files = find_fasta([str(inputs)]).files
     graph = partial(
         build, files=files, config=config, output=output, checkpoint_seconds=checkpoint_seconds
     )
-    run_graph(graph, beam_args)
+    return run_graph(graph, beam_args)
 
 
 def check_output(output: Output, ids: dict[str, list[str]]) -> None:
@@ -118,8 +119,19 @@ def test_every_record_comes_out_on_every_local_engine(
         pytest.skip("Beam's Prism runner is not at hand")
     ids = write_inputs(tmp_path / "in")
     output = make_output(tmp_path)
-    run(tmp_path / "in", output, tiny_checkpoint, *RUNNERS[runner], lanes=lanes)
+    counted = run(tmp_path / "in", output, tiny_checkpoint, *RUNNERS[runner], lanes=lanes)
     check_output(output, ids)
+    bad = sum(is_bad(ordinal) for each in ids.values() for ordinal in range(len(each)))
+    assert (counted["files_opened"], counted["files_finished"], counted["files_failed"]) == (
+        6,
+        6,
+        1,
+    )
+    assert counted["records_read"] == sum(map(len, ids.values()))
+    assert counted["rows_committed"] == counted["records_embedded"] == counted["records_read"] - bad
+    assert counted["dead_letters_residues_invalid_residue"] == bad
+    assert counted["dead_letters_read_truncated"] == 1
+    assert counted["file_latency_milliseconds_count"] == 6
 
 
 @pytest.mark.parametrize("after", [False, True])

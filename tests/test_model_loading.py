@@ -15,6 +15,7 @@ from tests.helpers import make_protein
 from tests.model_helpers import copy_checkpoint
 from transforms import events
 from transforms import model as model_module
+from transforms.beam_metrics import NAMESPACE
 from transforms.checkpoints import Checkpoint, find_checkpoint
 from transforms.errors import ConfigurationError
 from transforms.items import Batch, EmbeddingBlock, Item
@@ -67,7 +68,7 @@ def run_pipeline(runner: str, config: ModelConfig) -> int:
         assert_that(ids, equal_to([protein.id for protein in proteins]), label=f"All {step}")
     result = pipeline.run()
     result.wait_until_finish()
-    metrics = MetricsFilter().with_namespace("EsmModelHandler").with_name("model_loads")
+    metrics = MetricsFilter().with_namespace(NAMESPACE).with_name("model_loads")
     return sum(counter.result for counter in result.metrics().query(metrics)["counters"])
 
 

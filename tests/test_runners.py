@@ -37,9 +37,24 @@ def test_what_a_step_raises_comes_out_in_one_line() -> None:
     assert str(caught.value) == "OSError: [Errno 28] No space left on device"
 
 
-def test_counters_and_sums_come_back_by_name() -> None:
-    metrics = run_graph(lambda p: p | beam.Create([1, 2, 3]) | beam.ParDo(Count()), [])
-    assert metrics == {"seen": 3, "size": 6}
+class CountAndPass(Count):
+    def process(self, element: int) -> list[int]:
+        super().process(element)
+        Metrics.string_set("n", "kinds").add(f"kind {element % 2}")
+        return [element]
+
+
+def test_counters_and_sums_come_back_by_name_over_all_steps() -> None:
+    metrics = run_graph(
+        lambda p: (
+            p
+            | beam.Create([1, 2, 3])
+            | "First" >> beam.ParDo(CountAndPass())
+            | "Second" >> beam.ParDo(Count())
+        ),
+        [],
+    )
+    assert metrics == {"seen": 6, "size": 12, "size_count": 6, "kinds": "kind 0, kind 1"}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_each_outcome_counts_once() -> None:
         failed("inference"),
         failed("validate"),  # was embedded before
         failed("read", ordinal=None),  # a file, of which no record was read
-        events.FileFinished("b", 2, 3),
+        events.FileFinished("b", 2, 3, 0.5),
     ):
         tally(event)
     assert tally.residues == 10 + 7 + 5 + 5

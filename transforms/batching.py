@@ -24,6 +24,7 @@ from apache_beam.transforms.userstate import (
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
+from transforms import events
 from transforms.errors import ConfigurationError
 from transforms.items import Batch, DeadLetter, Item, ItemCoder, Protein
 from transforms.lanes import key_by_lane, record_address, timer_name
@@ -105,6 +106,18 @@ def _make_dofn(
     held_spec = BagStateSpec("held", ItemCoder())
     fill_spec = ReadModifyWriteStateSpec("fill", FastPrimitivesCoder())
 
+    def tell(tokens: int) -> None:
+        if tokens:
+            events.emit(events.BatchFilled(tokens, budget.max_cost))
+
+    def flush(held: Any, fill: Any) -> Iterator[Any]:
+        """Empties the state into one batch, stamped with the time of its first item."""
+        opened, now = _read(fill)
+        if now.count:
+            fill.clear()
+            tell(now.cost)
+            yield _stamped(_take(held), opened)
+
     class _BatchDoFn(beam.DoFn):  # type: ignore[misc]
         def process(
             self,
@@ -118,9 +131,11 @@ def _make_dofn(
             _, item = element
             items = item.items if isinstance(item, Batch) else (item,)
             opened, before = _read(fill)
-            ends, now = budget.cut(before, map(cost, items))
+            costs = [cost(item) for item in items]
+            ends, now = budget.cut(before, costs)
             is_open = before.count > 0
             for start, stop in pairwise([0, *ends]):
+                tell(before.cost * is_open + sum(costs[start:stop]))
                 if is_open:
                     yield _stamped((*_take(held), *items[:stop]), opened)
                 else:
@@ -146,7 +161,7 @@ def _make_dofn(
             held: Any = beam.DoFn.StateParam(held_spec),
             fill: Any = beam.DoFn.StateParam(fill_spec),
         ) -> Iterator[Any]:
-            yield from _flush(held, fill)
+            yield from flush(held, fill)
 
     if not max_batch_wait:
         return _BatchDoFn()
@@ -177,7 +192,7 @@ def _make_dofn(
             held: Any = beam.DoFn.StateParam(held_spec),
             fill: Any = beam.DoFn.StateParam(fill_spec),
         ) -> Iterator[Any]:
-            yield from _flush(held, fill)
+            yield from flush(held, fill)
 
     return _WaitingBatchDoFn()
 
@@ -192,14 +207,6 @@ def _take(held: Any) -> list[Item]:
     items = [item for batch in held.read() for item in batch.items]
     held.clear()
     return items
-
-
-def _flush(held: Any, fill: Any) -> Iterator[Any]:
-    """Empties the state into one batch, stamped with the time of its first item."""
-    opened, now = _read(fill)
-    if now.count:
-        fill.clear()
-        yield _stamped(_take(held), opened)
 
 
 def _stamped(items: Iterable[Item], micros: int) -> TimestampedValue:

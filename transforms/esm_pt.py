@@ -184,8 +184,10 @@ class _WriteEsmPtDoFn(ActOnKinds):
     def _write_files(self) -> None:
         parts = {name: self._read_part(name) for each in self._held for name in each.parts}
         self._records += finish_files(self._held, parts, self._output)
+        now = time.time()
         for each in self._held:
-            events.emit(events.FileFinished(each.end.source, each.rows, each.dead_letters))
+            end, seconds = each.end, max(now - each.end.complete, 0.0)
+            events.emit(events.FileFinished(end.source, each.rows, each.dead_letters, seconds))
         self._held, self._rows = [], 0
 
     def _write_records(self) -> None:

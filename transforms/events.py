@@ -1,8 +1,9 @@
 """What happens during a run, as one stream of events to which listeners subscribe.
 
 Progress bars and logs are listeners; the steps only say what they did. Listeners live in the
-process in which they subscribe, which on a local run is that of the steps; elsewhere nobody
-listens and an event costs nothing.
+process in which they subscribe, which on a local run is that of the steps. Beam's metrics are
+counted everywhere, on workers too. An event says itself what it adds to the metrics, so that Beam
+and the listeners cannot differ.
 """
 
 from __future__ import annotations
@@ -12,10 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from transforms.beam_metrics import count
+from transforms.measures import Measure
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """Base of all events."""
+
+    def measures(self) -> tuple[Measure, ...]:
+        """Returns what it adds to the metrics."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,27 @@ class FileOpened(Event):
     records: int
     residues: int
 
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        return (
+            Measure("files_opened"),
+            Measure("input_bytes", self.size),
+            Measure("records_read", self.records),
+            Measure("residues_read", self.residues),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFilled(Event):
+    """A batch with something for the model was sent on: it costs ``tokens``, of ``budget``."""
+
+    tokens: int
+    budget: int
+
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        return (Measure("batch_fill_ratio", self.tokens / self.budget),)
+
 
 @dataclass(frozen=True, slots=True)
 class PassComputed(Event):
@@ -80,6 +109,15 @@ class PassComputed(Event):
     slots: int
     seconds: float
 
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        return (
+            Measure("passes"),
+            Measure("tokens", self.tokens),
+            Measure("padding_tokens", self.slots - self.tokens),
+            Measure("pass_seconds", self.seconds),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RecordsEmbedded(Event):
@@ -88,6 +126,13 @@ class RecordsEmbedded(Event):
     records: int
     residues: int
 
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        return (
+            Measure("records_embedded", self.records),
+            Measure("residues_embedded", self.residues),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RecordsSkipped(Event):
@@ -95,6 +140,10 @@ class RecordsSkipped(Event):
 
     records: int
     residues: int
+
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        return (Measure("records_skipped", self.records),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +158,11 @@ class RecordFailed(Event):
     error_type: str
     message: str
 
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        letter = Measure("dead_letters", 1, (self.stage, self.error_type))
+        return (letter,) if self.ordinal is not None else (letter, Measure("files_failed"))
+
 
 @dataclass(frozen=True, slots=True)
 class PartCommitted(Event):
@@ -118,14 +172,30 @@ class PartCommitted(Event):
     rows: int
     dead_letters: int
 
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        return Measure("parts_committed"), Measure("rows_committed", self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class FileFinished(Event):
-    """Every record of a file is settled and its ``.pt`` is on disk."""
+    """Every record of a file is settled and its ``.pt`` is on disk.
+
+    Attributes:
+        source: The file.
+        rows: How many of its records were embedded.
+        dead_letters: How many failed.
+        seconds: Since it was complete: since a watch knows that it was, or else since it was found.
+    """
 
     source: str
     rows: int
     dead_letters: int
+    seconds: float
+
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        return Measure("files_finished"), Measure("file_latency_seconds", self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +208,20 @@ class ModelLoaded(Event):
     attention: str
     seconds: float
 
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        return (Measure("model_loads"),)
+
 
 @dataclass(frozen=True, slots=True)
 class OutOfMemory(Event):
     """The device could not take a pass of this many records; it is taken in halves."""
 
     records: int
+
+    def measures(self) -> tuple[Measure, ...]:
+        """See :meth:`Event.measures`."""
+        return (Measure("out_of_memory"),)
 
 
 Listener = Callable[[Event], None]
@@ -155,8 +233,9 @@ _telling = threading.RLock()
 
 
 def emit(event: Event) -> None:
-    """Tells every listener of this process, one event after the other."""
+    """Counts an event and tells every listener of this process, one event after the other."""
     with _telling:
+        count(event.measures())
         for listener in _listeners:
             listener(event)
 

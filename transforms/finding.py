@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 import apache_beam as beam
@@ -28,6 +29,8 @@ class FastaFile:
         size: Its bytes.
         mtime: When it was last changed, seconds since the epoch.
         sha256: Its version, of which records are committed that still count; empty without any.
+        complete: When it was complete, as far as is known, seconds since the epoch: now, when it is
+            found, unless a watch knows better.
     """
 
     url: str
@@ -35,6 +38,7 @@ class FastaFile:
     size: int
     mtime: float
     sha256: str = ""
+    complete: float = field(default_factory=time.time, compare=False)
 
 
 _VALUES = attrgetter(*FastaFile.__slots__)

@@ -16,7 +16,8 @@ passes the others on, so every record that was read arrives at the end with an o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -53,8 +54,7 @@ class Protein(Item):
         ordinal: Position of the record in its file, from 0; (source, ordinal) is unique.
         id: First word of the header.
         description: The rest of the header.
-        sequence: Residues, one character each; as the residue policy leaves them once
-            ``CheckResidues`` has seen them, and never truncated.
+        sequence: Residues, never truncated; after ``CheckResidues`` as the policy leaves them.
         file_sha256: SHA-256 of the bytes of the file: the version the record belongs to.
         sequence_sha256: SHA-256 of ``sequence`` after the policy; empty before it.
         residues_used: How many leading residues the model is given; 0 before the policy.
@@ -148,6 +148,7 @@ class EndOfFile(Item):
         mtime: Modification time, seconds since the epoch.
         records: How many records it holds, good and bad.
         residues: How many residues those records have.
+        complete: When it was complete or found, seconds since the epoch.
     """
 
     source: str
@@ -157,6 +158,7 @@ class EndOfFile(Item):
     mtime: float
     records: int
     residues: int
+    complete: float = field(default_factory=time.time, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +234,8 @@ class EmbeddingBlock(Item):
     def pack(self) -> tuple[Any, ...]:
         """See :meth:`Item.pack`."""
         matrix = np.ascontiguousarray(self.vectors, dtype=np.float32)
-        return (
-            tuple(protein.pack() for protein in self.proteins),
-            matrix.shape[1],
-            matrix.tobytes(),
-        )
+        proteins = tuple(protein.pack() for protein in self.proteins)
+        return proteins, matrix.shape[1], matrix.tobytes()
 
     @classmethod
     def unpack(cls, values: tuple[Any, ...]) -> Item:

@@ -91,7 +91,6 @@ class _ModelCache:
     kept: dict[str, nn.Module] = field(default_factory=dict)
     loaded: dict[tuple[str | None, ...], tuple[str, nn.Module]] = field(default_factory=dict)
     learned: WeakKeyDictionary[nn.Module, _Learned] = field(default_factory=WeakKeyDictionary)
-    uncounted_loads: int = 0
 
     def get(self, config: ModelConfig) -> nn.Module:
         """Returns a model; loads it the first time, and again when its files have changed."""
@@ -109,19 +108,12 @@ class _ModelCache:
             model = pack_encoder(load_encoder(checkpoint, dtype, device))
             seconds = time.perf_counter() - started
             self.loaded[key] = checkpoint.fingerprint, model
-            self.uncounted_loads += 1
         attention = attention_of(model)
         logger.info(
             "Loaded %s in %.1f s: %s on %s, %s", checkpoint.model, seconds, dtype, device, attention
         )
         events.emit(events.ModelLoaded(checkpoint.model, device, dtype, attention, seconds))
         return model
-
-    def take_uncounted_loads(self) -> int:
-        """Returns how many models were loaded since the last call."""
-        with self.lock:
-            loads, self.uncounted_loads = self.uncounted_loads, 0
-        return loads
 
 
 _CACHE = _ModelCache()
@@ -194,9 +186,6 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         Raises:
             Exception: The device is broken for this process.
         """
-        # Beam drops what is counted while a DoFn is set up, where models are loaded.
-        if loads := _CACHE.take_uncounted_loads():
-            Metrics.counter(self.get_metrics_namespace(), "model_loads").inc(loads)
         Metrics.string_set(self.get_metrics_namespace(), "attention").add(attention_of(model))
         with _INFERENCE:
             if (learned := _CACHE.learned.get(model)) is None:
@@ -221,7 +210,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         return sum(len(protein.used) for protein in batch.proteins)
 
     def get_metrics_namespace(self) -> str:
-        """Returns the namespace of Beam's inference metrics and of ``model_loads``."""
+        """Returns the namespace of Beam's inference metrics."""
         return "EsmModelHandler"
 
 

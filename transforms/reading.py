@@ -183,6 +183,7 @@ def _items_of(
         mtime=file.mtime,
         records=counts.records,
         residues=counts.residues,
+        complete=file.complete,
     )
 
 
