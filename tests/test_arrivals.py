@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.arrivals import ROUND_BYTES, Arrivals, Version, is_temporary
@@ -89,6 +91,41 @@ def test_what_was_done_in_an_earlier_life_is_not_due() -> None:
     look_twice(arrivals, file("a.fa"), file("b.fa"), file("c.fa"), file("d.fa"))
     assert take(arrivals) == ["b.fa", "c.fa", "d.fa"]
     assert [arrivals.is_known(f"{name}.fa") for name in "abcd"] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("mtime", "complete"),
+    [
+        (150.0, 150.0),  # written between the two looks
+        (7.0, 100.0),  # an old file, moved in some time between them
+        (999.0, 200.0),  # a clock that is ahead
+    ],
+)
+def test_a_file_that_comes_is_complete_at_its_time_or_between_the_looks(
+    mtime: float, complete: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.arrivals.time.time", lambda: 100.0)
+    arrivals = new()
+    arrivals.look([])
+    for found in (200.0, 300.0):
+        arrivals.look([replace(file("a.fa", mtime=mtime), complete=found)])
+    taken = arrivals.take()
+    assert taken is not None
+    assert [each.complete for each in taken.files] == [complete]
+    arrivals.carry(taken.files[0], is_slow=True)
+    arrivals.look([replace(file("a.fa", mtime=mtime), complete=400.0)])
+    again = arrivals.take()
+    assert again is not None
+    assert [each.complete for each in again.files] == [complete]
+
+
+def test_a_file_that_is_there_at_the_start_is_complete_when_it_is_found() -> None:
+    arrivals = new()
+    for found in (200.0, 300.0):
+        arrivals.look([replace(file("a.fa", mtime=7.0), complete=found)])
+    taken = arrivals.take()
+    assert taken is not None
+    assert [each.complete for each in taken.files] == [200.0]
 
 
 def test_it_is_quiet_when_nothing_grows_or_is_at_work() -> None:

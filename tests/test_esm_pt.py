@@ -395,6 +395,23 @@ def test_several_files_share_one_record_file(
     ]
 
 
+@pytest.mark.parametrize(("age", "least", "most"), [(1000.0, 1000.0, 1500.0), (-1000.0, 0.0, 0.0)])
+def test_it_is_told_how_long_ago_a_file_was_complete(
+    age: float, least: float, most: float, output: Output
+) -> None:
+    names = write_parts(output, [make_block(make_protein(0))])
+    end = make_end(1, complete=time.time() - age)
+    heard: list[events.Event] = []
+    dofn = _WriteEsmPtDoFn(output)
+    dofn.start_bundle()
+    with events.listening(heard.append):
+        list(dofn.process(FinishedFile(end, 1, 0, tuple(names))))
+        dofn.finish_bundle()
+    (finished,) = heard
+    assert isinstance(finished, events.FileFinished)
+    assert least <= finished.seconds <= most
+
+
 def test_a_record_file_is_written_when_it_is_full(
     output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:

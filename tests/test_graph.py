@@ -121,17 +121,15 @@ def test_every_record_comes_out_on_every_local_engine(
     output = make_output(tmp_path)
     counted = run(tmp_path / "in", output, tiny_checkpoint, *RUNNERS[runner], lanes=lanes)
     check_output(output, ids)
+    records = sum(map(len, ids.values()))
     bad = sum(is_bad(ordinal) for each in ids.values() for ordinal in range(len(each)))
-    assert (counted["files_opened"], counted["files_finished"], counted["files_failed"]) == (
-        6,
-        6,
-        1,
-    )
-    assert counted["records_read"] == sum(map(len, ids.values()))
-    assert counted["rows_committed"] == counted["records_embedded"] == counted["records_read"] - bad
-    assert counted["dead_letters_residues_invalid_residue"] == bad
-    assert counted["dead_letters_read_truncated"] == 1
-    assert counted["file_latency_milliseconds_count"] == 6
+    expected = {
+        "files_opened": 6, "files_finished": 6, "files_failed": 1,
+        "file_latency_milliseconds_count": 6,
+        "records_read": records, "records_embedded": records - bad, "rows_committed": records - bad,
+        "dead_letters_residues_invalid_residue": bad, "dead_letters_read_truncated": 1,
+    }  # fmt: skip
+    assert {name: counted.get(name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -98,6 +98,13 @@ def test_what_stands_for_pickle_is_found() -> None:
         coder_that_cannot_pickle().encode(odd)
 
 
+def test_when_a_file_was_complete_comes_back_too() -> None:
+    end = EndOfFile("a.fa", "f", "u", 1, 1.0, 2, 3, complete=12.5)
+    for item in (end, FinishedFile(end, 2, 0, ())):
+        back = ItemCoder().decode(ItemCoder().encode(item))
+        assert getattr(back, "end", back).complete == 12.5
+
+
 def test_a_block_without_proteins_keeps_its_width() -> None:
     block = EmbeddingBlock((), np.zeros((0, 7), np.float32))
     decoded = ItemCoder().decode(ItemCoder().encode(block))

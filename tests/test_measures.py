@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,3 +67,10 @@ def test_padding_is_what_is_computed_beside_the_sequences() -> None:
 
 def test_the_fill_of_a_batch_is_a_share_of_its_budget() -> None:
     assert events.BatchFilled(75, 100).measures() == (Measure("batch_fill_ratio", 0.75),)
+
+
+def test_the_table_in_the_documentation_is_complete() -> None:
+    table = (Path(__file__).parents[1] / "docs/monitoring.md").read_text()
+    rows = table.split("| metric | |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
+    named = [name for row in rows for name in re.findall(r"`([a-z_]+)[`{]", row.split("|")[1])]
+    assert named == list(METRICS)

@@ -86,6 +86,12 @@ def test_an_empty_file_has_only_an_end() -> None:
     assert items_of(b"") == [EndOfFile("d/a.faa", sha256(b""), FILE.url, 99, 12.5, 0, 0)]
 
 
+def test_the_end_of_a_file_knows_when_it_was_complete() -> None:
+    (end,) = items_of(b"")
+    assert isinstance(end, EndOfFile)
+    assert end.complete == FILE.complete
+
+
 def test_the_digest_is_that_of_the_bytes_in_the_file() -> None:
     packed = gzip.compress(b">a\nMK\n")
     first, end = items_of(packed)

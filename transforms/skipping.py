@@ -129,6 +129,13 @@ class _SkipCommittedDoFn(ActOnKinds):
         else:
             self._committed = CommittedRecords(root, Commits({}, {}), run)
 
+    def process(self, element: Item) -> Iterable[Item]:
+        self._records = self._residues = 0
+        become = super().process(element)
+        if self._records:  # one event for what comes together: a resumed run skips millions
+            events.emit(events.RecordsSkipped(self._records, self._residues))
+        return become
+
     def act(self, item: Record | EndOfFile) -> Iterable[Item]:  # type: ignore[override]
         if isinstance(item, EndOfFile):
             self._committed.close(item.source)
@@ -139,7 +146,8 @@ class _SkipCommittedDoFn(ActOnKinds):
         if settled is None:
             return (item,)
         if isinstance(item, Protein):
-            events.emit(events.RecordsSkipped(1, len(item.sequence)))
+            self._records += 1
+            self._residues += len(item.sequence)
         return (settled,)
 
 
