@@ -83,14 +83,14 @@ def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:
     """Returns metrics by name, each over all steps; of a distribution its sum and its count."""
     numbers: Counter[str] = Counter()
     for item in found["counters"]:
-        numbers[item.key.metric.name] += item.result
+        numbers[item.key.metric.name] += item.result or 0  # Beam gives None for 0
     for item in found["distributions"]:
         numbers[item.key.metric.name] += item.result.sum
         numbers[f"{item.key.metric.name}_count"] += item.result.count
     words: defaultdict[str, set[str]] = defaultdict(set)
     for item in found["string_sets"]:
         words[item.key.metric.name] |= item.result
-    return {**numbers, **{name: ", ".join(sorted(found)) for name, found in words.items()}}
+    return {**numbers, **{name: ", ".join(sorted(each)) for name, each in words.items()}}
 
 
 def root_cause(text: str) -> str:
