@@ -94,7 +94,7 @@ class Arrivals:
                 continue
             known = self._growing.get(source)
             if known is not None and _version(known) == version:
-                growing[source] = waiting[source] = known
+                growing[source] = waiting[source] = replace(file, complete=known.complete)
             else:
                 # It came between this look and the one before: at its time, if that may be.
                 complete = min(max(file.mtime, self._looked), file.complete)

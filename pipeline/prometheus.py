@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -55,6 +56,7 @@ class PrometheusMetrics:
             OSError: One cannot listen there.
         """
         server, thread = start_http_server(port, host, self.registry)
+        os.register_at_fork(after_in_child=server.socket.close)  # else it would keep the port
         try:
             yield server.server_port
         finally:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
 from prometheus_client import generate_latest
 
 from pipeline.prometheus import PrometheusMetrics
@@ -68,3 +74,33 @@ def test_distributions_are_counted_in_buckets() -> None:
     assert [sent[f'{name}_bucket{{le="{le}"}}'] for le in ("0.5", "2.0", "5.0", "+Inf")] == [
         1, 1, 2, 3,
     ]  # fmt: skip
+
+
+def fork(end: int) -> object:
+    if not (child := os.fork()):
+        os.read(end, 1)
+        os._exit(0)
+    return child
+
+
+def start(end: int) -> object:
+    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=end, close_fds=False)
+
+
+@pytest.mark.parametrize("begin", [fork, start])
+def test_a_process_that_is_begun_meanwhile_does_not_keep_the_port(
+    begin: Callable[[int], object],
+) -> None:
+    to_read, to_write = os.pipe()
+    with PrometheusMetrics().served("127.0.0.1", 0) as port:
+        child = begin(to_read)
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    finally:
+        os.write(to_write, b"\n")
+        if isinstance(child, subprocess.Popen):
+            child.wait()
+        else:
+            os.wait()
+        os.close(to_read)
+        os.close(to_write)
