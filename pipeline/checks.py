@@ -27,8 +27,9 @@ from transforms.devices import resolve_device, resolve_dtype
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, Listing, check_names, find_fasta
-from transforms.locks import Lock
+from transforms.locks import Lock, hold_parts
 from transforms.model import EsmModelHandler, ModelConfig
+from transforms.sweeping import sweep
 from transforms.text import printable
 from transforms.under_way import count_deaths, forget_condemned
 
@@ -96,26 +97,28 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         )
     model, checkpoint = _find_model(config, checkpoint)
     configuration = _configuration(config, listing.root, checkpoint, model.dtype)
-    work = Work(files)
-    committed = commits.read_commits(root)
-    if begun is not None:
-        check_same(root, begun, configuration)
-        check_whole(root, committed)
-        work = find_work(root, files, committed, config.retry_failed)
-    if config.watch or (work.todo and is_in_this_process(config.beam_args)):
-        # Kept in this process for the graph: weights that cannot be loaded show before anything
-        # is deleted.
-        EsmModelHandler(model).load_model()
-    # Once its dead letter is committed, and only then: a command that is given again after each
-    # death has to come to its end.
-    if (config.retry_failed or begun is None) and holds_condemned(root, committed):
-        forget_condemned(root)
-    if begun is None:
-        delete_output(root)
-        commits.write_configuration(root, configuration)
-    commits.sweep(root)
-    count_deaths(root)
-    apply(root, run, work)
+    # A compaction keeps away until it is known, and on disk, which files are not finished.
+    with hold_parts(root, run):
+        work = Work(files)
+        committed = commits.read_commits(root)
+        if begun is not None:
+            check_same(root, begun, configuration)
+            check_whole(root, committed)
+            work = find_work(root, files, committed, config.retry_failed)
+        if config.watch or (work.todo and is_in_this_process(config.beam_args)):
+            # Kept in this process for the graph: weights that cannot be loaded show before
+            # anything is deleted.
+            EsmModelHandler(model).load_model()
+        # Once its dead letter is committed, and only then: a command that is given again after
+        # each death has to come to its end.
+        if (config.retry_failed or begun is None) and holds_condemned(root, committed):
+            forget_condemned(root)
+        if begun is None:
+            delete_output(root)
+            commits.write_configuration(root, configuration)
+        sweep(root)
+        count_deaths(root)
+        apply(root, run, work)
     output = Output(
         root=root,
         run=run,

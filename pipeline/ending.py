@@ -9,6 +9,7 @@ from pipeline.checks import Plan
 from pipeline.report import Report, check_accounting, summarise, write_report
 from transforms import events, storage
 from transforms.commits import has_configuration
+from transforms.locks import hold_parts
 from transforms.text import printable
 from transforms.under_way import clear_notes
 
@@ -36,7 +37,8 @@ def leave(plan: Plan, report: Report, code: int) -> int:
     try:
         if not plan.lock.is_lost():  # else it is another run's
             write_report(plan.output.root, report, code)
-            storage.delete(storage.join(plan.output.root, storage.STAGING))  # empty by now
+            with hold_parts(plan.output.root, plan.output.run):  # it is empty by then
+                storage.delete(storage.join(plan.output.root, storage.STAGING))
             if not report.failure:  # a device that broke has to be remembered
                 clear_notes(plan.output.root)
     except OSError as error:

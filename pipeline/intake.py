@@ -15,6 +15,7 @@ from transforms.commits import Output, read_commits
 from transforms.dead_letters import file_failed
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
+from transforms.locks import hold_parts
 from transforms.parts import part_name, write_part
 
 
@@ -60,7 +61,8 @@ class Intake:
         work = find_work(
             output.root, files, committed, unchanged=taken.begun, refuse=_tell_of_unreadable
         )
-        apply(output.root, output.run, work)
+        with hold_parts(output.root, output.run):
+            apply(output.root, output.run, work)
         left = {file.source for file in work.todo}
         self._lookout.settle(finished=[file for file in files if file.source not in left])
         must_tidy = bool(work.reopened or committed.sources_with_failure() & left)

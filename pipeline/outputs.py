@@ -13,6 +13,7 @@ from transforms.esm_pt import failures_name, pt_name
 from transforms.finding import FastaFile
 from transforms.locks import HeldError, Lock, hold
 from transforms.reopened import forget_reopened
+from transforms.sweeping import sweep
 
 MAX_NAME_BYTES = 255
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
@@ -155,5 +156,5 @@ def delete_output(root: str) -> None:
         for name in storage.list_names(folder):
             if name.startswith(kind):
                 storage.delete(storage.join(folder, name))
-    commits.sweep(root)
+    sweep(root)
     forget_reopened(root)

@@ -11,15 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.failures import Failures, count_failures, iterate_dead_letters
+from pipeline.failures import (
+    LOOKS,
+    SECONDS_BETWEEN_LOOKS,
+    Failures,
+    count_failures,
+    iterate_dead_letters,
+)
 from transforms import storage
 from transforms.commits import PT, Commits, read_commits, read_configuration
 from transforms.errors import ConfigurationError
 from transforms.holders import Holder, State, read_holders, state_of
+from transforms.locks import COMPACT, PARTS
 from transforms.reopened import read_reopened
-
-LOOKS, SECONDS_BETWEEN_LOOKS = 10, 0.05
-"""How often an output is looked at, if a run takes files away while they are being read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Overview:
     Attributes:
         root: The output root.
         configuration: What its rows are computed with; empty before the first run gets to work.
-        holders: Who holds its locks, or held them last.
+        holders: The runs that hold its locks, or held them last, and a compaction that does.
         states: What is known of each of these, in the same order.
         parts: How many parts are committed.
         files: The files of which something is committed, sorted by source.
@@ -126,7 +130,8 @@ def look(output: str, sleep: Callable[[float], object] = time.sleep) -> Overview
 
 
 def _look(root: str) -> Overview:
-    configuration, holders = read_configuration(root), tuple(read_holders(root))
+    configuration = read_configuration(root)
+    holders = tuple(holder for holder in read_holders(root) if _is_of_interest(holder))
     if configuration is None and not holders:
         raise ConfigurationError(f"{root} is not the output of a run.")
     committed = read_commits(root)
@@ -142,6 +147,11 @@ def _look(root: str) -> Overview:
         reasons=tuple(map(_reason, failures)),
         gone=tuple(gone),
     )
+
+
+def _is_of_interest(holder: Holder) -> bool:
+    """Tells whether a holder is a run, the last one too, or a compaction that has not ended."""
+    return holder.share != PARTS and not (holder.share == COMPACT and holder.released)
 
 
 def _files(root: str, committed: Commits) -> Iterator[FileStatus]:

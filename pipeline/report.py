@@ -21,12 +21,13 @@ from pipeline.failures import (
     Failures,
     count_failures,
     iterate_dead_letters,
+    look_again,
     name_failed,
 )
 from pipeline.outputs import FAILURES_LOG, REPORT
 from pipeline.rounds import is_of_run
 from transforms import storage
-from transforms.commits import Commits, PartRecord, read_commits
+from transforms.commits import Commits, PartRecord
 from transforms.items import DeadLetter
 from transforms.reopened import read_reopened
 from transforms.text import counted, printable
@@ -117,7 +118,11 @@ def make_report(
         metrics: What the graph counted.
         failure: What stopped it.
     """
-    committed = read_commits(plan.output.root)
+
+    def read(committed: Commits) -> tuple[Commits, tuple[Failures, ...]]:
+        return committed, count_failures(iterate_dead_letters(plan.output.root, committed))
+
+    committed, failures = look_again(plan.output.root, read)
     urls = {file.source: file.url for file in plan.listing.files}
     parts_of = committed.by_source()
     reopened = read_reopened(plan.output.root, committed)
@@ -136,7 +141,7 @@ def make_report(
     )
     return Report(
         files=files,
-        failures=count_failures(iterate_dead_letters(plan.output.root, committed)),
+        failures=failures,
         missing=tuple(o.source for o in files if o.source in urls and o.status == "unfinished"),
         seconds=seconds,
         failure=failure,
@@ -206,7 +211,11 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
     }
     data = json.dumps(content, indent=1).encode()
     storage.publish(root, REPORT, lambda handle: handle.write(data))
-    storage.publish(root, FAILURES_LOG, partial(_write_log, root, report.committed))
+    look_again(
+        root,
+        lambda committed: storage.publish(root, FAILURES_LOG, partial(_write_log, root, committed)),
+        report.committed,
+    )
 
 
 def _write_log(root: str, committed: Commits, handle: BinaryIO) -> None:

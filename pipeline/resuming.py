@@ -11,6 +11,7 @@ from transforms.commits import Commits, FileRecord, PartSource
 from transforms.committed import read_dead_letters
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, stem
+from transforms.locks import hold_parts
 from transforms.removal import (
     ALL_FAILURES,
     ALL_RECORDS,
@@ -202,6 +203,8 @@ def apply(root: str, run: str, work: Work) -> None:
     """Takes out of an output what does not count any more.
 
     A kill in between costs nothing: what is left to take out is found again by the next run.
+    Only for a run that holds the parts; from here on a compaction leaves those of unfinished
+    files alone.
     """
     if work.reopened:
         note_reopened(root, work.reopened)
@@ -219,11 +222,10 @@ def tidy(root: str, run: str, committed: Commits) -> None:
     removals = dict(_find_leftovers(committed))
     # It may have been all but finished by a run that was killed; unless the name is another's now.
     held = {stem(source) for source in committed.files}
-    reopen_files(
-        root,
-        [s for s, what in removals.items() if what == ALL_RECORDS and stem(s) not in held],
-    )
-    remove_records(root, run, removals)
+    reopened = [s for s, what in removals.items() if what == ALL_RECORDS and stem(s) not in held]
+    with hold_parts(root, run):
+        reopen_files(root, reopened)
+        remove_records(root, run, removals)
     settle_reopened(root, committed)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.overview import FileStatus, Overview
 from transforms.holders import Holder, State, seconds_since
+from transforms.locks import COMPACT
 from transforms.text import counted, printable
 
 FILES_TOLD, LONGEST_TOLD = 20, 300
@@ -93,17 +94,18 @@ def in_words(seen: Overview, all_files: bool = False) -> list[str]:
 
 
 def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
+    what = "compaction" if holder.share == COMPACT else "run"
     ago = _duration(max(seconds_since(holder.heartbeat), 0.0))
     match state:
         case "alive":
-            yield f"A run is at work in {root}: {holder}, {ago} ago."
+            yield f"A {what} is at work in {root}: {holder}, {ago} ago."
         case "silent":
             yield (
-                f"A run in {root} is suspended, or dead and the number of its process in use "
+                f"A {what} in {root} is suspended, or dead and the number of its process in use "
                 f"again: {holder}, {ago} ago."
             )
         case "dead":
-            yield f"A run in {root} has died: {holder}."
+            yield f"A {what} in {root} has died: {holder}."
         case "ended":
             yield f"No run is at work in {root}. The last: {holder}."
     if holder.progress:

@@ -27,7 +27,7 @@ from tests.helpers import (
     vector_of,
 )
 from transforms import events, storage
-from transforms.commits import Output, PartSource, read_commits, sweep
+from transforms.commits import Output, PartSource, read_commits
 from transforms.committed import read_rows
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Settled
 from transforms.parts import (
@@ -38,6 +38,7 @@ from transforms.parts import (
     withdraw_later,
     write_part,
 )
+from transforms.sweeping import sweep
 
 PART = "part-run1-0-0"
 addresses = st.tuples(st.sampled_from(["a.fa", "b.fa", "a/b.fa"]), st.integers(0, 12))

@@ -31,6 +31,7 @@ from transforms.removal import (
     remove_records,
     reopen_files,
 )
+from transforms.sweeping import sweep
 
 ROWS = [make_protein(0), make_protein(2), make_protein(1, "b.fa"), make_protein(5, "c.fa")]
 LETTERS = [make_dead_letter(None), make_dead_letter(1), make_dead_letter(0, "b.fa")]
@@ -214,7 +215,7 @@ def test_killed_at_any_change_nothing_else_is_lost_or_doubled(
             assert len(now_rows) == len(set(now_rows))
             assert len(now_letters) == len(set(now_letters))
             # The next run does the rest.
-            commits.sweep(output.root)
+            sweep(output.root)
             remove_records(output.root, "run3", {"a.fa": what})
             assert content(output.root) == (rows, sorted(letters, key=str))
             assert content_of_all_files(output.root) == rows

@@ -186,20 +186,20 @@ def read_part_record(root: str, part: str) -> PartRecord:
 
 def read_commits(root: str) -> Commits:
     """Returns all that an output has committed and that nothing has replaced."""
-    parts = _read_parts(root)
-    replaced_by = _replaced_by(parts)
+    parts = read_all_parts(root)
+    replaced = replaced_by(parts)
     files: dict[str, FileRecord] = {}
     for _, records in _read_file_records(root):
         for record in records:
             known = files.get(record.source)
             if known is None or known.time <= record.time:
-                current = {replaced_by.get(name, name) for name in record.parts}
+                current = {replaced.get(name, name) for name in record.parts}
                 files[record.source] = replace(record, parts=tuple(sorted(current)))
-    return Commits({n: part for n, part in parts.items() if n not in replaced_by}, files)
+    return Commits({n: part for n, part in parts.items() if n not in replaced}, files)
 
 
 def delete_part_record(root: str, part: str) -> None:
-    """Makes a part count no more; its data files are for :func:`sweep`."""
+    """Makes a part count no more; its data files are for ``sweep``."""
     storage.delete(_record_url(root, part))
 
 
@@ -218,46 +218,40 @@ def delete_file_records(root: str, sources: Collection[str]) -> None:
             write_file_records(root, name.removeprefix("files-").removesuffix(".json"), kept)
 
 
-def sweep(root: str) -> None:
-    """Removes what a killed run left half done.
-
-    That is staged files, parts that were replaced, and data files without a commit. Only for a
-    run that has the output to itself, while it writes nothing.
-    """
-    storage.delete(storage.join(root, storage.STAGING))
-    parts = _read_parts(root)
-    replaced = _replaced_by(parts).keys()
-    named: set[str | None] = set()
-    # The oldest first: a part must not outlive the one that replaced it.
-    for part in sorted(parts.values(), key=lambda part: part.time):
-        if part.part in replaced:
-            delete_part_record(root, part.part)
-        else:
-            named |= {part.embeddings, part.dead_letters}
-    for folder in (storage.join(root, EMBEDDINGS), storage.join(root, DEAD_LETTERS)):
-        for name in storage.list_names(folder):
-            if name.startswith("part-") and name not in named:
-                storage.delete(storage.join(folder, name))
-
-
 def _record_url(root: str, part: str) -> str:
     return storage.join(root, COMMITS, f"{part}.json")
 
 
-def _read_parts(root: str) -> dict[str, PartRecord]:
-    """Returns all part records by name, those of replaced parts too."""
+def read_all_parts(root: str) -> dict[str, PartRecord]:
+    """Returns all part records in order of name, those of replaced parts too.
+
+    Parts may be replaced meanwhile. A listing may miss a new record, for being too early, and an
+    old one that it replaces, for being too late; what two listings agree on was there between
+    them.
+    """
+    records: dict[str, PartRecord] = {}
+    while (names := _list_parts(root)) != records.keys():
+        records = {name: records[name] for name in names & records.keys()}
+        for name in names - records.keys():
+            try:
+                records[name] = read_part_record(root, name)
+            except OSError:
+                if has_part_record(root, name):
+                    raise
+    return dict(sorted(records.items()))
+
+
+def _list_parts(root: str) -> set[str]:
     names = storage.list_names(storage.join(root, COMMITS))
-    records = [
-        read_part_record(root, name.removesuffix(".json"))
-        for name in names
-        if name.startswith("part-")
-    ]
-    return {record.part: record for record in records}
+    return {name.removesuffix(".json") for name in names if name.startswith("part-")}
 
 
-def _replaced_by(parts: Mapping[str, PartRecord]) -> dict[str, str]:
+def replaced_by(parts: Mapping[str, PartRecord]) -> dict[str, str]:
     """Returns the parts that do not count any more, each with the one that does instead."""
-    return {old: part.part for part in parts.values() for old in part.replaces}
+    replaced = {old for part in parts.values() for old in part.replaces}
+    counting = (part for part in parts.values() if part.part not in replaced)
+    # A part names all that it replaces, also those that were replaced before.
+    return {old: part.part for part in counting for old in part.replaces}
 
 
 def _read_file_records(root: str) -> Iterator[tuple[str, list[FileRecord]]]:

@@ -5,6 +5,7 @@ A part often serves several files one after the other, so the parts read last ar
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def read_all_rows(root: str, name: str) -> pa.Table:
     Raises:
         ConfigurationError: It is damaged.
     """
-    return _decode(root, EMBEDDINGS, name, read_table)
+    return _decode(root, EMBEDDINGS, name, partial(_decode_whole, name, read_table))
 
 
 def read_all_dead_letters(root: str, name: str) -> tuple[DeadLetter, ...]:
@@ -127,7 +128,15 @@ def read_all_dead_letters(root: str, name: str) -> tuple[DeadLetter, ...]:
     Raises:
         ConfigurationError: It is damaged.
     """
-    return _decode(root, DEAD_LETTERS, name, decode_dead_letters)
+    return _decode(root, DEAD_LETTERS, name, partial(_decode_whole, name, decode_dead_letters))
+
+
+def _decode_whole(name: str, decode: Callable[[bytes], Content], data: bytes) -> Content:
+    # Else damage would get a digest of its own where what was read is written anew.
+    digest = name.rpartition("-")[2].partition(".")[0]
+    if not hashlib.sha256(data).hexdigest().startswith(digest):
+        raise ValueError("another digest than its name says")
+    return decode(data)
 
 
 def _decode(root: str, folder: str, name: str, decode: Callable[[bytes], Content]) -> Content:

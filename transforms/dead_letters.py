@@ -100,6 +100,11 @@ def announce(letter: DeadLetter) -> DeadLetter:
     return letter
 
 
+def address(letter: DeadLetter) -> tuple[str, int]:
+    """Returns by what dead letters are sorted: that of a whole file comes before its records'."""
+    return letter.source, -1 if letter.ordinal is None else letter.ordinal
+
+
 def encode_dead_letters(letters: Iterable[DeadLetter]) -> bytes:
     """Returns JSON Lines, one dead letter a line."""
     return b"".join(json.dumps(asdict(letter)).encode() + b"\n" for letter in letters)

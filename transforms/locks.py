@@ -18,7 +18,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from transforms import storage
@@ -38,7 +38,14 @@ from transforms.holders import (
 FIRST_SECONDS = 1.0
 """When a new holder looks for the first time whether another one came at the same moment."""
 
+COMPACT = "compact"
+"""The share that a compaction holds from its beginning to its end."""
+
+PARTS = "parts"
+"""The share that is held by whoever takes parts away: a run at its start and end, a compaction."""
+
 _LOOKS_PER_INTERVAL = 4
+_SECONDS_BETWEEN_TRIES = 0.1
 _SECONDS_TO_END = 5.0
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -184,6 +191,34 @@ def hold(
             lock.end()
 
 
+@contextmanager
+def hold_parts(
+    root: str, run: str, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[None]:
+    """Keeps others from taking parts away or writing them anew; waits until that can be had.
+
+    Args:
+        root: The output root.
+        run: Name of the run or compaction.
+        sleep: Waits for some seconds; replaced by tests.
+
+    Raises:
+        OSError: The lock cannot be written.
+    """
+    with ExitStack() as held:
+        waits = False
+        while True:
+            try:
+                held.enter_context(hold(root, run, PARTS))
+                break
+            except HeldError as error:
+                if not waits:
+                    logger.info("Waiting for the parts of %s, which are held by %s.", root, error)
+                waits = True
+                sleep(_SECONDS_BETWEEN_TRIES)
+        yield
+
+
 def check_held(root: str, run: str, share: str = "all") -> None:
     """Makes sure that no other run has taken a lock over, before something is done that counts.
 
@@ -210,7 +245,7 @@ def _kernel_lock(root: str, share: str) -> Iterator[bool]:
     if not storage.is_local(root):
         yield False
         return
-    os.makedirs(storage.join(root, LOCKS), exist_ok=True)
+    storage.make_folder(root, LOCKS)
     # Never removed: who opens it must find the file that others have locked. Not the JSON file,
     # which is another one after every heartbeat.
     path = storage.join(root, LOCKS, f"{share}.lock")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ import pyarrow.parquet as pq
 from transforms.accession import find_accession
 from transforms.commits import Output
 from transforms.items import Protein
+
+GROUP_ROWS = 4096
+"""Rows of a row group of a large part: about 19 MiB at 1280 dimensions."""
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -91,19 +94,33 @@ def encode_rows(proteins: Sequence[Protein], vectors: Vectors, output: Output) -
 
 def encode_table(table: pa.Table) -> bytes:
     """Returns the Parquet file of a table with the schema of :func:`make_schema`."""
+    # One part is one row group, unless it was merged of several.
+    size = len(table) if len(table) < 2 * GROUP_ROWS else GROUP_ROWS
+    groups = (table.slice(start, size) for start in range(0, len(table), max(size, 1)))
+    return encode_groups(table.schema, groups, size)
+
+
+def encode_groups(schema: pa.Schema, groups: Iterable[pa.Table], rows: int) -> bytes:
+    """Returns the Parquet file of some tables, each of which becomes a row group.
+
+    Args:
+        schema: The one of :func:`make_schema`.
+        groups: The tables.
+        rows: How many rows the largest of them has.
+    """
     buffer = io.BytesIO()
-    blooms = {name: {"ndv": len(table), "fpp": 0.01} for name in ("id", "sequence_sha256")}
+    blooms = {name: {"ndv": rows, "fpp": 0.01} for name in ("id", "sequence_sha256")}
     with pq.ParquetWriter(
         buffer,
-        table.schema,
+        schema,
         compression="zstd",
         compression_level=1,
         use_dictionary=["source", "model_id", "model_revision"],
-        write_statistics=[name for name in table.schema.names if name != "embedding"],
+        write_statistics=[name for name in schema.names if name != "embedding"],
         bloom_filter_options=blooms,
     ) as writer:
-        # One part is one row group.
-        writer.write_table(table, len(table))
+        for group in groups:
+            writer.write_table(group, len(group))
     return buffer.getvalue()
 
 

@@ -41,7 +41,7 @@ from transforms.commits import (
     write_part_record,
 )
 from transforms.committed import remember_rows
-from transforms.dead_letters import encode_dead_letters, now
+from transforms.dead_letters import address, encode_dead_letters, now
 from transforms.items import DeadLetter, EmbeddingBlock, Item, ItemCoder, Protein, Settled
 from transforms.lanes import key_by_lane, record_address, timer_name
 from transforms.locks import check_held
@@ -82,7 +82,7 @@ def collect(items: Iterable[Item]) -> PartContent:
     held = list(items)
     blocks = [item for item in held if isinstance(item, EmbeddingBlock)]
     dead = [item for item in held if isinstance(item, DeadLetter)]
-    dead.sort(key=lambda letter: (letter.source, -1 if letter.ordinal is None else letter.ordinal))
+    dead.sort(key=address)
     if not blocks:
         return PartContent((), np.zeros((0, 0), np.float32), tuple(dead))
     proteins = [protein for block in blocks for protein in block.proteins]

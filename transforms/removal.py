@@ -3,7 +3,7 @@
 A part never changes. What is left of it becomes a part of its own: its data files first, then the
 commit record that names the old part as replaced, which is the moment from which the new one
 counts, and last the old one goes. A kill in between leaves the old part or the new one, and
-``commits.sweep`` removes the other.
+``sweeping.sweep`` removes the other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from transforms.commits import (
     delete_file_records,
     delete_part_record,
     read_commits,
-    sweep,
     write_part_record,
 )
 from transforms.committed import read_all_dead_letters, read_all_rows
@@ -34,6 +33,7 @@ from transforms.esm_pt import failures_name, pt_name
 from transforms.items import DeadLetter
 from transforms.parquet import encode_table
 from transforms.parts import publish_data
+from transforms.sweeping import sweep
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class CommittedRecords:
 
     def __init__(self, root: str, commits: Commits, run: str) -> None:
         self._root = root
+        self._run = run
         self._parts_of = commits.by_source(but_not_of_run=run)
         self._open: dict[str, _OpenFile] = {}
 
@@ -41,12 +42,20 @@ class CommittedRecords:
         if record.source not in self._parts_of:
             return None
         if record.source not in self._open:
-            self._open[record.source] = _OpenFile(self._read(record.source, record.file_sha256))
+            self._open[record.source] = self._read_file(record.source, record.file_sha256)
         return self._open[record.source].find(record.ordinal, record.sequence_sha256)
 
     def close(self, source: str) -> None:
         """Lets go of a file's keys."""
         self._open.pop(source, None)
+
+    def _read_file(self, source: str, version: str) -> _OpenFile:
+        try:
+            return _OpenFile(self._read(source, version))
+        except FileNotFoundError:  # a compaction may have merged them since
+            commits = read_commits(self._root)
+            self._parts_of = commits.by_source(but_not_of_run=self._run)
+            return _OpenFile(self._read(source, version))
 
     def _read(
         self, source: str, version: str

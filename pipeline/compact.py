@@ -1,0 +1,100 @@
+"""``python -m pipeline.compact DIR``: merges the small parts of an output."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+ROWS = 32768
+"""Records of a part that is large enough: 150 MiB at 1280 dimensions."""
+
+EXIT_DONE, EXIT_FAILED, EXIT_CANNOT = 0, 1, 2
+
+DESCRIPTION = """\
+Merges the small parts of an output, so that those who read it open fewer files. No row and no dead
+letter changes, nothing is lost if it is killed, and a run may be at work meanwhile; of that the
+parts of files that are not finished, and those that it has just written, are left alone.
+"""
+
+EPILOG = """\
+Exit codes: 0 merged, or there was nothing to merge; 1 it had to stop on the way, what was merged
+stays; 2 it cannot begin (the message says why).
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Merges the small parts of an output and exits with the code that tells."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name may hold what the terminal cannot show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    options = make_parser().parse_args(argv)
+    # Beam warns at import of a client that it does not find and that nobody here needs.
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
+    logging.getLogger().setLevel(logging.ERROR)
+    for name in ("pipeline", "transforms"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    try:
+        sys.exit(run(options))
+    except KeyboardInterrupt:
+        print("Stopped. What was merged stays.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Merges parts, tells a person about it, and returns the exit code."""
+    from pipeline.compaction import compact_output
+    from transforms.errors import ConfigurationError
+    from transforms.locks import LostError
+    from transforms.text import printable
+
+    try:
+        done = compact_output(options.output, options.rows)
+    except ConfigurationError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return EXIT_CANNOT
+    except (LostError, OSError) as error:
+        print(f"error: {printable(str(error))}. What was merged stays.", file=sys.stderr)
+        return EXIT_FAILED
+    print(done.as_text())
+    return EXIT_DONE
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.compact",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("output", metavar="DIR", help="the --output of a run")
+    parser.add_argument(
+        "--rows",
+        type=_count,
+        default=ROWS,
+        metavar="N",
+        help="merge parts of fewer records into parts of up to so many; a merge takes the memory "
+        "of three times as many vectors (default: %(default)s)",
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"must not be less than 2, not {value}")
+    return value
+
+
+_count.__name__ = "whole number"  # what argparse calls it when int() refuses the text
+
+
+if __name__ == "__main__":
+    main()
