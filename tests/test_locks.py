@@ -311,6 +311,7 @@ def test_the_heartbeat_survives_a_vanished_directory_and_does_not_make_it_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = tmp_path / "out"
+    root.mkdir()
     beats: list[int] = []
     raised: list[object] = []
     previous, threading.excepthook = threading.excepthook, raised.append

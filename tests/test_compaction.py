@@ -1,0 +1,262 @@
+"""Tests of ``python -m pipeline.compact``, alone and beside a run."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import compact, compaction, verify
+from pipeline.compaction import Compaction, compact_output
+from pipeline.overview import look
+from pipeline.run import main
+from pipeline.telling import in_words
+from tests.faults.outcome import Outcome, draw_records, read_outcome, write_fasta
+from tests.helpers import files_below
+from transforms import events, storage
+from transforms.commits import read_commits
+from transforms.locks import COMPACT, PARTS, hold
+
+RECORDS = 70
+
+
+def no_sleep(seconds: float) -> None:
+    pass
+
+
+def exit_code(call: Callable[[list[str]], object], *args: object) -> int:
+    with pytest.raises(SystemExit) as caught:
+        call([str(arg) for arg in args])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def embed(inputs: object, output: Path) -> int:
+    return exit_code(main, "--input", inputs, "--output", output, "--model", "demo", "--quiet")
+
+
+def write_input(folder: Path, name: str, records: int = RECORDS) -> Path:
+    folder.mkdir(exist_ok=True)
+    write_fasta(folder / name, draw_records(random.Random(name), records, name))
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what four runs have left, and a copy of it."""
+    folder = tmp_path_factory.mktemp("made")
+    inputs, output = folder / "in", folder / "out"
+    for name in ("a.faa", "c.faa", "b.faa"):
+        assert embed(write_input(inputs, name), output) == 3
+    (inputs / "broken.faa").write_text("no FASTA\n")
+    assert embed(inputs / "broken.faa", output) == 3
+    for path in (inputs, output):
+        shutil.copytree(path, folder / "kept" / path.name)
+    return folder
+
+
+@pytest.fixture
+def output(made: Path) -> Path:
+    """Seven parts or more, with dead letters and a file that failed; the inputs lie beside it."""
+    for kept in (made / "kept").iterdir():
+        shutil.rmtree(made / kept.name)
+        shutil.copytree(kept, made / kept.name)
+    return made / "out"
+
+
+def pts(output: Path) -> dict[str, bytes]:
+    return {name: (output / "pt" / name).read_bytes() for name in files_below(output / "pt")}
+
+
+def assert_same(output: Path, before: Outcome) -> None:
+    after = read_outcome(output)
+    assert after.rows == before.rows
+    assert after.vectors.tobytes() == before.vectors.tobytes()
+    assert after.dead_letters == before.dead_letters
+
+
+def embedded_while(call: Callable[[], object]) -> int:
+    records: list[int] = []
+
+    def note(event: events.Event) -> None:
+        if isinstance(event, events.RecordsEmbedded):
+            records.append(event.records)
+
+    with events.listening(note):
+        call()
+    return sum(records)
+
+
+def test_all_that_there_was_in_one_part(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, written = read_outcome(output), pts(output)
+    parts = len(read_commits(str(output)).parts)
+    assert parts >= 7
+    assert exit_code(compact.main, output) == 0
+    assert f"{parts} parts became 1, with {3 * RECORDS + 1} records" in capsys.readouterr().out
+    assert len(read_commits(str(output)).parts) == 1
+    assert_same(output, before)
+    assert pts(output) == written
+    assert exit_code(verify.main, output, "--seed", "1") == 0
+    said = capsys.readouterr().out
+    assert "everything agrees" in said
+    assert "Not checked" not in said
+    # The same command embeds nothing anew, and neither does one that misses a .pt.
+    (output / "pt/a_ESM.pt").unlink()
+    inputs = output.parent / "in"
+    assert embedded_while(lambda: embed(inputs, output)) == 0
+    assert pts(output) == written
+    assert exit_code(compact.main, output) == 0
+    assert "nothing to merge in 1 part" in capsys.readouterr().out
+    assert exit_code(verify.main, output, "--sample", "0") == 0
+
+
+def test_a_changed_file_leaves_the_merged_part(output: Path) -> None:
+    compact_output(str(output), 1000, no_sleep)
+    path = output.parent / "in/a.faa"
+    path.write_text(path.read_text() + ">new\nMKTAYI\n")
+    assert embedded_while(lambda: embed(path, output)) == RECORDS
+    rows = read_outcome(output).rows
+    assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 3 * RECORDS - 2
+    assert exit_code(verify.main, output, "--sample", "0") == 0
+
+
+def test_no_part_gets_larger_than_is_asked_for(output: Path) -> None:
+    before = read_outcome(output)
+    done = compact_output(str(output), 100, no_sleep)
+    assert done.after > 1
+    records = [
+        sum(h.rows + h.dead_letters for h in part.sources.values())
+        for part in read_commits(str(output)).parts.values()
+    ]
+    assert max(records) <= 100
+    assert_same(output, before)
+    assert compact_output(str(output), 100, no_sleep).before == 0
+
+
+def test_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(compact.main, tmp_path / "none") == 2
+    assert "is not an output" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    assert exit_code(compact.main, tmp_path, "--rows", "1") == 2
+
+
+def test_a_second_compaction_is_refused_and_told_of(
+    output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "A compaction" not in " ".join(in_words(look(str(output))))
+    with hold(str(output), "first", COMPACT):
+        assert exit_code(compact.main, output) == 2
+        assert "Another compaction is at work" in capsys.readouterr().err
+        assert "A compaction is at work" in " ".join(in_words(look(str(output))))
+        assert exit_code(verify.main, output) == 2
+    assert exit_code(compact.main, output) == 0
+    assert "A compaction" not in " ".join(in_words(look(str(output))))
+
+
+def test_a_disk_that_is_full(
+    output: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_outcome(output)
+
+    def fail(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "sync_all", fail)
+        assert exit_code(compact.main, output) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert_same(output, before)
+
+
+def test_stopped_by_a_person(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_outcome(output)
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(compaction, "merge_parts", interrupt)
+        assert exit_code(compact.main, output) == 128 + signal.SIGINT
+    assert_same(output, before)
+    assert exit_code(compact.main, output) == 0
+
+
+def test_beside_a_run_between_all_its_parts_and_files(output: Path) -> None:
+    """The run carries on an unfinished file, embeds a new one and tries a broken one again."""
+    inputs = output.parent / "in"
+    # As a kill leaves it: parts of a file without its record, which the run needs.
+    for path in (output / "commits").glob("files-*.json"):
+        if '"c.faa"' in path.read_text():
+            path.unlink()
+    write_input(inputs, "new.faa", 900)
+    done: list[Compaction] = []
+
+    def compact_now(event: events.Event) -> None:
+        kinds = events.RunStarted | events.PartCommitted | events.FileFinished
+        if isinstance(event, kinds | events.RecordFailed):
+            done.append(compact_output(str(output), 32768, no_sleep))
+            seen = read_outcome(output).rows
+            assert len(seen) == len({(row["source"], row["ordinal"]) for row in seen})
+
+    with events.listening(compact_now):
+        assert embedded_while(lambda: embed(inputs, output)) == 900 - 18
+    assert sum(each.before > 0 for each in done) >= 1
+    assert any(each.spared for each in done)
+    rows = read_outcome(output).rows
+    assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows})
+    assert len(rows) == 3 * (RECORDS - 1) + 900 - 18
+    assert exit_code(verify.main, output, "--sample", "0") == 0
+    # All that it had to spare.
+    assert compact_output(str(output), 32768, no_sleep).spared == 0
+    assert len(read_commits(str(output)).parts) == 1
+    assert exit_code(verify.main, output, "--sample", "0") == 0
+
+
+def test_beside_a_run_the_parts_that_it_needs_are_told_of(output: Path) -> None:
+    (record,) = (p for p in (output / "commits").glob("files-*.json") if '"c.faa"' in p.read_text())
+    record.unlink()
+    before = read_outcome(output)
+    with hold(str(output), "run5"):
+        done = compact_output(str(output), 32768, no_sleep)
+    assert (done.after, done.spared) == (1, 2)
+    assert "2 parts left alone" in done.as_text()
+    assert_same(output, before)
+
+
+def test_a_run_that_came_in_between_is_heeded(output: Path) -> None:
+    """Between two merges a run takes a file back whose parts were to be merged."""
+    inputs = output.parent / "in"
+    path = inputs / "b.faa"
+    path.write_text(path.read_text() + ">new\nMKTAYI\n")
+    runs: list[int] = []
+
+    def run_now(seconds: float) -> None:
+        if not runs:
+            runs.append(embed(path, output))
+
+    done = compact_output(str(output), 100, run_now)
+    assert runs == [3]
+    assert done.changed >= 2
+    assert "a run came in between" in done.as_text()
+    rows = read_outcome(output).rows
+    assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 3 * RECORDS - 2
+    assert exit_code(verify.main, output, "--sample", "0") == 0
+
+
+def test_a_run_waits_for_the_merge_that_is_under_way(output: Path) -> None:
+    before = read_outcome(output)
+    waited: list[float] = []
+    with hold(str(output), "m1", PARTS):
+        run = threading.Thread(target=lambda: waited.append(embed(output.parent / "in", output)))
+        run.start()
+        run.join(1)
+        assert run.is_alive()
+        assert not waited
+    run.join(120)
+    assert waited == [3]
+    assert_same(output, before)
