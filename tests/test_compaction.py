@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from pipeline import compact, compaction, verify
+from pipeline import checks, compact, compaction, resuming, run, verify
 from pipeline.compaction import Compaction, compact_output
 from pipeline.overview import look
 from pipeline.run import main
@@ -20,7 +21,7 @@ from tests.faults.outcome import Outcome, draw_records, read_outcome, write_fast
 from tests.helpers import files_below
 from transforms import events, storage
 from transforms.commits import read_commits
-from transforms.locks import COMPACT, PARTS, hold
+from transforms.locks import COMPACT, PARTS, hold, hold_parts
 
 RECORDS = 70
 
@@ -248,15 +249,29 @@ def test_a_run_that_came_in_between_is_heeded(output: Path) -> None:
     assert exit_code(verify.main, output, "--sample", "0") == 0
 
 
-def test_a_run_waits_for_the_merge_that_is_under_way(output: Path) -> None:
-    before = read_outcome(output)
-    waited: list[float] = []
-    with hold(str(output), "m1", PARTS):
-        run = threading.Thread(target=lambda: waited.append(embed(output.parent / "in", output)))
-        run.start()
-        run.join(1)
-        assert run.is_alive()
-        assert not waited
-    run.join(120)
-    assert waited == [3]
-    assert_same(output, before)
+@pytest.mark.parametrize("module", [checks, resuming, run])
+def test_a_run_waits_for_the_merge_that_is_under_way(
+    module: ModuleType, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it begins, when it tidies up at its end, and before it takes staged files away."""
+    write_input(output.parent / "in", "new.faa")
+    waited: list[list[str]] = []
+
+    def hold_late(root: str, name: str) -> AbstractContextManager[None]:
+        merging = ExitStack()
+        merging.enter_context(hold(root, "m1", PARTS))
+        storage.publish_all(root, {"embeddings/part-merged-m1-0-x.parquet": lambda handle: None})
+        (output / storage.STAGING / "0123").touch()
+
+        def wait(seconds: float) -> None:
+            """The merge goes on meanwhile, finds its files where it left them, and ends."""
+            waited.append(files_below(output / storage.STAGING))
+            waited.append([path.name for path in (output / "embeddings").glob("part-merged-*")])
+            merging.close()
+
+        return hold_parts(root, name, wait)
+
+    monkeypatch.setattr(module, "hold_parts", hold_late)
+    assert embed(output.parent / "in", output) == 3
+    assert waited == [["0123"], ["part-merged-m1-0-x.parquet"]]
+    assert not (output / storage.STAGING).exists()

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from tests.helpers import Upload, files_below
 from transforms.holders import Holder, read_holder, read_holders, state_of, write_holder
-from transforms.locks import HeldError, Lock, LostError, check_held, hold
+from transforms.locks import PARTS, HeldError, Lock, LostError, check_held, hold, hold_parts
 
 QUICK = 0.01
 """Seconds between heartbeats where a test waits for them."""
@@ -445,3 +445,33 @@ def test_what_can_be_told_of_a_holder_without_touching_its_lock(tmp_path: Path) 
         assert state_of(other, now=then + 29) == "alive"
         assert state_of(other, now=then + 31) == "dead"
     assert state_of(Holder("all"), now=then) == "dead"
+
+
+def test_the_parts_are_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    root = str(tmp_path)
+    first = ExitStack()
+    first.enter_context(hold(root, "first", PARTS))
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            first.close()
+
+    with (
+        hold_parts(root, "second", wait),
+        pytest.raises(HeldError, match="run second"),
+        hold(root, "third", PARTS),
+    ):
+        pass
+    assert len(waits) == 3
+    assert caplog.text.count("Waiting for the parts") == 1
+    with hold_parts(root, "third", no_sleep):
+        pass
+
+
+def test_an_output_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="is gone"), hold(str(tmp_path / "out"), "first"):
+        pass
+    assert files_below(tmp_path) == []

@@ -20,6 +20,8 @@ from transforms import events, skipping
 from transforms.commits import Output, PartRecord, read_commits
 from transforms.committed import Keys
 from transforms.items import Item, Settled
+from transforms.locks import hold_parts
+from transforms.merging import merge_parts
 from transforms.skipping import CommittedRecords, _SkipCommittedDoFn
 
 OLD = "run1"
@@ -69,6 +71,16 @@ def test_a_record_that_failed_in_the_model_is_found_by_its_protein(
 
 def test_the_dead_letter_of_a_file_settles_no_record(records: CommittedRecords) -> None:
     assert records.find(WHOLE) == settled("broken.fa", FIRST, 0, 0, sha="")
+
+
+def test_parts_that_were_merged_since_are_looked_for_again(
+    old: Output, records: CommittedRecords
+) -> None:
+    parts = list(read_commits(old.root).parts.values())
+    with hold_parts(old.root, "m1"):
+        merge_parts(old.root, "m1", "part-merged-m1-0", "merged-m1", parts)
+    assert records.find(OTHER_ROW) == settled("b.fa", "part-merged-m1-0", 1, 0)
+    assert records.find(WHOLE) == settled("broken.fa", "part-merged-m1-0", 0, 0, sha="")
 
 
 @pytest.mark.parametrize(

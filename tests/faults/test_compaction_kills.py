@@ -1,0 +1,69 @@
+"""A compaction that is killed: the next run, or the next compaction, finds all rows once."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.faults.killing import STAGES, Point, run
+from tests.faults.outcome import Outcome, assert_equal, read_outcome, write_inputs
+
+KINDS = [
+    ("embeddings/part-merged-", ".parquet"),
+    ("dead_letters/part-merged-", ".jsonl"),
+    ("commits/part-merged-", ".json"),
+]
+POINTS = [Point(*kind, stage) for kind in KINDS for stage in STAGES]
+
+
+def command(inputs: Path, output: Path) -> list[object]:
+    return ["--input", inputs, "--output", output, "--model", "demo", "--toks_per_batch", 300]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compaction") / "in"
+    write_inputs(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(inputs: Path) -> Path:
+    """What a run has left, in several parts."""
+    output = inputs.parent / "made"
+    assert run("pipeline.run", command(inputs, output), inputs.parent / "log") == 3
+    return output
+
+
+@pytest.fixture(scope="module")
+def unbroken(made: Path) -> Outcome:
+    return read_outcome(made)
+
+
+@pytest.mark.parametrize(
+    ("point", "is_merged_again"), [(p, p.stage == "after rename") for p in POINTS], ids=str
+)
+def test_a_compaction_that_is_killed(
+    point: Point,
+    is_merged_again: bool,
+    inputs: Path,
+    made: Path,
+    unbroken: Outcome,
+    tmp_path: Path,
+) -> None:
+    output, log = tmp_path / "out", tmp_path / "log"
+    shutil.copytree(made, output)
+    assert run("pipeline.compact", [output], log, point) == -signal.SIGKILL, log.read_text()
+    if is_merged_again:
+        assert run("pipeline.compact", [output], log) == 0, log.read_text()
+        assert_equal(read_outcome(output), unbroken)
+        assert len(list((output / "commits").glob("part-*"))) == 1
+    # The run also takes away what the compaction had staged.
+    Path(f"{log}.events").unlink()
+    assert run("pipeline.run", command(inputs, output), log) == 3, log.read_text()
+    assert Path(f"{log}.events").read_text() == ""
+    assert_equal(read_outcome(output), unbroken)
+    assert run("pipeline.verify", [output, "--sample", 0], log) == 0, log.read_text()
