@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from pipeline import checks, compact, compaction, resuming, run, verify
+from pipeline import checks, compact, compaction, ending, resuming, verify
 from pipeline.compaction import Compaction, compact_output
 from pipeline.overview import look
 from pipeline.run import main
@@ -249,7 +249,7 @@ def test_a_run_that_came_in_between_is_heeded(output: Path) -> None:
     assert exit_code(verify.main, output, "--sample", "0") == 0
 
 
-@pytest.mark.parametrize("module", [checks, resuming, run])
+@pytest.mark.parametrize("module", [checks, resuming, ending])
 def test_a_run_waits_for_the_merge_that_is_under_way(
     module: ModuleType, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

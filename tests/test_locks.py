@@ -472,6 +472,6 @@ def test_the_parts_are_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 def test_an_output_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="is gone"), hold(str(tmp_path / "out"), "first"):
+    with pytest.raises(FileNotFoundError), hold(str(tmp_path / "out"), "first"):
         pass
     assert files_below(tmp_path) == []

@@ -18,7 +18,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from transforms import storage
@@ -245,7 +245,8 @@ def _kernel_lock(root: str, share: str) -> Iterator[bool]:
     if not storage.is_local(root):
         yield False
         return
-    storage.make_folder(root, LOCKS)
+    with suppress(FileExistsError):
+        os.mkdir(storage.join(root, LOCKS))  # an output that is gone is not made anew
     # Never removed: who opens it must find the file that others have locked. Not the JSON file,
     # which is another one after every heartbeat.
     path = storage.join(root, LOCKS, f"{share}.lock")

@@ -200,21 +200,6 @@ def move(path: str, target: str) -> None:
     os.replace(path, target)
 
 
-def make_folder(root: str, name: str) -> None:
-    """Makes a folder in a local one, unless it is there.
-
-    Raises:
-        FileNotFoundError: The local one is gone. It is not made anew: an output that vanishes
-            under a run must not come back half empty.
-    """
-    try:
-        os.mkdir(os.path.join(root, name))
-    except FileExistsError:
-        pass
-    except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, "The output folder is gone", root) from error
-
-
 def check_writable(root: str) -> None:
     """Makes sure that files can be published below a folder, which is made if need be.
 
@@ -260,8 +245,15 @@ def publish_all(root: str, files: Mapping[str, Write]) -> dict[str, str]:
     """
     if not is_local(root):
         return {name: remote.upload(join(root, name), write) for name, write in files.items()}
-    make_folder(root, STAGING)
-    staged = {name: os.path.join(root, STAGING, uuid.uuid4().hex) for name in files}
+    staging = os.path.join(root, STAGING)
+    try:
+        os.mkdir(staging)
+    except FileExistsError:
+        pass
+    except FileNotFoundError as error:
+        # Not made anew: an output that vanishes under a run must not come back half empty.
+        raise FileNotFoundError(errno.ENOENT, "The output folder is gone", root) from error
+    staged = {name: os.path.join(staging, uuid.uuid4().hex) for name in files}
     targets = [join(root, name) for name in files]
     folders = list(dict.fromkeys(map(os.path.dirname, targets)))
     try:
