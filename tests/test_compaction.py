@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import signal
@@ -37,8 +38,9 @@ def exit_code(call: Callable[[list[str]], object], *args: object) -> int:
     return caught.value.code
 
 
-def embed(inputs: object, output: Path) -> int:
-    return exit_code(main, "--input", inputs, "--output", output, "--model", "demo", "--quiet")
+def embed(inputs: object, output: Path, *more: object) -> int:
+    args = ("--input", inputs, "--output", output, "--model", "demo", "--quiet", *more)
+    return exit_code(main, *args)
 
 
 def write_input(folder: Path, name: str, records: int = RECORDS) -> Path:
@@ -246,6 +248,48 @@ def test_a_run_that_came_in_between_is_heeded(output: Path) -> None:
     assert "a run came in between" in done.as_text()
     rows = read_outcome(output).rows
     assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 3 * RECORDS - 2
+    assert exit_code(verify.main, output, "--sample", "0") == 0
+
+
+def test_beside_a_watch(tmp_path: Path) -> None:
+    """At the end of each file the next one comes, and parts are merged; one file changes later."""
+    inputs, output = tmp_path / "in", tmp_path / "out"
+    write_input(inputs, "f0.faa", 5)
+    done: list[Compaction] = []
+
+    def go_on(event: events.Event) -> None:
+        if not isinstance(event, events.FileFinished):
+            return
+        done.append(compact_output(str(output), 32768, no_sleep))
+        if len(done) == 5:
+            (inputs / "f0.faa").write_text(">changed\nMKTAYI\n")
+        if len(done) < 7:
+            write_input(inputs, f"f{len(done)}.faa", 5)
+
+    watch = ("--watch", "--poll_seconds", 0.1, "--stop_after", 2)
+    with events.listening(go_on):
+        assert embed(inputs, output, *watch) == 0
+    assert len(done) == 8
+    assert sum(each.before for each in done) >= 6
+    rows = read_outcome(output).rows
+    assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 6 * 5 + 1
+    # Rows that were merged meanwhile are still those of the watch.
+    report = json.loads((output / "run_report.json").read_text())
+    assert report["totals"]["embedded_this_run"] == 6 * 5 + 1
+    assert exit_code(verify.main, output, "--sample", "0") == 0
+
+
+def test_a_part_that_is_damaged_or_gone(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = min((output / "embeddings").iterdir())
+    data = path.read_bytes()
+    path.write_bytes(data[:100] + b"x" + data[101:])
+    assert exit_code(compact.main, output) == 2
+    assert f"{path} is damaged" in capsys.readouterr().err
+    path.unlink()
+    assert exit_code(compact.main, output) == 1
+    assert str(path) in capsys.readouterr().err
+    path.write_bytes(data)
+    assert exit_code(compact.main, output) == 0
     assert exit_code(verify.main, output, "--sample", "0") == 0
 
 
