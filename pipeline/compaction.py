@@ -127,38 +127,43 @@ class _Compactor:
     rows: int
     number: int = 0
     sizes: dict[str, int] = field(default_factory=dict)
+    at_work: AtWork = AtWork()
+    finished: Collection[str] = ()
 
     def run(self, sleep: Callable[[float], object]) -> Compaction:
         with hold_parts(self.root, self.name):
             sweep_merges(self.root)
             committed = read_commits(self.root)
-            at_work = find_at_work(self.root, committed.parts.values())
-            finished = self._finished(committed)
+            self.at_work = find_at_work(self.root, committed.parts.values())
+            self.finished = committed.files.keys() - self._taken_back()
         self.sizes = _sizes(self.root)
         small = [p for p in committed.parts.values() if count_records(p) < self.rows]
-        free = [part for part in small if at_work.spares(part, finished)]
-        groups = find_groups(free, self.sizes, at_work, self.rows)
+        free = [part for part in small if self.at_work.spares(part, self.finished)]
+        groups = find_groups(free, self.sizes, self.at_work, self.rows)
         done = Compaction(self.root, parts=len(committed.parts), spared=len(small) - len(free))
         for position, group in enumerate(groups):
             if position:
                 sleep(SECONDS_BETWEEN)
             with hold_parts(self.root, self.name):
-                self._merge(group, committed, at_work, done)
+                self._merge(group, done)
             logger.info("%d of %d merges are done.", position + 1, len(groups))
         return done
 
-    def _merge(
-        self, group: list[PartRecord], committed: Commits, at_work: AtWork, done: Compaction
-    ) -> None:
+    def _taken_back(self) -> frozenset[str]:
+        """Returns the files that were finished, and that a run embeds anew."""
+        return read_reopened(self.root, Commits({}, {}))
+
+    def _merge(self, group: list[PartRecord], done: Compaction) -> None:
         """Merges the parts of a group; those that differ in their footers into several."""
-        if not self._is_as_it_was(group, committed):
+        if not self._is_as_it_was(group):
             done.changed += len(group)
             return
         left = group
         while len(left) > 1:
             new = f"{MERGED}{self.name}-{self.number}"
             # A run counts its rows by its parts.
-            run = at_work.run if at_work.is_of_it(left[0]) else f"merged-{self.name}"
+            is_its_own = self.at_work.is_of_it(left[0])
+            run = self.at_work.run if is_its_own else f"merged-{self.name}"
             merged = merge_parts(self.root, self.name, new, run, left)
             names = {part.part for part in merged} or {left[0].part}
             left = [part for part in left if part.part not in names]
@@ -166,17 +171,23 @@ class _Compactor:
                 self.number += 1
                 self._count(merged, read_part_record(self.root, new), done)
 
-    def _is_as_it_was(self, group: list[PartRecord], committed: Commits) -> bool:
-        """Tells whether a group that was found a while ago can be merged still."""
+    def _is_as_it_was(self, group: list[PartRecord]) -> bool:
+        """Tells whether a group that was found a while ago can be merged still.
+
+        Looks at nothing but the group, for there may be many.
+        """
         if not all(has_part_record(self.root, part.part) for part in group):
             return False
-        at_work = find_at_work(self.root, committed.parts.values())
-        finished = self._finished(committed)
-        return all(at_work.spares(part, finished) for part in group)
-
-    def _finished(self, committed: Commits) -> Collection[str]:
-        """Returns the files that are finished, and that no run has taken back."""
-        return committed.files.keys() - read_reopened(self.root, Commits({}, {}))
+        now = find_at_work(self.root)
+        if not now.run:
+            return True
+        if now.run == self.at_work.run:
+            now = self.at_work  # its rounds that had ended then have ended
+        taken_back = self._taken_back()
+        return all(
+            now.spares(part, self.finished) and taken_back.isdisjoint(part.sources)
+            for part in group
+        )
 
     def _count(self, merged: list[PartRecord], new: PartRecord, done: Compaction) -> None:
         done.before += len(merged)

@@ -52,14 +52,14 @@ class AtWork:
         )
 
 
-def find_at_work(root: str, parts: Iterable[PartRecord]) -> AtWork:
+def find_at_work(root: str, parts: Iterable[PartRecord] = ()) -> AtWork:
     """Finds out whether a run is at work.
 
     Exact for who holds the parts: a run that begins waits for them, before it looks what it needs.
 
     Args:
         root: The output root.
-        parts: All parts.
+        parts: Those among which its latest round is looked for.
 
     Raises:
         ConfigurationError: It cannot be known.
