@@ -81,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=ROWS,
         metavar="N",
         help="merge parts of fewer records into parts of up to so many; a merge takes the memory "
-        "of three times as many vectors (default: %(default)s)",
+        "of four times as many vectors (default: %(default)s)",
     )
     return parser
 

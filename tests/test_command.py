@@ -699,6 +699,7 @@ def test_a_second_run_at_once_is_refused_and_told_of_the_first(
     fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    (tmp_path / "out").mkdir()
     with hold(str(tmp_path / "out"), "one"):
         for more in ((), ("--overwrite",)):
             assert exit_code(*args, *more) == 2
