@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import apache_beam as beam
+import grpc
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
+    PortableOptions,
     StandardOptions,
 )
+from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import create_runner
 
 from transforms.errors import ConfigurationError
@@ -20,6 +25,14 @@ from transforms.errors import ConfigurationError
 LOCAL_RUNNER = "FnApiRunner"
 """What ``DirectRunner`` means here, whatever Beam would choose on this machine: it alone streams
 the whole line in flat memory. Prism, Beam's own first choice, holds whole stages."""
+
+STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRunner")
+"""Those that have processing time, and a source without an end."""
+
+_FOR_EVER = 10**9  # seconds
+
+# Its standard input is a pipe from this process: when that closes, for whatever reason, it ends.
+_UNTIL_WE_END = '"$@" & read -r _; kill $!'
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +71,41 @@ def is_in_this_process(beam_args: Sequence[str]) -> bool:
     return runner == LOCAL_RUNNER and mode == "in_memory"
 
 
+def can_stream(beam_args: Sequence[str]) -> bool:
+    """Tells whether there are real-time timers where the steps will run, and unbounded sources."""
+    runner: str = make_options(beam_args).view_as(StandardOptions).runner
+    return runner.rpartition(".")[2] in STREAMING_RUNNERS
+
+
+@contextmanager
+def _engine(options: PipelineOptions) -> Iterator[None]:
+    """Makes the engine ready, and runs Prism where it is asked for until the ``with`` block ends.
+
+    Beam would start it in the terminal's process group, where a Ctrl-C that is to drain the run
+    ends the engine, and would leave it behind when this process is killed.
+    """
+    portable = options.view_as(PortableOptions)
+    runner: str = options.view_as(StandardOptions).runner
+    with ExitStack() as stack:
+        if runner.rpartition(".")[2] == "PrismRunner" and not portable.job_endpoint:
+            command, portable.job_endpoint = PrismJobServer(options).subprocess_cmd_and_endpoint()
+            stack.enter_context(
+                subprocess.Popen(
+                    ["sh", "-c", _UNTIL_WE_END, "sh", *map(str, command)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+        if options.view_as(StandardOptions).streaming and portable.job_endpoint:
+            # Beam takes the time that a job server has to answer for that of the whole job, too.
+            channel = stack.enter_context(grpc.insecure_channel(portable.job_endpoint))
+            grpc.channel_ready_future(channel).result(portable.job_server_timeout)
+            portable.job_server_timeout = _FOR_EVER
+        yield
+
+
 def run_graph(
     build: Callable[[beam.Pipeline], object], beam_args: Sequence[str]
 ) -> Mapping[str, int | str]:
@@ -67,14 +115,16 @@ def run_graph(
         GraphError: It failed. What was committed stays.
     """
     try:
-        pipeline = beam.Pipeline(options=make_options(beam_args))
-        build(pipeline)
-        result = pipeline.run()
-        result.wait_until_finish()
+        options = make_options(beam_args)
+        with _engine(options):
+            pipeline = beam.Pipeline(options=options)
+            build(pipeline)
+            result = pipeline.run()
+            result.wait_until_finish()
+            found = result.metrics().query(MetricsFilter())
     except Exception as error:
         logger.debug("The graph failed.", exc_info=True)
         raise GraphError(root_cause(str(error) or repr(error))) from error
-    found = result.metrics().query(MetricsFilter())
     sums = {item.key.metric.name: item.committed.sum for item in found["distributions"]}
     counts = {item.key.metric.name: item.committed for item in found["counters"]}
     words = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.arrivals import ROUND_BYTES, Arrivals, Version, is_temporary
+from pipeline.arrivals import ROUND_BYTES, Arrivals
+from transforms.arriving import Version, is_temporary
 from transforms.finding import FastaFile
 
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from transforms.completion import CompleteFiles
     from transforms.embed import Embed, EmbedConfig, Embedding, EmbedProteins
     from transforms.esm_pt import WriteEsmPt
+    from transforms.filling import WriteParts
     from transforms.finding import FindFasta
     from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein
     from transforms.model import EsmModelHandler, ModelConfig
-    from transforms.parts import WriteParts
     from transforms.reading import ReadFasta
     from transforms.residues import CheckResidues, ResiduePolicy
     from transforms.skipping import SkipCommitted
@@ -42,7 +42,7 @@ _MODULES = {
     "SkipCommitted": "skipping",
     "ValidateEmbeddings": "validation",
     "WriteEsmPt": "esm_pt",
-    "WriteParts": "parts",
+    "WriteParts": "filling",
 }
 
 __all__ = [
