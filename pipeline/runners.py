@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -17,8 +19,10 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
     StandardOptions,
 )
+from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import create_runner
+from apache_beam.runners.worker.bundle_processor import BundleProcessor
 
 from transforms.errors import ConfigurationError
 
@@ -30,6 +34,7 @@ STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRu
 """Those that have processing time, and a source without an end."""
 
 _FOR_EVER = 10**9  # seconds
+_SECONDS_TO_END = 2.0
 
 # Its standard input is a pipe from this process: when that closes, for whatever reason, it ends.
 _UNTIL_WE_END = '"$@" & read -r _; kill $!'
@@ -51,12 +56,19 @@ def make_options(beam_args: Sequence[str]) -> PipelineOptions:
 
 
 def check_runner(beam_args: Sequence[str]) -> None:
-    """Makes sure that there is an engine of the name that was given.
+    """Makes sure that there is an engine of the name that was given, and that it can be used.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: There is none, or it cannot.
     """
-    runner = make_options(beam_args).view_as(StandardOptions).runner
+    options = make_options(beam_args)
+    runner = options.view_as(StandardOptions).runner
+    workers = options.view_as(PortableOptions).environment_type
+    if _is_prism(options) and workers not in (None, "LOOPBACK"):
+        raise ConfigurationError(
+            f"Prism loses data with workers elsewhere (--environment_type {workers}): it divides "
+            "bundles of keyed steps, which only those of this process refuse. Leave it out."
+        )
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
@@ -71,10 +83,30 @@ def is_in_this_process(beam_args: Sequence[str]) -> bool:
     return runner == LOCAL_RUNNER and mode == "in_memory"
 
 
+def _is_prism(options: PipelineOptions) -> bool:
+    runner: str = options.view_as(StandardOptions).runner
+    return runner.rpartition(".")[2] == "PrismRunner"
+
+
 def can_stream(beam_args: Sequence[str]) -> bool:
     """Tells whether there are real-time timers where the steps will run, and unbounded sources."""
     runner: str = make_options(beam_args).view_as(StandardOptions).runner
     return runner.rpartition(".")[2] in STREAMING_RUNNERS
+
+
+@contextmanager
+def _whole_bundles() -> Iterator[None]:
+    """Lets the workers of this process, which are those of Prism, divide no bundle.
+
+    Prism 2.77 divides one that is slow even where it is of a keyed step: both halves then run at
+    the same time, from the same state, and what the first to end has made of it is lost.
+    """
+    divide = BundleProcessor.try_split
+    BundleProcessor.try_split = lambda *_: beam_fn_api_pb2.ProcessBundleSplitResponse()
+    try:
+        yield
+    finally:
+        BundleProcessor.try_split = divide
 
 
 @contextmanager
@@ -85,9 +117,10 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
     ends the engine, and would leave it behind when this process is killed.
     """
     portable = options.view_as(PortableOptions)
-    runner: str = options.view_as(StandardOptions).runner
     with ExitStack() as stack:
-        if runner.rpartition(".")[2] == "PrismRunner" and not portable.job_endpoint:
+        if _is_prism(options):
+            stack.enter_context(_whole_bundles())
+        if _is_prism(options) and not portable.job_endpoint:
             command, portable.job_endpoint = PrismJobServer(options).subprocess_cmd_and_endpoint()
             stack.enter_context(
                 subprocess.Popen(
@@ -104,6 +137,16 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
             grpc.channel_ready_future(channel).result(portable.job_server_timeout)
             portable.job_server_timeout = _FOR_EVER
         yield
+        if _is_prism(options):
+            _await_readers()
+
+
+def _await_readers() -> None:
+    """Waits for what still listens to an engine that is about to go: it would complain loudly."""
+    end = time.monotonic() + _SECONDS_TO_END
+    for thread in threading.enumerate():
+        if thread.name in ("read_state", "read_grpc_client_inputs"):
+            thread.join(max(end - time.monotonic(), 0))
 
 
 def run_graph(

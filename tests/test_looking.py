@@ -185,9 +185,7 @@ def test_it_waits_while_a_file_under_way_needs_the_part(job: Job) -> None:
         job.write(name)
     job.look()
     job.look()
-    proteins = [
-        make_protein(source=name, file_sha256=sha256(GOOD)) for name in ("a.fa", "b.fa")
-    ]
+    proteins = [make_protein(source=name, file_sha256=sha256(GOOD)) for name in ("a.fa", "b.fa")]
     part = commit(job.output, make_block(*proteins), sequence=8)
     job.record(part, "a.fa")  # of b.fa, more is to come
     job.write("a.fa", ">a\nMKT\n")
@@ -294,9 +292,7 @@ def test_it_is_quiet_when_nothing_grows_waits_or_is_under_way(job: Job) -> None:
     assert job.memory.quiet_since == 1025.0
 
 
-def test_what_an_earlier_run_has_finished_is_quiet_from_the_start(
-    job: Job, tmp_path: Path
-) -> None:
+def test_what_an_earlier_run_has_finished_is_quiet_from_the_start(job: Job, tmp_path: Path) -> None:
     job.write("a.fa")
     job.look()
     job.look()

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from typing import Any
+
 import apache_beam as beam
 import pytest
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from pipeline.runners import GraphError, make_options, root_cause, run_graph
+
+PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,30 @@ def test_what_a_step_raises_comes_out_in_one_line() -> None:
 def test_counters_and_sums_come_back_by_name() -> None:
     metrics = run_graph(lambda p: p | beam.Create([1, 2, 3]) | beam.ParDo(Count()), [])
     assert metrics == {"seen": 3, "size": 6}
+
+
+class CountSlowly(beam.DoFn):
+    SEEN = ReadModifyWriteStateSpec("seen", beam.coders.VarIntCoder())
+
+    def process(self, element: tuple[int, int], seen: Any = beam.DoFn.StateParam(SEEN)) -> None:
+        count = (seen.read() or 0) + 1
+        time.sleep(0.35)  # Prism divides a bundle that stands still for so long
+        seen.write(count)
+        Metrics.distribution("n", "counts").update(count)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
+def test_on_prism_a_slow_keyed_step_keeps_its_state() -> None:
+    def build(pipeline: beam.Pipeline) -> None:
+        _ = (
+            pipeline
+            | beam.Create([(0, n) for n in range(8)], reshuffle=False)
+            | beam.ParDo(CountSlowly())
+        )
+
+    metrics = run_graph(build, ["--runner=PrismRunner", f"--prism_location={PRISM}"])
+    assert metrics["counts"] == sum(range(1, 9))
 
 
 @pytest.mark.parametrize(
