@@ -110,6 +110,28 @@ def _whole_bundles() -> Iterator[None]:
 
 
 @contextmanager
+def _quiet_end() -> Iterator[None]:
+    """Lets the threads that listen to an engine end without a traceback when it is gone."""
+    tell = threading.excepthook
+
+    def tell_of_others(args: threading.ExceptHookArgs) -> None:
+        if issubclass(args.exc_type, grpc.RpcError):
+            logger.debug("%s ends.", args.thread)
+        else:
+            tell(args)
+
+    threading.excepthook = tell_of_others
+    try:
+        yield
+    finally:
+        end = time.monotonic() + _SECONDS_TO_END
+        for thread in threading.enumerate():
+            if thread.name.startswith(("read_", "run_worker_", "wait_until_finish_")):
+                thread.join(max(end - time.monotonic(), 0))
+        threading.excepthook = tell
+
+
+@contextmanager
 def _engine(options: PipelineOptions) -> Iterator[None]:
     """Makes the engine ready, and runs Prism where it is asked for until the ``with`` block ends.
 
@@ -120,6 +142,7 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
     with ExitStack() as stack:
         if _is_prism(options):
             stack.enter_context(_whole_bundles())
+            stack.enter_context(_quiet_end())
         if _is_prism(options) and not portable.job_endpoint:
             command, portable.job_endpoint = PrismJobServer(options).subprocess_cmd_and_endpoint()
             stack.enter_context(
@@ -137,16 +160,6 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
             grpc.channel_ready_future(channel).result(portable.job_server_timeout)
             portable.job_server_timeout = _FOR_EVER
         yield
-        if _is_prism(options):
-            _await_readers()
-
-
-def _await_readers() -> None:
-    """Waits for what still listens to an engine that is about to go: it would complain loudly."""
-    end = time.monotonic() + _SECONDS_TO_END
-    for thread in threading.enumerate():
-        if thread.name in ("read_state", "read_grpc_client_inputs"):
-            thread.join(max(end - time.monotonic(), 0))
 
 
 def run_graph(
