@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from transforms.commits import read_commits
 REPO = Path(__file__).parents[1]
 PRISM = REPO.parent / "shared/bin/prism.zip"
 ON_PRISM = ["--runner", "PrismRunner", "--prism_location", str(PRISM)]
-SECONDS_TO_HANG = 240
 
 needs_prism = pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
 
@@ -131,9 +129,7 @@ def test_a_job_that_fails_says_why(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("transforms.filling.write_part", fail)
-    start = time.monotonic()
     assert exit_code(watching(inputs, output)) == 1
-    assert time.monotonic() - start < SECONDS_TO_HANG
     assert "No space left on device" in capsys.readouterr().err
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transforms.residues import CheckResidues, ResiduePolicy
     from transforms.skipping import SkipCommitted
     from transforms.validation import ValidateEmbeddings
+    from transforms.watching import Watched, WatchFasta
 
 _MODULES = {
     "BatchByTokens": "batching",
@@ -41,6 +42,8 @@ _MODULES = {
     "ResiduePolicy": "residues",
     "SkipCommitted": "skipping",
     "ValidateEmbeddings": "validation",
+    "WatchFasta": "watching",
+    "Watched": "watching",
     "WriteEsmPt": "esm_pt",
     "WriteParts": "filling",
 }
@@ -65,6 +68,8 @@ __all__ = [
     "ResiduePolicy",
     "SkipCommitted",
     "ValidateEmbeddings",
+    "WatchFasta",
+    "Watched",
     "WriteEsmPt",
     "WriteParts",
 ]
