@@ -180,13 +180,23 @@ def run_graph(
             found = result.metrics().query(MetricsFilter())
     except Exception as error:
         logger.debug("The graph failed.", exc_info=True)
-        raise GraphError(root_cause(str(error) or repr(error))) from error
+        raise GraphError(_cause(error)) from error
     sums = {item.key.metric.name: item.committed.sum for item in found["distributions"]}
     counts = {item.key.metric.name: item.committed for item in found["counters"]}
     words = {
         item.key.metric.name: ", ".join(sorted(item.committed)) for item in found["string_sets"]
     }
     return sums | counts | words
+
+
+def _cause(error: Exception) -> str:
+    match error:
+        case grpc.FutureTimeoutError():
+            return "No engine answers. Look at --job_endpoint, or leave it out for one of our own."
+        case grpc.RpcError():
+            details = error.details() if isinstance(error, grpc.Call) else str(error)
+            return f"The engine is gone: {details}"
+    return root_cause(str(error) or repr(error))
 
 
 def root_cause(text: str) -> str:

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import grpc
 import pytest
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from pipeline.runners import GraphError, make_options, root_cause, run_graph
+from pipeline.runners import GraphError, check_runner, make_options, root_cause, run_graph
+from transforms.errors import ConfigurationError
 
 PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 
@@ -42,6 +44,26 @@ def test_what_a_step_raises_comes_out_in_one_line() -> None:
     with pytest.raises(GraphError) as caught:
         run_graph(lambda p: p | beam.Create([1]) | beam.ParDo(Fail()), [])
     assert str(caught.value) == "OSError: [Errno 28] No space left on device"
+
+
+def test_an_engine_that_does_not_answer_is_told() -> None:
+    endpoint = ["--job_endpoint=localhost:1", "--job_server_timeout=1", "--streaming"]
+    with pytest.raises(GraphError, match="No engine answers"):
+        run_graph(lambda p: p | beam.Create([1]), ["--runner=PrismRunner", *endpoint])
+
+
+def test_an_engine_that_ends_is_told() -> None:
+    def build(pipeline: beam.Pipeline) -> None:
+        raise grpc.RpcError("Socket closed")
+
+    with pytest.raises(GraphError, match="The engine is gone: Socket closed"):
+        run_graph(build, [])
+
+
+def test_prism_with_workers_elsewhere_is_refused() -> None:
+    check_runner(["--runner=PrismRunner", "--environment_type=LOOPBACK"])
+    with pytest.raises(ConfigurationError, match="loses data"):
+        check_runner(["--runner=PrismRunner", "--environment_type=EXTERNAL"])
 
 
 def test_counters_and_sums_come_back_by_name() -> None:
