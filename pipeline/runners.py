@@ -154,10 +154,11 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
                     start_new_session=True,
                 )
             )
-        if options.view_as(StandardOptions).streaming and portable.job_endpoint:
+        if options.view_as(StandardOptions).streaming:
+            if portable.job_endpoint:
+                channel = stack.enter_context(grpc.insecure_channel(portable.job_endpoint))
+                grpc.channel_ready_future(channel).result(portable.job_server_timeout)
             # Beam takes the time that a job server has to answer for that of the whole job, too.
-            channel = stack.enter_context(grpc.insecure_channel(portable.job_endpoint))
-            grpc.channel_ready_future(channel).result(portable.job_server_timeout)
             portable.job_server_timeout = _FOR_EVER
         yield
 

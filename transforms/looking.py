@@ -26,10 +26,10 @@ from transforms.removal import Removal
 from transforms.resuming import Work, apply, find_work
 from transforms.text import printable
 
-FLYING_BYTES, FLYING_FILES = 1 << 26, 1024
+FLYING_BYTES, FLYING_FILES = 1 << 24, 1024
 """What is sent on and not finished, unless it is one file: an engine holds all that is read."""
 
-TICK_BYTES, TICK_FILES = 1 << 24, 256
+TICK_BYTES, TICK_FILES = 1 << 22, 256
 """What is sent on at one time: an engine sends on what it reads of these files all at once."""
 
 logger = logging.getLogger(__name__)

@@ -160,7 +160,7 @@ class WatchFasta(beam.PTransform):  # type: ignore[misc]
     away, and clocks need not agree. The process, not the state, holds a look and the outcomes that
     it has read, some hundred bytes a file.
 
-    No more than 64 MiB or 1,024 files are under way at one time, or one larger file, since engines
+    No more than 16 MiB or 1,024 files are under way at one time, or one larger file, since engines
     hold what they read; what comes meanwhile waits, in order of arrival.
 
     A file that has changed is sent on anew once its earlier version has an outcome and nothing
