@@ -43,6 +43,7 @@ from pipeline.run import run
 from pipeline.runners import run_graph
 from transforms import events
 from transforms.encoder import PackedEncoder
+from transforms.finding import FindFasta
 from transforms.model import EsmModelHandler, ModelConfig, keep_model
 from transforms.packing import Pack
 
@@ -143,7 +144,7 @@ def time_first_steps(folder: Path, records: int, steps: int) -> Cost:
         def build(pipeline: Any) -> None:
             graph.build(
                 FirstSteps(pipeline, steps),  # type: ignore[arg-type]
-                plan.todo,
+                FindFasta(plan.todo),
                 plan.embed,
                 plan.output,
                 plan.checkpoint_seconds,

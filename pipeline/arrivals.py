@@ -10,22 +10,13 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
-from typing import NamedTuple
 
+from transforms.arriving import Version, version_of
 from transforms.finding import FastaFile, stem
 
 ROUND_BYTES = 1 << 24
 """Bytes of the files of one round, if they are more than one: a small file is finished with the
 round at the latest, and must not wait until a large one is read."""
-
-_UNFINISHED_ENDINGS = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", "~")
-
-
-class Version(NamedTuple):
-    """By what a file is known again."""
-
-    size: int
-    mtime: float
 
 
 @dataclass(frozen=True)
@@ -43,17 +34,6 @@ class Taken:
     refused: tuple[tuple[FastaFile, str], ...] = ()
     are_carried: bool = False
     begun: frozenset[str] = frozenset()
-
-
-def is_temporary(source: str) -> bool:
-    """Tells whether a name, of a file or a folder that it lies in, is that of something unfinished.
-
-    Hidden ones are, and those that copying programs and browsers use until a file is whole.
-    """
-    return any(
-        name.startswith(".") or name.lower().endswith(_UNFINISHED_ENDINGS)
-        for name in source.split("/")
-    )
 
 
 class Arrivals:
@@ -86,14 +66,14 @@ class Arrivals:
         growing: dict[str, FastaFile] = {}
         waiting: dict[str, FastaFile] = {}
         for file in files:
-            source, version = file.source, _version(file)
+            source, version = file.source, version_of(file)
             if source in self._refused or version in (
                 self._done.get(source),
                 self._at_work.get(source),
             ):
                 continue
             known = self._growing.get(source)
-            if known is not None and _version(known) == version:
+            if known is not None and version_of(known) == version:
                 growing[source] = waiting[source] = replace(file, complete=known.complete)
             else:
                 # It came between this look and the one before: at its time, if that may be.
@@ -104,7 +84,7 @@ class Arrivals:
         self._carried = {
             source: version
             for source, version in self._carried.items()
-            if source in growing and _version(growing[source]) == version
+            if source in growing and version_of(growing[source]) == version
         }
         self._begun &= self._carried.keys()
         self._slow &= self._carried.keys()
@@ -148,7 +128,7 @@ class Arrivals:
             self._growing.pop(file.source, None)
             holder = self._names.setdefault(stem(file.source), file.source)
             if holder == file.source:
-                self._at_work[file.source] = _version(file)
+                self._at_work[file.source] = version_of(file)
                 files.append(file)
             else:
                 self.refuse(file.source)
@@ -165,7 +145,7 @@ class Arrivals:
     def finish(self, file: FastaFile, has_failed: bool = False) -> None:
         """Takes note that a file that was taken has an outcome."""
         self._at_work.pop(file.source, None)
-        self._done[file.source] = _version(file)
+        self._done[file.source] = version_of(file)
         if has_failed and self._names.get(stem(file.source)) == file.source:
             del self._names[stem(file.source)]  # of what failed there is nothing that needs it
 
@@ -180,7 +160,7 @@ class Arrivals:
         self._done[file.source] = None
         if file.source not in self._growing:  # else it has changed
             self._growing[file.source] = self._waiting[file.source] = file
-            self._carried[file.source] = _version(file)
+            self._carried[file.source] = version_of(file)
             self._begun.add(file.source)
             if is_slow:
                 self._slow.add(file.source)
@@ -199,19 +179,15 @@ class Arrivals:
             if total <= ROUND_BYTES or not fit:
                 fit.add(file.source)
             else:
-                self._carried[file.source] = _version(file)
+                self._carried[file.source] = version_of(file)
         return [file for file in files if file.source in fit]
 
     def _holder(self, source: str) -> str:
         return self._names.get(stem(source), source)
 
     def _is_carried(self, file: FastaFile) -> bool:
-        return self._carried.get(file.source) == _version(file)
+        return self._carried.get(file.source) == version_of(file)
 
 
 def _size(file: FastaFile) -> int:
     return file.size
-
-
-def _version(file: FastaFile) -> Version:
-    return Version(file.size, file.mtime)

@@ -12,13 +12,11 @@ from typing import Any
 from pipeline.options import RunConfig
 from pipeline.outputs import (
     check_output,
-    check_pt_names,
     check_same,
     check_whole,
     delete_output,
     lock_output,
 )
-from pipeline.resuming import Work, apply, failed_urls, find_work, holds_condemned
 from pipeline.runners import check_runner, is_in_this_process
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
@@ -26,9 +24,11 @@ from transforms.commits import Output
 from transforms.devices import resolve_device, resolve_dtype
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
+from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile, Listing, check_names, find_fasta
 from transforms.locks import Lock, hold_parts
 from transforms.model import EsmModelHandler, ModelConfig
+from transforms.resuming import Work, apply, failed_urls, find_work, holds_condemned
 from transforms.sweeping import sweep
 from transforms.text import printable
 from transforms.under_way import count_deaths, forget_condemned
@@ -105,7 +105,7 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
             check_same(root, begun, configuration)
             check_whole(root, committed)
             work = find_work(root, files, committed, config.retry_failed)
-        if config.watch or (work.todo and is_in_this_process(config.beam_args)):
+        if (config.watch or work.todo) and is_in_this_process(config.beam_args):
             # Kept in this process for the graph: weights that cannot be loaded show before
             # anything is deleted.
             EsmModelHandler(model).load_model()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import apache_beam as beam
 
 from transforms.batching import BatchByTokens
@@ -11,9 +9,8 @@ from transforms.commits import Output
 from transforms.completion import CompleteFiles
 from transforms.embed import EmbedConfig, infer
 from transforms.esm_pt import WriteEsmPt
-from transforms.finding import FastaFile, FindFasta
+from transforms.filling import WriteParts
 from transforms.items import Item
-from transforms.parts import WriteParts
 from transforms.reading import ReadFasta
 from transforms.residues import CheckResidues
 from transforms.skipping import SkipCommitted
@@ -22,7 +19,7 @@ from transforms.validation import ValidateEmbeddings
 
 def build(
     pipeline: beam.Pipeline,
-    files: Sequence[FastaFile],
+    source: beam.PTransform,
     config: EmbedConfig,
     output: Output,
     checkpoint_seconds: float = 60.0,
@@ -32,17 +29,27 @@ def build(
 
     One PCollection of items runs through; each step acts on its own kinds and passes the others
     on, so every record that was read arrives at the end with an outcome.
+
+    Args:
+        pipeline: The pipeline.
+        source: Begins it with files: ``FindFasta``, or ``WatchFasta`` for those that come.
+        config: What turns a sequence into a vector, and how long partial batches and parts wait.
+        output: Where to write.
+        checkpoint_seconds: Work that a crash may cost at the most.
+        is_begun: Whether an earlier run may have committed records of the files.
     """
+    wait = config.max_batch_wait
     return (
         pipeline
-        | "Find FASTA" >> FindFasta(files)
+        | "Find FASTA" >> source
         | "Read FASTA" >> ReadFasta()
         | "Check residues" >> CheckResidues(config.residues)
         | "Skip committed" >> SkipCommitted(output, is_begun)
-        | "Batch by tokens" >> BatchByTokens(config.batch_tokens, lanes=config.lanes)
+        | "Batch by tokens"
+        >> BatchByTokens(config.batch_tokens, lanes=config.lanes, max_batch_wait=wait)
         | "Run inference" >> infer(config, output)
         | "Validate embeddings" >> ValidateEmbeddings(config.dim)
-        | "Write parts" >> WriteParts(output, checkpoint_seconds, config.lanes)
+        | "Write parts" >> WriteParts(output, checkpoint_seconds, config.lanes, wait)
         | "Complete files" >> CompleteFiles(lanes=config.lanes)
         | "Write ESM pt" >> WriteEsmPt(output)
     )

@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from pipeline.arrivals import Arrivals, Taken, is_temporary
+from pipeline.arrivals import Arrivals, Taken
 from pipeline.turns import Turn
+from transforms.arriving import is_temporary
 from transforms.finding import FastaFile, Listing
 from transforms.text import printable
 

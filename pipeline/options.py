@@ -53,6 +53,8 @@ class RunConfig:
         watch: Whether to go on with what comes, until told to stop.
         poll_seconds: Time between two looks for new files.
         stop_after: Time without anything new that ends a watch; None for no end.
+        max_batch_wait: Seconds after which partial batches and parts are sent on in a stream; None
+            for what is usual.
         beam_args: Options for Beam.
     """
 
@@ -75,6 +77,7 @@ class RunConfig:
     watch: bool = False
     poll_seconds: float = 5.0
     stop_after: float | None = None
+    max_batch_wait: float | None = None
     beam_args: tuple[str, ...] = ()
 
 
@@ -265,5 +268,6 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         watch=ours.watch,
         poll_seconds=ours.poll_seconds or RunConfig.poll_seconds,
         stop_after=ours.stop_after,
+        max_batch_wait=ours.max_batch_wait,
         beam_args=tuple(beam_args),
     )

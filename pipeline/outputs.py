@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,12 +10,10 @@ from transforms import commits, storage
 from transforms.commits import Commits
 from transforms.errors import ConfigurationError
 from transforms.esm_pt import failures_name, pt_name
-from transforms.finding import FastaFile
 from transforms.locks import HeldError, Lock, hold
 from transforms.reopened import forget_reopened
 from transforms.sweeping import sweep
 
-MAX_NAME_BYTES = 255
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 
 # The option that sets what a configuration holds.
@@ -44,21 +42,6 @@ def check_output(root: str, is_ours: bool) -> None:
     for folder in (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT):
         if storage.list_names(url := storage.join(root, folder)):
             raise ConfigurationError(f"{url} holds files of something else. Give another --output.")
-
-
-def check_pt_names(files: Iterable[FastaFile]) -> None:
-    """Makes sure that no file's ``.pt`` or failures get a longer name than file systems take.
-
-    Raises:
-        ConfigurationError: They would.
-    """
-    for file in files:
-        name = failures_name(file.source).rpartition("/")[2]
-        if (size := len(name.encode())) > MAX_NAME_BYTES:
-            raise ConfigurationError(
-                f"The failures of {file.url} would have a name of {size} bytes, and a file system "
-                f"takes {MAX_NAME_BYTES}. Shorten its name, or give --sinks parquet."
-            )
 
 
 def lock_output(root: str, run: str, held: ExitStack) -> Lock:

@@ -10,6 +10,7 @@ from pipeline.checks import Plan
 from pipeline.graph import build
 from pipeline.runners import run_graph
 from transforms.commits import Output
+from transforms.finding import FindFasta
 from transforms.locks import check_held
 
 
@@ -33,7 +34,7 @@ def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:
     """
     graph = partial(
         build,
-        files=plan.todo,
+        source=FindFasta(plan.todo),
         config=plan.embed,
         output=plan.output,
         checkpoint_seconds=plan.checkpoint_seconds,

@@ -22,9 +22,9 @@ from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
 from pipeline.progress import Progress
 from pipeline.report import Report, make_report
-from pipeline.resuming import tidy
 from pipeline.rounds import embed
-from pipeline.runners import GraphError
+from pipeline.runners import GraphError, is_in_this_process
+from pipeline.stream import stream
 from pipeline.tally import Tally
 from pipeline.watch import check_watch, watch
 from transforms import events
@@ -32,16 +32,17 @@ from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.locks import LostError
 from transforms.reading import request_stop
+from transforms.resuming import tidy
 
 logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its code."""
-    for stream in (sys.stdout, sys.stderr):
+    for told in (sys.stdout, sys.stderr):
         # An id may hold what the terminal cannot show.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(told, io.TextIOWrapper):
+            told.reconfigure(errors="backslashreplace")
     try:
         config = parse_options(argv)
         _set_up_logging(config)
@@ -79,7 +80,8 @@ def run(config: RunConfig) -> int:
             ) from error
         guard = DeadLetterGuard(config.max_dead_letters)
         if config.watch:
-            plan, report, received = watch(config, plan)
+            follow = watch if is_in_this_process(config.beam_args) else stream
+            plan, report, received = follow(config, plan)
         else:
             with events.listening(guard):
                 report, received = _run_once(config, plan)

@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
+import threading
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import apache_beam as beam
+import grpc
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
+    PortableOptions,
     StandardOptions,
 )
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import create_runner
+from apache_beam.runners.worker.bundle_processor import BundleProcessor
 
 from transforms.errors import ConfigurationError
 
 LOCAL_RUNNER = "FnApiRunner"
 """What ``DirectRunner`` means here, whatever Beam would choose on this machine: it alone streams
 the whole line in flat memory. Prism, Beam's own first choice, holds whole stages."""
+
+STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRunner")
+"""Those that have processing time, and a source without an end."""
+
+_FOR_EVER = 10**9  # seconds
+_SECONDS_TO_END = 2.0
+
+# Its standard input is a pipe from this process: when that closes, for whatever reason, it ends.
+_UNTIL_WE_END = '"$@" & read -r _; kill $!'
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +58,19 @@ def make_options(beam_args: Sequence[str]) -> PipelineOptions:
 
 
 def check_runner(beam_args: Sequence[str]) -> None:
-    """Makes sure that there is an engine of the name that was given.
+    """Makes sure that there is an engine of the name that was given, and that it can be used.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: There is none, or it cannot.
     """
-    runner = make_options(beam_args).view_as(StandardOptions).runner
+    options = make_options(beam_args)
+    runner = options.view_as(StandardOptions).runner
+    workers = options.view_as(PortableOptions).environment_type
+    if _is_prism(options) and workers not in (None, "LOOPBACK"):
+        raise ConfigurationError(
+            f"Prism loses data with workers elsewhere (--environment_type {workers}): it divides "
+            "bundles of keyed steps, which only those of this process refuse. Leave it out."
+        )
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
@@ -60,6 +85,86 @@ def is_in_this_process(beam_args: Sequence[str]) -> bool:
     return runner == LOCAL_RUNNER and mode == "in_memory"
 
 
+def _is_prism(options: PipelineOptions) -> bool:
+    runner: str = options.view_as(StandardOptions).runner
+    return runner.rpartition(".")[2] == "PrismRunner"
+
+
+def can_stream(beam_args: Sequence[str]) -> bool:
+    """Tells whether there are real-time timers where the steps will run, and unbounded sources."""
+    runner: str = make_options(beam_args).view_as(StandardOptions).runner
+    return runner.rpartition(".")[2] in STREAMING_RUNNERS
+
+
+@contextmanager
+def _whole_bundles() -> Iterator[None]:
+    """Lets the workers of this process, which are those of Prism, divide no bundle.
+
+    Prism 2.77 divides one that is slow even where it is of a keyed step: both halves then run at
+    the same time, from the same state, and what the first to end has made of it is lost.
+    """
+    divide = BundleProcessor.try_split
+    BundleProcessor.try_split = lambda *_: beam_fn_api_pb2.ProcessBundleSplitResponse()
+    try:
+        yield
+    finally:
+        BundleProcessor.try_split = divide
+
+
+@contextmanager
+def _quiet_end() -> Iterator[None]:
+    """Lets the threads that listen to an engine end without a traceback when it is gone."""
+    tell = threading.excepthook
+
+    def tell_of_others(args: threading.ExceptHookArgs) -> None:
+        if issubclass(args.exc_type, grpc.RpcError):
+            logger.debug("%s ends.", args.thread)
+        else:
+            tell(args)
+
+    threading.excepthook = tell_of_others
+    try:
+        yield
+    finally:
+        end = time.monotonic() + _SECONDS_TO_END
+        for thread in threading.enumerate():
+            if thread.name.startswith(("read_", "run_worker_", "wait_until_finish_")):
+                thread.join(max(end - time.monotonic(), 0))
+        threading.excepthook = tell
+
+
+@contextmanager
+def _engine(options: PipelineOptions) -> Iterator[None]:
+    """Makes the engine ready, and runs Prism where it is asked for until the ``with`` block ends.
+
+    Beam would start it in the terminal's process group, where a Ctrl-C that is to drain the run
+    ends the engine, and would leave it behind when this process is killed.
+    """
+    portable = options.view_as(PortableOptions)
+    with ExitStack() as stack:
+        if _is_prism(options):
+            stack.enter_context(_whole_bundles())
+            stack.enter_context(_quiet_end())
+        if _is_prism(options) and not portable.job_endpoint:
+            command, portable.job_endpoint = PrismJobServer(options).subprocess_cmd_and_endpoint()
+            stack.enter_context(
+                subprocess.Popen(
+                    ["sh", "-c", _UNTIL_WE_END, "sh", *map(str, command)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+        if options.view_as(StandardOptions).streaming:
+            if portable.job_endpoint:
+                channel = stack.enter_context(grpc.insecure_channel(portable.job_endpoint))
+                grpc.channel_ready_future(channel).result(portable.job_server_timeout)
+            # Beam takes the time that a job server has to answer for that of the whole job, too.
+            portable.job_server_timeout = _FOR_EVER
+        yield
+
+
 def run_graph(
     build: Callable[[beam.Pipeline], object], beam_args: Sequence[str]
 ) -> Mapping[str, int | str]:
@@ -69,14 +174,17 @@ def run_graph(
         GraphError: It failed. What was committed stays.
     """
     try:
-        pipeline = beam.Pipeline(options=make_options(beam_args))
-        build(pipeline)
-        result = pipeline.run()
-        result.wait_until_finish()
+        options = make_options(beam_args)
+        with _engine(options):
+            pipeline = beam.Pipeline(options=options)
+            build(pipeline)
+            result = pipeline.run()
+            result.wait_until_finish()
+            found = result.metrics().query(MetricsFilter())
     except Exception as error:
         logger.debug("The graph failed.", exc_info=True)
-        raise GraphError(root_cause(str(error) or repr(error))) from error
-    return _flatten(result.metrics().query(MetricsFilter()))
+        raise GraphError(_cause(error)) from error
+    return _flatten(found)
 
 
 def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:
@@ -91,6 +199,16 @@ def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:
     for item in found["string_sets"]:
         words[item.key.metric.name] |= item.result
     return {**numbers, **{name: ", ".join(sorted(each)) for name, each in words.items()}}
+
+
+def _cause(error: Exception) -> str:
+    match error:
+        case grpc.FutureTimeoutError():
+            return "No engine answers. Look at --job_endpoint, or leave it out for one of our own."
+        case grpc.RpcError():
+            details = error.details() if isinstance(error, grpc.Call) else str(error)
+            return f"The engine is gone: {details}"
+    return root_cause(str(error) or repr(error))
 
 
 def root_cause(text: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
-from pipeline.arrivals import Arrivals, Taken, Version
+from pipeline.arrivals import Arrivals, Taken
 from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.ending import exit_code
@@ -20,18 +20,19 @@ from pipeline.lookout import Lookout
 from pipeline.options import RunConfig
 from pipeline.progress import Progress
 from pipeline.report import Report, make_report, write_report
-from pipeline.resuming import find_done, tidy
 from pipeline.rounds import embed, of_round
-from pipeline.runners import GraphError, is_in_this_process
+from pipeline.runners import STREAMING_RUNNERS, GraphError, can_stream, is_in_this_process
 from pipeline.tally import Tally
 from pipeline.turns import Turn
 from transforms import events
+from transforms.arriving import Version
 from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, find_fasta
 from transforms.locks import LostError, check_held
 from transforms.reading import clear_stop, request_stop
+from transforms.resuming import find_done, tidy
 from transforms.text import counted
 from transforms.under_way import clear_notes
 
@@ -54,10 +55,20 @@ def check_watch(config: RunConfig) -> None:
     Raises:
         ConfigurationError: It cannot.
     """
-    if config.watch and not is_in_this_process(config.beam_args):
+    if not config.watch:
+        return
+    if is_in_this_process(config.beam_args):
+        if config.max_batch_wait is not None:
+            raise ConfigurationError(
+                "--max_batch_wait is for --watch on an engine that streams, such as --runner "
+                "PrismRunner: the local one has no such timers and finishes what has come in "
+                "rounds. Leave it out."
+            )
+    elif not can_stream(config.beam_args):
         raise ConfigurationError(
-            "--watch works in this process, on the local runner. Leave out --runner and "
-            "--direct_running_mode, or --watch."
+            "--watch works in this process, on the local runner, or on an engine that streams: "
+            f"{', '.join(STREAMING_RUNNERS)}. Leave out --runner and --direct_running_mode, or "
+            "give one of these."
         )
 
 

@@ -30,6 +30,13 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
         help="end the watch when everything is done and nothing new has come for so long "
         "(default: never)",
     )
+    add(
+        "--max_batch_wait",
+        type=seconds,
+        metavar="S",
+        help="on another runner: send on what has come so far, to the model and to the disk, "
+        "after so long (default: 2)",
+    )
 
 
 def check_watch_options(ours: argparse.Namespace) -> None:
@@ -42,7 +49,7 @@ def check_watch_options(ours: argparse.Namespace) -> None:
         ConfigurationError: It does not.
     """
     if not ours.watch:
-        for name in ("poll_seconds", "stop_after"):
+        for name in ("poll_seconds", "stop_after", "max_batch_wait"):
             if getattr(ours, name) is not None:
                 raise ConfigurationError(f"--{name} goes with --watch. Add it, or leave this out.")
         return

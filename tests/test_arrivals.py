@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.arrivals import ROUND_BYTES, Arrivals, Version, is_temporary
+from pipeline.arrivals import ROUND_BYTES, Arrivals
+from transforms.arriving import Version
 from transforms.finding import FastaFile
 
 
@@ -26,22 +27,6 @@ def take(arrivals: Arrivals) -> list[str]:
 def look_twice(arrivals: Arrivals, *files: FastaFile) -> None:
     arrivals.look(files)
     arrivals.look(files)
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        ".x.fa", "x.fa.tmp", "x.fa.TEMP", "x.part", "x.fa.partial", "x.fa.filepart", "x.fa~",
-        "x.fa.crdownload", ".rsync-partial/x.fa", "a/b.tmp/x.fa", "a/.git/b/x.fa",
-    ],
-)  # fmt: skip
-def test_names_of_unfinished_files(source: str) -> None:
-    assert is_temporary(source)
-
-
-@pytest.mark.parametrize("source", ["x.fa", "x.fa.gz", "part.fa", "x.tmp.fa", "a.b/~x.fa", "tmp"])
-def test_other_names(source: str) -> None:
-    assert not is_temporary(source)
 
 
 def test_a_file_is_complete_at_the_second_look() -> None:

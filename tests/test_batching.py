@@ -117,7 +117,7 @@ def run_dofn(
         together: Whether the items of a bundle are one element.
     """
     held, fill, end = FakeState(), FakeState(), FakeTimer()
-    made = _make_dofn(budget, token_cost, 0.0, "test")
+    made = _make_dofn(budget, token_cost, 0.0, time.time, "test")
     out: list[Any] = []
     for start, stop in pieces(len(items), cuts):
         dofn = pickler.roundtrip(made)
@@ -166,7 +166,7 @@ def test_the_transform_keeps_every_item_in_order_however_bundles_are_cut(
 
 def test_a_waiting_batch_asks_to_be_woken_once_and_is_then_sent_on() -> None:
     held, fill, end, waited = FakeState(), FakeState(), FakeTimer(), FakeTimer()
-    dofn = pickler.roundtrip(_make_dofn(TokenBudget(100), token_cost, 5.0, "test"))
+    dofn = pickler.roundtrip(_make_dofn(TokenBudget(100), token_cost, 5.0, time.time, "test"))
     woken = []
     for ordinal in range(3):
         item = (0, make_protein(ordinal=ordinal))

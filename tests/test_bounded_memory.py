@@ -12,7 +12,7 @@ from tests.helpers import commit, make_block, make_dead_letter, make_output, mak
 from transforms import committed
 from transforms.batching import token_cost
 from transforms.commits import Output, read_commits
-from transforms.parts import PART_RECORDS, weight
+from transforms.filling import PART_RECORDS, weight
 from transforms.skipping import CommittedRecords
 
 MEGABYTE = "M" * 1_000_000

@@ -21,7 +21,7 @@ from transforms.batching import BatchByTokens
 from transforms.commits import Output, read_commits
 from transforms.committed import read_dead_letters, read_rows
 from transforms.embed import EmbedConfig
-from transforms.finding import find_fasta
+from transforms.finding import FindFasta, find_fasta
 from transforms.items import Item
 from transforms.model import ModelConfig
 
@@ -69,7 +69,11 @@ def run(
     config = EmbedConfig(model=model, dim=32, lanes=lanes)
     files = find_fasta([str(inputs)]).files
     graph = partial(
-        build, files=files, config=config, output=output, checkpoint_seconds=checkpoint_seconds
+        build,
+        source=FindFasta(files),
+        config=config,
+        output=output,
+        checkpoint_seconds=checkpoint_seconds,
     )
     return run_graph(graph, beam_args)
 
@@ -177,7 +181,7 @@ def test_a_second_run_uses_what_the_first_has_committed(
 
 def built(tmp_path: Path) -> beam.Pipeline:
     pipeline = beam.Pipeline(runner="FnApiRunner")
-    build(pipeline, [], EmbedConfig(model=ModelConfig("demo")), make_output(tmp_path))
+    build(pipeline, FindFasta([]), EmbedConfig(model=ModelConfig("demo")), make_output(tmp_path))
     return pipeline
 
 

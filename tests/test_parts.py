@@ -29,11 +29,10 @@ from tests.helpers import (
 from transforms import events, storage
 from transforms.commits import Output, PartSource, read_commits
 from transforms.committed import read_rows
+from transforms.filling import WriteParts, is_full
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Settled
 from transforms.parts import (
-    WriteParts,
     collect,
-    is_full,
     part_name,
     withdraw_later,
     write_part,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.resuming import Work, apply, failed_urls, find_work, tidy
 from tests.helpers import (
     commit,
     make_block,
@@ -28,6 +27,7 @@ from transforms.commits import (
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
 from transforms.removal import ALL_FAILURES, EVERYTHING, FILE_FAILURE, Removal
+from transforms.resuming import Work, apply, failed_urls, find_work, tidy
 
 NOW = sha256("now")
 BEFORE = sha256("before")

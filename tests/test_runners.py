@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from typing import Any
+
 import apache_beam as beam
+import grpc
 import pytest
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from pipeline.runners import GraphError, make_options, root_cause, run_graph
+from pipeline.runners import GraphError, check_runner, make_options, root_cause, run_graph
+from transforms.errors import ConfigurationError
+
+PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 
 
 @pytest.mark.parametrize(
@@ -37,6 +46,26 @@ def test_what_a_step_raises_comes_out_in_one_line() -> None:
     assert str(caught.value) == "OSError: [Errno 28] No space left on device"
 
 
+def test_an_engine_that_does_not_answer_is_told() -> None:
+    endpoint = ["--job_endpoint=localhost:1", "--job_server_timeout=1", "--streaming"]
+    with pytest.raises(GraphError, match="No engine answers"):
+        run_graph(lambda p: p | beam.Create([1]), ["--runner=PrismRunner", *endpoint])
+
+
+def test_an_engine_that_ends_is_told() -> None:
+    def build(pipeline: beam.Pipeline) -> None:
+        raise grpc.RpcError("Socket closed")
+
+    with pytest.raises(GraphError, match="The engine is gone: Socket closed"):
+        run_graph(build, [])
+
+
+def test_prism_with_workers_elsewhere_is_refused() -> None:
+    check_runner(["--runner=PrismRunner", "--environment_type=LOOPBACK"])
+    with pytest.raises(ConfigurationError, match="loses data"):
+        check_runner(["--runner=PrismRunner", "--environment_type=EXTERNAL"])
+
+
 class CountAndPass(Count):
     def process(self, element: int) -> list[int]:
         super().process(element)
@@ -55,6 +84,30 @@ def test_counters_and_sums_come_back_by_name_over_all_steps() -> None:
         [],
     )
     assert metrics == {"seen": 6, "size": 12, "size_count": 6, "kinds": "kind 0, kind 1"}
+
+
+class CountSlowly(beam.DoFn):
+    SEEN = ReadModifyWriteStateSpec("seen", beam.coders.VarIntCoder())
+
+    def process(self, element: tuple[int, int], seen: Any = beam.DoFn.StateParam(SEEN)) -> None:
+        count = (seen.read() or 0) + 1
+        time.sleep(0.35)  # Prism divides a bundle that stands still for so long
+        seen.write(count)
+        Metrics.distribution("n", "counts").update(count)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
+def test_on_prism_a_slow_keyed_step_keeps_its_state() -> None:
+    def build(pipeline: beam.Pipeline) -> None:
+        _ = (
+            pipeline
+            | beam.Create([(0, n) for n in range(8)], reshuffle=False)
+            | beam.ParDo(CountSlowly())
+        )
+
+    metrics = run_graph(build, ["--runner=PrismRunner", f"--prism_location={PRISM}"])
+    assert metrics["counts"] == sum(range(1, 9))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from transforms.committed import Keys
 from transforms.items import Item, Settled
 from transforms.locks import hold_parts
 from transforms.merging import merge_parts
+from transforms.removal import EVERYTHING, remove_records
 from transforms.skipping import CommittedRecords, _SkipCommittedDoFn
 
 OLD = "run1"
@@ -56,6 +57,16 @@ def test_a_committed_row_is_found_in_its_part(records: CommittedRecords) -> None
     assert records.find(ROW) == settled("a.fa", FIRST, 1, 0)
     assert records.find(LATER_ROW) == settled("a.fa", SECOND, 1, 0)
     assert records.find(OTHER_ROW) == settled("b.fa", FIRST, 1, 0)
+
+
+def test_in_a_long_run_what_is_left_of_a_replaced_part_is_found(
+    records: CommittedRecords, old: Output
+) -> None:
+    remove_records(old.root, "run2", {"b.fa": EVERYTHING}, is_at_rest=False)
+    (rest,) = (name for name in read_commits(old.root).parts if "rest" in name)
+    assert records.find(OTHER_ROW) is None
+    assert records.find(ROW) == settled("a.fa", rest, 1, 0)
+    assert records.find(LATER_ROW) == settled("a.fa", SECOND, 1, 0)
 
 
 def test_a_committed_dead_letter_is_found(records: CommittedRecords) -> None:

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from transforms.completion import CompleteFiles
     from transforms.embed import Embed, EmbedConfig, Embedding, EmbedProteins
     from transforms.esm_pt import WriteEsmPt
+    from transforms.filling import WriteParts
     from transforms.finding import FindFasta
     from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein
     from transforms.model import EsmModelHandler, ModelConfig
-    from transforms.parts import WriteParts
     from transforms.reading import ReadFasta
     from transforms.residues import CheckResidues, ResiduePolicy
     from transforms.skipping import SkipCommitted
     from transforms.validation import ValidateEmbeddings
+    from transforms.watching import Watched, WatchFasta
 
 _MODULES = {
     "BatchByTokens": "batching",
@@ -41,8 +42,10 @@ _MODULES = {
     "ResiduePolicy": "residues",
     "SkipCommitted": "skipping",
     "ValidateEmbeddings": "validation",
+    "WatchFasta": "watching",
+    "Watched": "watching",
     "WriteEsmPt": "esm_pt",
-    "WriteParts": "parts",
+    "WriteParts": "filling",
 }
 
 __all__ = [
@@ -65,6 +68,8 @@ __all__ = [
     "ResiduePolicy",
     "SkipCommitted",
     "ValidateEmbeddings",
+    "WatchFasta",
+    "Watched",
     "WriteEsmPt",
     "WriteParts",
 ]

@@ -99,7 +99,11 @@ def token_cost(item: Item) -> int:
 
 
 def _make_dofn(
-    budget: TokenBudget, cost: Callable[[Item], int], max_batch_wait: float, timers: str
+    budget: TokenBudget,
+    cost: Callable[[Item], int],
+    max_batch_wait: float,
+    clock: Callable[[], float],
+    timers: str,
 ) -> beam.DoFn:
     """Makes the stateful DoFn; its class is made here because its timers' names are arguments."""
     window_end = TimerSpec(f"{timers}_window_end", TimeDomain.WATERMARK)
@@ -184,7 +188,7 @@ def _make_dofn(
             yield from super().process(element, timestamp, window, held, fill, end)
 
         def batch_opened(self) -> None:
-            self._waited.set(Timestamp.of(time.time() + max_batch_wait))
+            self._waited.set(Timestamp.of(clock() + max_batch_wait))
 
         @on_timer(wait)  # type: ignore[untyped-decorator]
         def flush_after_wait(
@@ -231,6 +235,7 @@ class BatchByTokens(beam.PTransform):  # type: ignore[misc]
         lanes: Number of keys; 1 on a local run.
         max_batch_wait: Seconds after which a partial batch is sent on; 0 for never, which is
             all that FnApiRunner can do.
+        clock: Seconds since the epoch; replaced by tests.
     """
 
     max_cost: int
@@ -238,6 +243,7 @@ class BatchByTokens(beam.PTransform):  # type: ignore[misc]
     cost: Callable[[Item], int] = token_cost
     lanes: int = 1
     max_batch_wait: float = 0.0
+    clock: Callable[[], float] = time.time
 
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
         """Applies the step."""
@@ -246,6 +252,7 @@ class BatchByTokens(beam.PTransform):  # type: ignore[misc]
             TokenBudget(self.max_cost, self.max_count),
             self.cost,
             self.max_batch_wait,
+            self.clock,
             timer_name(keyed, "batch"),
         )
         return keyed | "Fill batches" >> beam.ParDo(dofn).with_input_types(

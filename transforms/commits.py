@@ -184,6 +184,12 @@ def read_part_record(root: str, part: str) -> PartRecord:
     return _part_record(_read_json(_record_url(root, part)))
 
 
+def read_file_records(root: str, name: str) -> list[FileRecord]:
+    """Returns what one ``files-*.json`` holds."""
+    content = _read_json(storage.join(root, COMMITS, name))["files"]
+    return [FileRecord(**{**fields, "parts": tuple(fields["parts"])}) for fields in content]
+
+
 def read_commits(root: str) -> Commits:
     """Returns all that an output has committed and that nothing has replaced."""
     parts = read_all_parts(root)
@@ -256,14 +262,9 @@ def replaced_by(parts: Mapping[str, PartRecord]) -> dict[str, str]:
 
 def _read_file_records(root: str) -> Iterator[tuple[str, list[FileRecord]]]:
     """Yields the name and the content of each ``files-*.json``."""
-    folder = storage.join(root, COMMITS)
-    for name in storage.list_names(folder):
+    for name in storage.list_names(storage.join(root, COMMITS)):
         if name.startswith("files-"):
-            content = _read_json(storage.join(folder, name))["files"]
-            yield (
-                name,
-                [FileRecord(**{**fields, "parts": tuple(fields["parts"])}) for fields in content],
-            )
+            yield name, read_file_records(root, name)
 
 
 def _part_record(fields: dict[str, Any]) -> PartRecord:

@@ -78,15 +78,19 @@ def reopen_files(root: str, sources: Collection[str]) -> None:
         delete_file_records(root, sources)
 
 
-def remove_records(root: str, run: str, removals: Mapping[str, Removal]) -> None:
+def remove_records(
+    root: str, run: str, removals: Mapping[str, Removal], is_at_rest: bool = True
+) -> None:
     """Takes records out of the committed parts of an output.
 
-    Only for a run that has the output to itself, while it writes nothing.
+    Only for a run that has the output to itself.
 
     Args:
         root: The output root.
         run: The run that does so; it gives the new parts their names.
         removals: What goes, by input file.
+        is_at_rest: Whether the run writes nothing meanwhile. If not, only what the replaced parts
+            named is swept, and nothing may be at work that needs one of them.
     """
     for part in read_commits(root).parts.values():
         if any(
@@ -94,13 +98,15 @@ def remove_records(root: str, run: str, removals: Mapping[str, Removal]) -> None
             for source, held in part.sources.items()
         ):
             _replace(root, f"part-{run}-rest-{uuid.uuid4().hex[:12]}", part, removals)
-    sweep(root)
+    if is_at_rest:
+        sweep(root)
 
 
 def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Removal]) -> None:
     rows = _rows_left(root, part, [source for source in removals if removals[source].rows])
     letters = _letters_left(root, part, removals)
     sources = _count(part, rows, letters)
+    kept: set[str | None] = set()
     if sources:
         record = replace(
             part,
@@ -112,7 +118,11 @@ def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Remo
             replaces=(part.part, *part.replaces),
         )
         write_part_record(root, record)
+        kept = {record.embeddings, record.dead_letters}
     delete_part_record(root, part.part)
+    for folder, old in ((EMBEDDINGS, part.embeddings), (DEAD_LETTERS, part.dead_letters)):
+        if old and old not in kept:
+            storage.delete(storage.join(root, folder, old))
 
 
 def _rows_left(root: str, part: PartRecord, sources: Sequence[str]) -> pa.Table | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ import apache_beam as beam
 import numpy as np
 
 from transforms import events
-from transforms.commits import Commits, Output, read_commits
+from transforms.commits import Commits, Output, PartRecord, has_part_record, read_commits
 from transforms.committed import read_keys
 from transforms.items import DeadLetter, EndOfFile, Item, Protein, Settled
 from transforms.passing import ActOnKinds, act_on_kinds
@@ -61,7 +61,7 @@ class CommittedRecords:
         self, source: str, version: str
     ) -> Iterator[tuple[Settled, Mapping[int | None, str]]]:
         """Yields what settles some records, and those records with their sequences' SHA-256."""
-        for part in self._parts_of[source]:
+        for part in self._current_parts(source):
             if part.sources[source].sha256 != version:
                 continue
             keys = read_keys(self._root, part, source)
@@ -71,6 +71,13 @@ class CommittedRecords:
             if None in dead:  # a dead letter of the whole file settles no record
                 yield replace(row, rows=0), {None: dead.pop(None)}
             yield replace(row, rows=0, dead_letters=1), dead
+
+    def _current_parts(self, source: str) -> Sequence[PartRecord]:
+        """Returns the parts that hold anything of a file; in a long run some may be replaced."""
+        held = self._parts_of[source]
+        if not all(has_part_record(self._root, part.part) for part in held):
+            self._parts_of = read_commits(self._root).by_source(but_not_of_run=self._run)
+        return self._parts_of.get(source, ())
 
 
 class _OpenFile:

@@ -21,7 +21,7 @@ from tests.faults.outcome import (
     write_fasta,
     write_inputs,
 )
-from transforms.parts import FIRST_PART_RECORDS
+from transforms.filling import FIRST_PART_RECORDS
 
 BATCH_RECORDS = 200  # of 16 x 300 tokens, a record having 34 in the mean
 

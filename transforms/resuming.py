@@ -199,18 +199,24 @@ def _sha256(file: FastaFile, must_be_readable: bool) -> str:
     return digest.hexdigest()
 
 
-def apply(root: str, run: str, work: Work) -> None:
+def apply(root: str, run: str, work: Work, is_at_rest: bool = True) -> None:
     """Takes out of an output what does not count any more.
 
     A kill in between costs nothing: what is left to take out is found again by the next run.
     Only for a run that holds the parts; from here on a compaction leaves those of unfinished
     files alone.
+
+    Args:
+        root: The output root.
+        run: The run that does so.
+        work: What it has to do.
+        is_at_rest: See :func:`~transforms.removal.remove_records`.
     """
     if work.reopened:
         note_reopened(root, work.reopened)
         reopen_files(root, work.reopened)
     if work.removals:
-        remove_records(root, run, work.removals)
+        remove_records(root, run, work.removals, is_at_rest)
 
 
 def tidy(root: str, run: str, committed: Commits) -> None:
