@@ -13,14 +13,14 @@ from types import ModuleType
 
 import pytest
 
-from pipeline import checks, compact, compaction, ending, resuming, verify
+from pipeline import checks, compact, compaction, ending, verify
 from pipeline.compaction import Compaction, compact_output
 from pipeline.overview import look
 from pipeline.run import main
 from pipeline.telling import in_words
 from tests.faults.outcome import Outcome, draw_records, read_outcome, write_fasta
 from tests.helpers import files_below
-from transforms import events, storage
+from transforms import events, resuming, storage
 from transforms.commits import read_commits
 from transforms.locks import COMPACT, PARTS, hold, hold_parts
 
