@@ -13,7 +13,9 @@ from transforms.embed import EmbedConfig, infer
 from transforms.esm_pt import WriteEsmPt
 from transforms.finding import FastaFile, FindFasta
 from transforms.items import Item
+from transforms.messages import has_messages
 from transforms.parts import WriteParts
+from transforms.pulls import ReadMessages
 from transforms.reading import ReadFasta
 from transforms.residues import CheckResidues
 from transforms.skipping import SkipCommitted
@@ -36,7 +38,8 @@ def build(
     return (
         pipeline
         | "Find FASTA" >> FindFasta(files)
-        | "Read FASTA" >> ReadFasta()
+        | "Read FASTA"
+        >> (ReadMessages() if has_messages(dict(output.configuration)) else ReadFasta())
         | "Check residues" >> CheckResidues(config.residues)
         | "Skip committed" >> SkipCommitted(output, is_begun)
         | "Batch by tokens" >> BatchByTokens(config.batch_tokens, lanes=config.lanes)

@@ -10,6 +10,7 @@ from pipeline import __version__
 from pipeline.beam_options import BeamHelp, Parser, check_beam_args
 from pipeline.endpoint import Address, parse_address
 from pipeline.limits import DeadLetterLimit, parse_limit
+from pipeline.subscription_options import add_subscription_options, check_subscription_options
 from pipeline.values import positive, seconds, tokens
 from pipeline.watch_options import add_watch_options, check_watch_options
 from transforms.checkpoints import DEFAULT_MODEL
@@ -53,6 +54,8 @@ class RunConfig:
         watch: Whether to go on with what comes, until told to stop.
         poll_seconds: Time between two looks for new files.
         stop_after: Time without anything new that ends a watch; None for no end.
+        input_subscription: The subscription whose messages are embedded; None for files.
+        max_batch_wait: How long messages are gathered from the first one on.
         beam_args: Options for Beam.
     """
 
@@ -75,7 +78,14 @@ class RunConfig:
     watch: bool = False
     poll_seconds: float = 5.0
     stop_after: float | None = None
+    input_subscription: str | None = None
+    max_batch_wait: float = 2.0
     beam_args: tuple[str, ...] = ()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it does not end with the files that there are."""
+        return self.watch or self.input_subscription is not None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -137,6 +147,7 @@ def make_parser() -> argparse.ArgumentParser:
         "(default: %(default)s)",
     )
     add_watch_options(parser)
+    add_subscription_options(parser)
     _add_model_options(parser)
     _add_sequence_options(parser)
     add = parser.add_argument_group("what to say").add_argument
@@ -234,7 +245,8 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     ours, beam_args = make_parser().parse_known_args(argv)
     if beam_args:
         check_beam_args(beam_args)
-    for name in ("output",) if ours.retry_failed else ("input", "output"):
+    needs_input = not (ours.retry_failed or ours.input_subscription)
+    for name in ("input", "output") if needs_input else ("output",):
         if not getattr(ours, name):
             raise ConfigurationError(f"--{name} is needed. See --help.")
     sinks = {sink.strip() for sink in ours.sinks.split(",")}
@@ -243,6 +255,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     if ours.retry_failed and ours.overwrite:
         raise ConfigurationError("--overwrite leaves nothing for --retry_failed to try again.")
     check_watch_options(ours)
+    check_subscription_options(ours)
     if ours.model == "demo" and ours.revision:
         raise ConfigurationError("--revision goes with a hub id, and --model demo is built in.")
     return RunConfig(
@@ -252,7 +265,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         residues=ResiduePolicy(ours.residues, ours.long_sequences, ours.truncation_seq_length),
         model=ModelConfig(ours.model, ours.revision, ours.dtype, ours.device, ours.toks_per_batch),
         expected_dim=ours.expected_dim,
-        pt="pt" in sinks,
+        pt="pt" in sinks and not ours.input_subscription,
         pt_order=ours.pt_order,
         overwrite=ours.overwrite,
         retry_failed=ours.retry_failed,
@@ -265,5 +278,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         watch=ours.watch,
         poll_seconds=ours.poll_seconds or RunConfig.poll_seconds,
         stop_after=ours.stop_after,
+        input_subscription=ours.input_subscription,
+        max_batch_wait=ours.max_batch_wait or RunConfig.max_batch_wait,
         beam_args=tuple(beam_args),
     )
