@@ -105,7 +105,8 @@ class _Receiving(Continuing):
     def _take(self, pulled: Sequence[Delivery]) -> None:
         """Embeds what is new, and acknowledges that and what is done already."""
         is_done = [each.message.key in self._done for each in pulled]
-        self._subscription.acknowledge(_ack_ids(pulled, is_done, True))
+        if again := _ack_ids(pulled, is_done, True):
+            self._subscription.acknowledge(again)
         ack_ids = _ack_ids(pulled, is_done, False)
         # Of one that was delivered twice each delivery is acknowledged.
         wanted = (each.message for each in pulled)
@@ -137,7 +138,8 @@ class _Receiving(Continuing):
     def _settle(self, file: FastaFile, messages: Iterable[Message], ack_ids: Sequence[str]) -> None:
         """Lets go of the messages of a pull that is committed, in an order that bears a kill."""
         self._done.add(file, [message.key for message in messages])
-        self._subscription.acknowledge(ack_ids)
+        if ack_ids:
+            self._subscription.acknowledge(ack_ids)
         self._spool.remove(file)
 
 

@@ -11,7 +11,7 @@ delivered again after it was committed is known by what is on disk.
 from __future__ import annotations
 
 import uuid
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
@@ -86,7 +86,7 @@ class Done:
     ) -> None:
         self._root = root
         self._messages, self._most_pulls = messages, pulls
-        self._pulls: deque[tuple[str, tuple[bytes, ...]]] = deque()
+        self._pulls: OrderedDict[str, tuple[bytes, ...]] = OrderedDict()
         self._keys: set[bytes] = set()
         for name in storage.list_names(storage.join(root, _DONE)):
             self._remember(name, _read(storage.join(root, _DONE, name)))
@@ -102,12 +102,12 @@ class Done:
         self._remember(name, tuple(keys))
 
     def _remember(self, name: str, keys: tuple[bytes, ...]) -> None:
-        self._pulls.append((name, keys))
+        self._pulls[name] = keys
         self._keys.update(keys)
         while len(self._pulls) > self._most_pulls or (
             len(self._keys) > self._messages and len(self._pulls) > 1
         ):
-            oldest, gone = self._pulls.popleft()
+            oldest, gone = self._pulls.popitem(last=False)
             self._keys.difference_update(gone)
             storage.delete(storage.join(self._root, _DONE, oldest))
 
