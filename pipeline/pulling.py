@@ -14,7 +14,7 @@ ROUND_BYTES = 1 << 24
 IDLE_SECONDS = 2.0
 """How long one request waits for a first message. Also how long a signal may not be heeded."""
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 30
 """For how long messages are ours at a time; so long those of a process that was killed are nobody's
 but those that have not come to a round, which are free after the subscription's own deadline."""
 

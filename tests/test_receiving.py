@@ -92,7 +92,8 @@ def test_each_record_gets_its_outcome_and_each_message_is_acknowledged(
         ("4", "invalid_residue", "MK1"),
     ]
     assert sorted(source.acknowledged) == ["1", "2", "3", "4"]
-    assert not (source.held or source.waiting)
+    assert not source.held
+    assert not source.waiting
     report = json.loads((output / "run_report.json").read_text())
     assert (report["totals"]["read"], report["totals"]["dead_lettered"]) == (5, 2)
     assert not (output / "pt").exists()
@@ -175,7 +176,8 @@ def test_wherever_it_breaks_the_next_start_ends_as_if_it_had_not(
     assert ids(output) == [("1", "a"), ("1", "b"), ("2", "j")]
     assert len(dead_letters(output)) == 2
     assert set(source.acknowledged) == {"1", "2", "3", "4"}
-    assert not (source.held or source.waiting)
+    assert not source.held
+    assert not source.waiting
     assert agrees(output)
 
 
