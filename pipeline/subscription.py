@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -171,7 +172,7 @@ def open_subscription(name: str) -> Subscription:
     except ImportError as error:
         raise ConfigurationError(
             f"--input_subscription needs google-cloud-pubsub ({error}). "
-            "Install it: pip install 'fastesm-beam[pubsub]'."
+            f"Install it: {sys.executable} -m pip install google-cloud-pubsub"
         ) from error
     try:
         subscription = Subscription(name, SubscriberClient())

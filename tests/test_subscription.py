@@ -57,7 +57,7 @@ def test_a_name_may_have_all_that_google_allows() -> None:
 
 def test_without_the_client_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "google.cloud.pubsub_v1", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'fastesm-beam\[pubsub\]'"):
+    with pytest.raises(ConfigurationError, match="-m pip install google-cloud-pubsub"):
         open_subscription(NAME)
 
 
