@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -26,9 +26,10 @@ from pipeline.spool import Done, Spool
 from pipeline.subscription import Delivery, Subscription
 from pipeline.tally import Tally
 from transforms import events, storage
+from transforms.commits import read_commits
 from transforms.finding import FastaFile
-from transforms.messages import Message
 from transforms.pulls import decode_pull
+from transforms.removal import EVERYTHING, remove_records
 from transforms.text import counted
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class _Receiving(Continuing):
         self._subscription = subscription
         self._spool = Spool(self._root)
         self._done = Done(self._root)
-        self._left = plan.listing.files
+        self._has_begun = False
         self._last = plan.todo
         self._finished: set[str] = set()
         self._quiet_since = time.monotonic()
@@ -80,27 +81,29 @@ class _Receiving(Continuing):
         return stop_after is not None and time.monotonic() - self._quiet_since >= stop_after
 
     def step(self) -> None:
-        """Finishes what an earlier run has left, or has a round over what comes."""
-        if self._left:
-            self._finish()
-        else:
-            self.write_due_report()
-            pulled = gather(
-                self._subscription, self._config.max_batch_wait, lambda: bool(self._received)
-            )
-            if pulled:
-                self._take(pulled)
-                self._quiet_since = time.monotonic()
+        """Finishes what an earlier run has left, and then has rounds over what comes."""
+        if not self._has_begun:
+            self._finish(self._plan.listing.files)
+            self._has_begun = True
+            self._quiet_since = time.monotonic()
+            return
+        self.write_due_report()
+        pulled = gather(
+            self._subscription, self._config.max_batch_wait, lambda: bool(self._received)
+        )
+        if pulled:
+            self._take(pulled)
+            self._quiet_since = time.monotonic()
 
-    def _finish(self) -> None:
+    def _finish(self, left: Sequence[FastaFile]) -> None:
         """Finishes the pulls of an earlier run, whose deliveries are nobody's any more."""
+        remove_lost(self._root, self._plan.output.run, {file.source for file in left})
         if self._plan.todo:
             self._embed(self._plan.todo, is_begun=True)
-        for file in self._left:
+        for file in left:
             messages = decode_pull(file, storage.read_bytes(file.url))
-            self._settle(file, messages, ())
-        self._left = ()
-        self._quiet_since = time.monotonic()
+            self._done.add(file, [message.key for message in messages])
+            self._spool.remove(file)
 
     def _take(self, pulled: Sequence[Delivery]) -> None:
         """Embeds what is new, and acknowledges that and what is done already."""
@@ -116,7 +119,10 @@ class _Receiving(Continuing):
         with leased(self._subscription, ack_ids):
             file = self._spool.add(self._subscription.short_name, list(new.values()))
             self._embed((file,), is_begun=False)
-        self._settle(file, new.values(), ack_ids)
+        # In this order, which bears a kill.
+        self._done.add(file, new)
+        self._subscription.acknowledge(ack_ids)
+        self._spool.remove(file)
 
     def _embed(self, files: Sequence[FastaFile], is_begun: bool) -> None:
         start = time.monotonic()
@@ -135,12 +141,21 @@ class _Receiving(Continuing):
         if isinstance(event, events.FileFinished):
             self._finished.add(event.source)
 
-    def _settle(self, file: FastaFile, messages: Iterable[Message], ack_ids: Sequence[str]) -> None:
-        """Lets go of the messages of a pull that is committed, in an order that bears a kill."""
-        self._done.add(file, [message.key for message in messages])
-        if ack_ids:
-            self._subscription.acknowledge(ack_ids)
-        self._spool.remove(file)
+
+def remove_lost(root: str, run: str, left: Collection[str]) -> None:
+    """Takes out the records of pulls that can never be finished: their messages come again.
+
+    There are some only where somebody has deleted what lies in ``.spool/``.
+
+    Args:
+        root: The output root.
+        run: The run that does so.
+        left: The pulls that will be finished.
+    """
+    committed = read_commits(root)
+    lost = committed.by_source().keys() - committed.files.keys() - set(left)
+    if lost:
+        remove_records(root, run, dict.fromkeys(lost, EVERYTHING))
 
 
 def _ack_ids(pulled: Sequence[Delivery], is_done: Sequence[bool], wanted: bool) -> list[str]:

@@ -210,10 +210,8 @@ def test_a_signal_ends_it_when_what_was_pulled_is_done(
     assert agrees(output)
 
 
-def test_a_killed_pull_keeps_its_name_and_its_committed_rows(
-    output: Path, source: FakeSubscription, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All parts are there, and the record that the pull is finished is not."""
+def break_before_the_end(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All parts of a pull get there, and the record that it is finished does not."""
     write = storage.publish
 
     def failing(root: str, name: str, *args: Any) -> str:
@@ -224,6 +222,12 @@ def test_a_killed_pull_keeps_its_name_and_its_committed_rows(
     with monkeypatch.context() as patched:
         patched.setattr(storage, "publish", failing)
         assert exit_code(output) == 1
+
+
+def test_a_killed_pull_keeps_its_name_and_its_committed_rows(
+    output: Path, source: FakeSubscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_before_the_end(output, monkeypatch)
     before = read_commits(str(output)).parts
     assert before
     source.expire()
@@ -262,15 +266,14 @@ def test_an_output_that_is_begun_anew_knows_of_no_message(
     assert len(rows(output)) == 3
 
 
-def test_a_pull_that_is_damaged_is_named(
+def test_a_pull_that_is_damaged_is_named_and_can_be_deleted(
     output: Path,
     source: FakeSubscription,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with monkeypatch.context() as patched:
-        fail_once(patched, continuing, "embed")
-        assert exit_code(output) == 1
+    break_before_the_end(output, monkeypatch)
+    assert len(rows(output)) == 3
     (path,) = (output / ".spool/pubsub").rglob("*-*")
     path.write_text("{")
     assert exit_code(output) == 1
@@ -278,7 +281,9 @@ def test_a_pull_that_is_damaged_is_named(
     path.unlink()
     source.expire()
     assert exit_code(output) == 3
-    assert len(rows(output)) == 3
+    assert ids(output) == [("1", "a"), ("1", "b"), ("2", "j")]
+    assert len(dead_letters(output)) == 2
+    assert agrees(output)
 
 
 def test_a_subscription_that_is_gone_ends_it(
