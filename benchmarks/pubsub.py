@@ -2,7 +2,7 @@
 
     python -m benchmarks.pubsub --records 10000 --rate 200
 
-starts Google's emulator and the command, publishes a protein a message, kills the command with
+starts Google's emulator and the command, publishes a short protein a message, kills the command with
 SIGKILL after half of them and starts it again at once. The latency of a record is the time from its
 publishing to its commit, both as the output tells them. What it saw is added to
 ``benchmarks/results/pubsub-<date>.json``.
@@ -11,7 +11,6 @@ publishing to its commit, both as the output tells them. What it saw is added to
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import subprocess
@@ -27,7 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.machine import add_result
-from benchmarks.mixes import SOURCE, read_sequences
+from benchmarks.mixes import draw_short
 from tests.emulator import Queue, emulator, why_not
 
 PERCENTILES = (50, 90, 99, 100)
@@ -54,14 +53,14 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Publishes, embeds and counts."""
-    sequences = itertools.cycle(read_sequences(SOURCE))
+    sequences = draw_short(options.records)
     with emulator(folder / "emulator.log") as host:
         queue = Queue(host)
         process = _start(host, queue, folder)
         _wait_for_model(folder)
         futures = []
         start = time.monotonic()
-        for number, sequence in zip(range(options.records), sequences, strict=False):
+        for number, sequence in enumerate(sequences):
             time.sleep(max(0.0, start + number / options.rate - time.monotonic()))
             futures.append(queue.publish_later(f">r{number}\n{sequence}\n".encode()))
             if number == options.records // 2 and not options.no_kill:
@@ -71,6 +70,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         published = [future.result() for future in futures]
         seconds = time.monotonic() - start
         exit_code = process.wait()
+    if exit_code:
+        print((folder / "log").read_text()[-3000:], file=sys.stderr)
     seen = Counter(message_id for message_id, _ in read_latencies(folder / "out"))
     latencies = [latency for _, latency in read_latencies(folder / "out")]
     return {

@@ -144,7 +144,7 @@ def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
             f"{root} holds rows of {kind}. Go on with {option}, or give another --output."
         )
     if config.input_subscription:
-        return Listing(MESSAGES, Spool(root).list() if begun is not None else (), 0)
+        return Listing(MESSAGES, Spool(root).pulls() if begun is not None else (), 0)
     # An output keeps the input root of its first run, so that a file keeps its name.
     input_root = config.input_root or (begun["input_root"] if begun else None)
     if config.inputs:

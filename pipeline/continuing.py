@@ -19,6 +19,7 @@ from pipeline.report import Report, make_report, write_report
 from pipeline.rounds import embed
 from pipeline.runners import GraphError
 from pipeline.tally import Tally
+from transforms.checkpoints import find_checkpoint
 from transforms.commits import Output
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
@@ -112,10 +113,23 @@ class Continuing(ABC):
         return True
 
     def embed_round(self, todo: Sequence[FastaFile], output: Output, is_begun: bool) -> None:
-        """Runs the graph over the files of a round; see :func:`pipeline.rounds.embed`."""
+        """Runs the graph over the files of a round; see :func:`pipeline.rounds.embed`.
+
+        Raises:
+            ConfigurationError: The model is not what it was at the start.
+        """
+        self._check_model()
         plan = replace(self._plan, todo=tuple(todo), is_begun=is_begun, output=output)
         metrics = embed(plan, self._config.beam_args)
         self._metrics.update({n: count for n, count in metrics.items() if isinstance(count, int)})
+
+    def _check_model(self) -> None:
+        model, known = self._plan.embed.model, self._plan.checkpoint
+        if find_checkpoint(known.model, known.revision).fingerprint != known.fingerprint:
+            raise ConfigurationError(
+                f"--model {model.model} has changed since this run began, and this output is "
+                "bound to what it was. Put it back."
+            )
 
     def end_round(self, start: float, done: str, left: str = "") -> None:
         """Takes note that a round is over, and tells of it.

@@ -28,6 +28,7 @@ from pipeline.tally import Tally
 from transforms import events, storage
 from transforms.commits import read_commits
 from transforms.finding import FastaFile
+from transforms.locks import check_held
 from transforms.pulls import decode_pull
 from transforms.removal import EVERYTHING, remove_records
 from transforms.text import counted
@@ -71,7 +72,7 @@ class _Receiving(Continuing):
     @property
     def plan(self) -> Plan:
         """The plan with the pulls that are not done."""
-        listing = replace(self._plan.listing, files=self._spool.list())
+        listing = replace(self._plan.listing, files=self._spool.pulls())
         return replace(self._plan, listing=listing, todo=self._last)
 
     @property
@@ -117,6 +118,7 @@ class _Receiving(Continuing):
         if not new:
             return
         with leased(self._subscription, ack_ids):
+            check_held(self._root, self._plan.output.lock)
             file = self._spool.add(self._subscription.short_name, list(new.values()))
             self._embed((file,), is_begun=False)
         # In this order, which bears a kill.

@@ -39,7 +39,7 @@ class Spool:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def list(self) -> tuple[FastaFile, ...]:
+    def pulls(self) -> tuple[FastaFile, ...]:
         """Returns the pulls that are not done, the oldest first."""
         found = storage.match(storage.join(self._root, _PULLS))
         return tuple(FastaFile(f.url, self._source(f.url), f.size, f.mtime) for f in found)

@@ -23,7 +23,6 @@ from pipeline.runners import is_in_this_process
 from pipeline.tally import Tally
 from pipeline.turns import Turn
 from transforms import events
-from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, find_fasta
@@ -141,7 +140,6 @@ class _Watch(Continuing):
         work = self._intake.find(taken, output)
         if not work.todo or self._received:
             return
-        self._check_model()
         heard = _Heard()
         first = work.todo[0].source
         patience = self._patience.get(first, self._turn_seconds) if taken.are_carried else None
@@ -158,14 +156,6 @@ class _Watch(Continuing):
             self._patience[first] = patience if turn.has_begun else 2 * patience
         done = counted(len(work.todo) - len(unfinished), "file") or "no file"
         self.end_round(start, done, counted(len(unfinished), "file"))
-
-    def _check_model(self) -> None:
-        model, known = self._plan.embed.model, self._plan.checkpoint
-        if find_checkpoint(known.model, known.revision).fingerprint != known.fingerprint:
-            raise ConfigurationError(
-                f"--model {model.model} has changed since the watch began, and this output is "
-                "bound to what it was. Put it back."
-            )
 
     @contextmanager
     def _watched(self, todo: Sequence[FastaFile], turn: Turn) -> Iterator[None]:

@@ -20,6 +20,7 @@ from tests.helpers import files_below
 from transforms import storage
 from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
+from transforms.locks import LostError
 from transforms.messages import Message
 
 GOOD = ">a one\nMKTAYIAKQR\n>b\nGGGSSS\n"
@@ -284,6 +285,19 @@ def test_a_pull_that_is_damaged_is_named_and_can_be_deleted(
     assert ids(output) == [("1", "a"), ("1", "b"), ("2", "j")]
     assert len(dead_letters(output)) == 2
     assert agrees(output)
+
+
+def test_a_lock_that_is_lost_ends_it_and_nothing_is_acknowledged(
+    output: Path, source: FakeSubscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(root: str, run: str) -> None:
+        raise LostError("another run has it")
+
+    monkeypatch.setattr(receiving, "check_held", lost)
+    assert exit_code(output) == 1
+    assert source.acknowledged == []
+    assert [message.id for message in source.waiting] == ["1", "2", "3", "4"]
+    assert files_below(output / ".spool") == []
 
 
 def test_a_subscription_that_is_gone_ends_it(

@@ -21,14 +21,14 @@ def pull(number: int) -> FastaFile:
 
 def test_a_pull_is_there_until_it_is_removed(tmp_path: Path) -> None:
     spool = Spool(str(tmp_path))
-    assert spool.list() == ()
+    assert spool.pulls() == ()
     first, second = spool.add("sub", MESSAGES), spool.add("sub", MESSAGES[:1])
     assert first.source.startswith("pubsub/sub/20")
     assert decode_messages(Path(first.url).read_bytes()) == MESSAGES
     assert first.size == os.path.getsize(first.url)
-    assert Spool(str(tmp_path)).list() == (first, second)
+    assert Spool(str(tmp_path)).pulls() == (first, second)
     spool.remove(first)
-    assert spool.list() == (second,)
+    assert spool.pulls() == (second,)
 
 
 def test_what_is_done_is_known_in_the_next_life(tmp_path: Path) -> None:

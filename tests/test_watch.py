@@ -317,7 +317,7 @@ def test_a_model_that_changes_under_it_ends_it(
 
     with feeding(feed):
         assert exit_code(inputs, output, stop_after=SECONDS_TO_HANG) == 1
-    assert "has changed since the watch began" in capsys.readouterr().err
+    assert "has changed since this run began" in capsys.readouterr().err
     assert finished(output) == ["a.fa"]
 
 
