@@ -2,9 +2,9 @@
 
     python -m benchmarks.pubsub --records 10000 --rate 200
 
-starts Google's emulator and the command, publishes a short protein a message, kills the command with
-SIGKILL after half of them and starts it again at once. The latency of a record is the time from its
-publishing to its commit, both as the output tells them. What it saw is added to
+starts Google's emulator and the command, publishes a short protein a message, kills the command
+with SIGKILL after half of them and starts it again at once. The latency of a record is the time
+from its publishing to its commit, both as the output tells them. What it saw is added to
 ``benchmarks/results/pubsub-<date>.json``.
 """
 
