@@ -13,7 +13,7 @@ from transforms.messages import encode_messages
 from transforms.pulls import read_pull
 from transforms.reading import clear_stop, request_stop
 
-FILE = FastaFile("/out/.spool/pubsub/sub/1", "pubsub/sub/1", 7, 1.5)
+FILE = FastaFile("/out/.spool/pubsub/sub/1", "pubsub/sub/1", 7, 1.5, complete=9.5)
 DATA = encode_messages(
     [
         make_message(1, ">a one\nMKT\n>b\nGG\n", run="7"),
@@ -59,6 +59,8 @@ def test_the_end_counts_records_and_bad_messages() -> None:
     assert end == EndOfFile(
         FILE.source, hashlib.sha256(DATA).hexdigest(), FILE.url, 7, 1.5, records=5, residues=7
     )
+    assert isinstance(end, EndOfFile)
+    assert end.complete == 9.5
 
 
 def test_listeners_are_told_of_the_pull_before_its_records() -> None:

@@ -36,8 +36,7 @@ class Item:
 
     def pack(self) -> tuple[Any, ...]:
         """Returns the fields as plain values that :class:`ItemCoder` can write."""
-        values: tuple[Any, ...] = _FIELDS[type(self)](self)
-        return values
+        return _FIELDS[type(self)](self)
 
     @classmethod
     def unpack(cls, values: tuple[Any, ...]) -> Item:

@@ -61,7 +61,14 @@ def read_pull(file: FastaFile, data: bytes) -> Iterator[Item]:
             yield item
             ordinal += 1
     yield EndOfFile(
-        file.source, version, file.url, file.size, file.mtime, records=records, residues=residues
+        source=file.source,
+        file_sha256=version,
+        url=file.url,
+        size=file.size,
+        mtime=file.mtime,
+        records=records,
+        residues=residues,
+        complete=file.complete,
     )
 
 
