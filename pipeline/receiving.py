@@ -28,7 +28,7 @@ from pipeline.tally import Tally
 from transforms import events, storage
 from transforms.commits import read_commits
 from transforms.finding import FastaFile
-from transforms.locks import check_held
+from transforms.locks import check_held, hold_parts
 from transforms.pulls import decode_pull
 from transforms.removal import EVERYTHING, remove_records
 from transforms.text import counted
@@ -154,10 +154,11 @@ def remove_lost(root: str, run: str, left: Collection[str]) -> None:
         run: The run that does so.
         left: The pulls that will be finished.
     """
-    committed = read_commits(root)
-    lost = committed.by_source().keys() - committed.files.keys() - set(left)
-    if lost:
-        remove_records(root, run, dict.fromkeys(lost, EVERYTHING))
+    with hold_parts(root, run):
+        committed = read_commits(root)
+        lost = committed.by_source().keys() - committed.files.keys() - set(left)
+        if lost:
+            remove_records(root, run, dict.fromkeys(lost, EVERYTHING))
 
 
 def _ack_ids(pulled: Sequence[Delivery], is_done: Sequence[bool], wanted: bool) -> list[str]:

@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from pipeline import continuing, receiving, run
+from pipeline.compact import main as compact
 from pipeline.runners import GraphError
 from pipeline.spool import Spool
 from pipeline.verify import main as verify
@@ -130,6 +131,22 @@ def test_what_comes_again_is_acknowledged_and_not_embedded_again(
     assert ids(output) == [*before, ("5", "new")]
     assert len(source.acknowledged) == 11
     assert not source.held
+
+
+def test_its_parts_can_be_merged(output: Path, source: FakeSubscription) -> None:
+    for number in range(3):
+        source.waiting = [make_message(number, f">r{number}\nMK\n", n=str(number))]
+        assert exit_code(output) == 0
+    before = rows(output)
+    with pytest.raises(SystemExit) as caught:
+        compact([str(output)])
+    assert caught.value.code == 0
+    assert len(read_commits(str(output)).parts) == 1
+    assert rows(output) == before
+    assert agrees(output)
+    source.waiting = [make_message(1, ">r1\nMK\n", n="1"), make_message(7, ">new\nMK\n")]
+    assert exit_code(output) == 0
+    assert len(rows(output)) == 4
 
 
 def test_another_message_of_the_same_content_or_name_is_another_one(

@@ -62,8 +62,8 @@ def make_schema(
             pa.field("ordinal", pa.int64(), nullable=False),
             pa.field("model_id", pa.string(), nullable=False),
             pa.field("model_revision", pa.string(), nullable=False),
-            pa.field("embedding", pa.list_(element, dim), nullable=False),
             *(message if of_messages else ()),
+            pa.field("embedding", pa.list_(element, dim), nullable=False),
         ],
         metadata={b"esm_embed": json.dumps(metadata or {}).encode()},
     )
