@@ -18,6 +18,7 @@ from pipeline.outputs import (
     lock_output,
 )
 from pipeline.runners import check_runner, is_in_this_process
+from pipeline.spool import Spool
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
 from transforms.commits import Output
@@ -27,6 +28,7 @@ from transforms.errors import ConfigurationError
 from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile, Listing, check_names, find_fasta
 from transforms.locks import Lock, hold_parts
+from transforms.messages import INPUTS, MESSAGES, has_messages
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.resuming import Work, apply, failed_urls, find_work, holds_condemned
 from transforms.sweeping import sweep
@@ -105,7 +107,7 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
             check_same(root, begun, configuration)
             check_whole(root, committed)
             work = find_work(root, files, committed, config.retry_failed)
-        if (config.watch or work.todo) and is_in_this_process(config.beam_args):
+        if (config.goes_on or work.todo) and is_in_this_process(config.beam_args):
             # Kept in this process for the graph: weights that cannot be loaded show before
             # anything is deleted.
             EsmModelHandler(model).load_model()
@@ -134,6 +136,15 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
 
 
 def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -> Listing:
+    if begun is not None and has_messages(begun) != (config.input_subscription is not None):
+        kind, option = "files", "--input"
+        if has_messages(begun):
+            kind, option = "messages", "--input_subscription"
+        raise ConfigurationError(
+            f"{root} holds rows of {kind}. Go on with {option}, or give another --output."
+        )
+    if config.input_subscription:
+        return Listing(MESSAGES, Spool(root).pulls() if begun is not None else (), 0)
     # An output keeps the input root of its first run, so that a file keeps its name.
     input_root = config.input_root or (begun["input_root"] if begun else None)
     if config.inputs:
@@ -191,4 +202,5 @@ def _configuration(
         "truncation_seq_length": config.residues.truncation_seq_length,
         "pt": config.pt,
         "pt_order": config.pt_order,
+        **({INPUTS: MESSAGES} if config.input_subscription else {}),
     }

@@ -11,6 +11,8 @@ from transforms.embed import EmbedConfig, infer
 from transforms.esm_pt import WriteEsmPt
 from transforms.filling import WriteParts
 from transforms.items import Item
+from transforms.messages import has_messages
+from transforms.pulls import ReadMessages
 from transforms.reading import ReadFasta
 from transforms.residues import CheckResidues
 from transforms.skipping import SkipCommitted
@@ -42,7 +44,8 @@ def build(
     return (
         pipeline
         | "Find FASTA" >> source
-        | "Read FASTA" >> ReadFasta()
+        | "Read FASTA"
+        >> (ReadMessages() if has_messages(dict(output.configuration)) else ReadFasta())
         | "Check residues" >> CheckResidues(config.residues)
         | "Skip committed" >> SkipCommitted(output, is_begun)
         | "Batch by tokens"

@@ -10,6 +10,7 @@ from pipeline import __version__
 from pipeline.beam_options import BeamHelp, Parser, check_beam_args
 from pipeline.endpoint import Address, parse_address
 from pipeline.limits import DeadLetterLimit, parse_limit
+from pipeline.subscription_options import add_subscription_options, check_subscription_options
 from pipeline.values import positive, seconds, tokens
 from pipeline.watch_options import add_watch_options, check_watch_options
 from transforms.checkpoints import DEFAULT_MODEL
@@ -53,8 +54,9 @@ class RunConfig:
         watch: Whether to go on with what comes, until told to stop.
         poll_seconds: Time between two looks for new files.
         stop_after: Time without anything new that ends a watch; None for no end.
-        max_batch_wait: Seconds after which partial batches and parts are sent on in a stream; None
-            for what is usual.
+        input_subscription: The subscription whose messages are embedded; None for files.
+        max_batch_wait: Seconds after which what has come is sent on: messages into a round, in a
+            stream partial batches and parts; None for what is usual.
         beam_args: Options for Beam.
     """
 
@@ -77,8 +79,19 @@ class RunConfig:
     watch: bool = False
     poll_seconds: float = 5.0
     stop_after: float | None = None
+    input_subscription: str | None = None
     max_batch_wait: float | None = None
     beam_args: tuple[str, ...] = ()
+
+    @property
+    def batch_wait(self) -> float:
+        """``max_batch_wait``, or what is usual."""
+        return 2.0 if self.max_batch_wait is None else self.max_batch_wait
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it does not end with the files that there are."""
+        return self.watch or self.input_subscription is not None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -140,6 +153,7 @@ def make_parser() -> argparse.ArgumentParser:
         "(default: %(default)s)",
     )
     add_watch_options(parser)
+    add_subscription_options(parser)
     _add_model_options(parser)
     _add_sequence_options(parser)
     add = parser.add_argument_group("what to say").add_argument
@@ -237,7 +251,8 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     ours, beam_args = make_parser().parse_known_args(argv)
     if beam_args:
         check_beam_args(beam_args)
-    for name in ("output",) if ours.retry_failed else ("input", "output"):
+    needs_input = not (ours.retry_failed or ours.input_subscription)
+    for name in ("input", "output") if needs_input else ("output",):
         if not getattr(ours, name):
             raise ConfigurationError(f"--{name} is needed. See --help.")
     sinks = {sink.strip() for sink in ours.sinks.split(",")}
@@ -246,6 +261,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     if ours.retry_failed and ours.overwrite:
         raise ConfigurationError("--overwrite leaves nothing for --retry_failed to try again.")
     check_watch_options(ours)
+    check_subscription_options(ours)
     if ours.model == "demo" and ours.revision:
         raise ConfigurationError("--revision goes with a hub id, and --model demo is built in.")
     return RunConfig(
@@ -255,7 +271,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         residues=ResiduePolicy(ours.residues, ours.long_sequences, ours.truncation_seq_length),
         model=ModelConfig(ours.model, ours.revision, ours.dtype, ours.device, ours.toks_per_batch),
         expected_dim=ours.expected_dim,
-        pt="pt" in sinks,
+        pt="pt" in sinks and not ours.input_subscription,
         pt_order=ours.pt_order,
         overwrite=ours.overwrite,
         retry_failed=ours.retry_failed,
@@ -268,6 +284,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         watch=ours.watch,
         poll_seconds=ours.poll_seconds or RunConfig.poll_seconds,
         stop_after=ours.stop_after,
+        input_subscription=ours.input_subscription,
         max_batch_wait=ours.max_batch_wait,
         beam_args=tuple(beam_args),
     )

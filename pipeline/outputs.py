@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
+from pipeline.spool import SPOOL
 from transforms import commits, storage
 from transforms.commits import Commits
 from transforms.errors import ConfigurationError
@@ -141,3 +142,5 @@ def delete_output(root: str) -> None:
                 storage.delete(storage.join(folder, name))
     sweep(root)
     forget_reopened(root)
+    # Else messages would be known as done whose rows are gone.
+    storage.delete(storage.join(root, SPOOL))

@@ -21,10 +21,12 @@ from pipeline.event_log import logging_events
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
 from pipeline.progress import Progress
+from pipeline.receiving import receive
 from pipeline.report import Report, make_report
 from pipeline.rounds import embed
 from pipeline.runners import GraphError, is_in_this_process
 from pipeline.stream import stream
+from pipeline.subscription import open_subscription
 from pipeline.tally import Tally
 from pipeline.watch import check_watch, watch
 from transforms import events
@@ -67,6 +69,7 @@ def run(config: RunConfig) -> int:
     check_limit(config.max_dead_letters, config.beam_args)
     check_endpoint(config.metrics_port, config.beam_args)
     check_watch(config)
+    source = open_subscription(config.input_subscription) if config.input_subscription else None
     with ExitStack() as held:
         held.enter_context(logging_events(config.event_log))
         held.enter_context(serving_metrics(config.metrics_port, config.quiet))
@@ -82,6 +85,8 @@ def run(config: RunConfig) -> int:
         if config.watch:
             follow = watch if is_in_this_process(config.beam_args) else stream
             plan, report, received = follow(config, plan)
+        elif source:
+            plan, report, received = receive(config, plan, source)
         else:
             with events.listening(guard):
                 report, received = _run_once(config, plan)

@@ -30,9 +30,6 @@ from transforms.resuming import tidy
 from transforms.text import counted, printable
 from transforms.watching import Watched, WatchFasta, forget_end, request_end
 
-MAX_BATCH_WAIT = 2.0
-"""Seconds after which a partial batch and a partial part are sent on, unless it is said."""
-
 _TICK = 0.2  # seconds after which a signal is heeded at the latest
 
 logger = logging.getLogger(__name__)
@@ -140,11 +137,10 @@ class _Job:
             config.poll_seconds,
             config.stop_after,
         )
-        wait = MAX_BATCH_WAIT if config.max_batch_wait is None else config.max_batch_wait
         graph = partial(
             build,
             source=WatchFasta(watched),
-            config=replace(plan.embed, max_batch_wait=wait),
+            config=replace(plan.embed, max_batch_wait=config.batch_wait),
             output=plan.output,
             checkpoint_seconds=plan.checkpoint_seconds,
         )

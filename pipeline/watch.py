@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,36 +11,28 @@ from functools import partial
 
 from pipeline.arrivals import Arrivals, Taken
 from pipeline.checks import Plan
-from pipeline.draining import draining
-from pipeline.ending import exit_code
+from pipeline.continuing import Continuing, go_on
 from pipeline.intake import Intake
 from pipeline.lookout import Lookout
 from pipeline.options import RunConfig
 from pipeline.progress import Progress
-from pipeline.report import Report, make_report, write_report
-from pipeline.rounds import embed, of_round
-from pipeline.runners import STREAMING_RUNNERS, GraphError, can_stream, is_in_this_process
+from pipeline.report import Report
+from pipeline.rounds import of_round
+from pipeline.runners import STREAMING_RUNNERS, can_stream, is_in_this_process
 from pipeline.tally import Tally
 from pipeline.turns import Turn
 from transforms import events
 from transforms.arriving import Version
-from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, find_fasta
-from transforms.locks import LostError, check_held
 from transforms.reading import clear_stop, request_stop
 from transforms.resuming import find_done, tidy
 from transforms.text import counted
-from transforms.under_way import clear_notes
 
 LEAST_TURN = 1.0
 """Seconds that a round has at least while others wait; else half the time between two looks. To
 begin and to end takes a second or two more, so that nobody is held up for much longer than that."""
-
-REPORT_PAUSE = 9
-"""How many times longer than it takes to write the report it is not written again: all that the
-output holds is read for it, so that with many files it would come to take all of the time."""
 
 _TICK = 0.2  # seconds after which a signal is heeded at the latest
 
@@ -55,16 +45,19 @@ def check_watch(config: RunConfig) -> None:
     Raises:
         ConfigurationError: It cannot.
     """
-    if not config.watch:
-        return
-    if is_in_this_process(config.beam_args):
-        if config.max_batch_wait is not None:
-            raise ConfigurationError(
-                "--max_batch_wait is for --watch on an engine that streams, such as --runner "
-                "PrismRunner: the local one has no such timers and finishes what has come in "
-                "rounds. Leave it out."
-            )
-    elif not can_stream(config.beam_args):
+    is_local = is_in_this_process(config.beam_args)
+    if config.input_subscription and not is_local:
+        raise ConfigurationError(
+            "--input_subscription works in this process, on the local runner. Leave out --runner "
+            "and --direct_running_mode."
+        )
+    if config.watch and is_local and config.max_batch_wait is not None:
+        raise ConfigurationError(
+            "--max_batch_wait is for --watch on an engine that streams, such as --runner "
+            "PrismRunner: the local one has no such timers and finishes what has come in rounds. "
+            "Leave it out."
+        )
+    if config.watch and not is_local and not can_stream(config.beam_args):
         raise ConfigurationError(
             "--watch works in this process, on the local runner, or on an engine that streams: "
             f"{', '.join(STREAMING_RUNNERS)}. Leave out --runner and --direct_running_mode, or "
@@ -83,14 +76,7 @@ def watch(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
         The plan with the files that there are, what has come of all rounds, and the signals that
         ended them.
     """
-    gc.freeze()  # libraries and model stay; once, for what is frozen is never given back
-    with ExitStack() as stack:
-        received = stack.enter_context(draining(plan.output.root))
-        watching = _Watch(config, plan, received)
-        stack.enter_context(plan.lock.watched(watching.numbers, watching.lose))
-        failure = watching.run()
-        report = watching.report(failure)
-    return watching.plan, report, received
+    return go_on(plan, partial(_Watch, config, plan))
 
 
 class _Heard:
@@ -111,21 +97,11 @@ class _Heard:
                 self.failed.add(source)
 
 
-class _Watch:
+class _Watch(Continuing):
     def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
-        self._config = config
-        self._plan = plan
-        self._root = plan.output.root
-        self._received = received
-        self._is_lost = False
-        self._tally = Tally(0, 0)
-        self._number = 0
-        self._seconds = 0.0
-        self._metrics: Counter[str] = Counter()
+        super().__init__(config, plan, received)
         self._turn_seconds = max(config.poll_seconds / 2, LEAST_TURN)
         self._patience: dict[str, float] = {}  # with files that have got nowhere so far
-        self._report_is_due = False
-        self._report_after = 0.0
         committed = read_commits(self._root)
         done, holders = find_done(self._root, committed)
         versions = {
@@ -153,48 +129,23 @@ class _Watch:
         listing = self._lookout.listing
         return replace(self._plan, listing=listing, todo=listing.files)
 
-    def numbers(self) -> dict[str, float]:
-        """Returns how far the round is, or the last one was, for the heartbeat."""
-        return self._tally.numbers()
-
-    def lose(self) -> None:
-        """Takes note that the lock is lost."""
-        self._is_lost = True
-        request_stop()
-
-    def report(self, failure: str | None = None) -> Report:
-        """Reads from the output what has become of each file."""
-        return make_report(self.plan, self._seconds, dict(self._metrics), failure)
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing has come for so long that it is to end."""
+        return self._lookout.is_over
 
     def run(self) -> str | None:
-        """Runs rounds until the end and returns what made them fail; None if nothing did."""
-        try:
-            with self._lookout:
-                while not (self._received or self._is_lost or self._lookout.is_over):
-                    self._step()
-            if self._is_lost:
-                check_held(self._root, self._plan.output.lock)
-        except (GraphError, LostError, ConfigurationError, OSError) as error:
-            return str(error)
-        return None
+        """Goes on until the end and returns what made it fail; None if nothing did."""
+        with self._lookout:
+            return super().run()
 
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Has a round if files wait, or else waits for a moment."""
         if taken := self._lookout.take():
             self._round(taken)
             self._report_is_due = True
-        elif self._report_is_due and time.monotonic() >= self._report_after:
-            self._write_report()
-        else:
+        elif not self.write_due_report():
             self._lookout.wait(_TICK)
-
-    def _write_report(self) -> None:
-        start = time.monotonic()
-        report = self.report()
-        # What there is no outcome of yet is no fault.
-        write_report(self._root, report, exit_code(replace(report, missing=()), []))
-        now = time.monotonic()
-        self._report_is_due = False
-        self._report_after = now + REPORT_PAUSE * (now - start)
 
     def _round(self, taken: Taken) -> None:
         start = time.monotonic()
@@ -203,35 +154,22 @@ class _Watch:
         work = self._intake.find(taken, output)
         if not work.todo or self._received:
             return
-        self._check_model()
         heard = _Heard()
-        plan = replace(self._plan, todo=work.todo, is_begun=work.is_begun, output=output)
         first = work.todo[0].source
         patience = self._patience.get(first, self._turn_seconds) if taken.are_carried else None
         is_shared = len(work.todo) > 1
         turn = Turn(self._turn_seconds, patience, self._lookout.is_awaited, is_shared)
         with events.listening(heard), self._watched(work.todo, turn):
-            metrics = embed(plan, self._config.beam_args)
-        self._metrics.update({n: count for n, count in metrics.items() if isinstance(count, int)})
+            self.embed_round(work.todo, output, work.is_begun)
         if work.must_tidy or heard.failed:
             tidy(self._root, output.run, read_commits(self._root))
-        clear_notes(self._root)
         unfinished = self._settle(work.todo, heard)
         self._patience.pop(first, None)
         if patience and first in unfinished:
             # Twice as much if it got nowhere, so that it gets somewhere in the end.
             self._patience[first] = patience if turn.has_begun else 2 * patience
-        seconds = time.monotonic() - start
-        self._seconds += seconds
-        self._tell(len(work.todo) - len(unfinished), len(unfinished), seconds)
-
-    def _check_model(self) -> None:
-        model, known = self._plan.embed.model, self._plan.checkpoint
-        if find_checkpoint(known.model, known.revision).fingerprint != known.fingerprint:
-            raise ConfigurationError(
-                f"--model {model.model} has changed since the watch began, and this output is "
-                "bound to what it was. Put it back."
-            )
+        done = counted(len(work.todo) - len(unfinished), "file") or "no file"
+        self.end_round(start, done, counted(len(unfinished), "file"))
 
     @contextmanager
     def _watched(self, todo: Sequence[FastaFile], turn: Turn) -> Iterator[None]:
@@ -266,14 +204,3 @@ class _Watch:
             slow=heard.begun,
         )
         return {file.source for file in unfinished}
-
-    def _tell(self, done: int, unfinished: int, seconds: float) -> None:
-        numbers = self._tally.numbers()
-        logger.info(
-            "%s done in %.1f s: %s, %s failed%s.",
-            counted(done, "file") or "no file",
-            seconds,
-            counted(int(numbers["records"]), "record") or "no record",
-            f"{int(numbers['dead_letters']):,}" if numbers["dead_letters"] else "none",
-            f"; {counted(unfinished, 'file')} to be carried on" if unfinished else "",
-        )

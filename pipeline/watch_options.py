@@ -27,15 +27,7 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
         "--stop_after",
         type=seconds,
         metavar="S",
-        help="end the watch when everything is done and nothing new has come for so long "
-        "(default: never)",
-    )
-    add(
-        "--max_batch_wait",
-        type=seconds,
-        metavar="S",
-        help="on another runner: send on what has come so far, to the model and to the disk, "
-        "after so long (default: 2)",
+        help="end when everything is done and nothing new has come for so long (default: never)",
     )
 
 
@@ -49,20 +41,35 @@ def check_watch_options(ours: argparse.Namespace) -> None:
         ConfigurationError: It does not.
     """
     if not ours.watch:
-        for name in ("poll_seconds", "stop_after", "max_batch_wait"):
+        others = ("poll_seconds", "stop_after")
+        for name in others[:1] if ours.input_subscription else others:
             if getattr(ours, name) is not None:
                 raise ConfigurationError(f"--{name} goes with --watch. Add it, or leave this out.")
         return
+    refuse_what_ends("watch", ours)
+
+
+def refuse_what_ends(option: str, ours: argparse.Namespace) -> None:
+    """Makes sure that a run that goes on is not given what is for one that ends.
+
+    Args:
+        option: What makes it go on.
+        ours: What the parser made of the command line.
+
+    Raises:
+        ConfigurationError: It is.
+    """
     if ours.overwrite:
         raise ConfigurationError(
-            "--watch with --overwrite would delete everything again at each start. Run once with "
-            "--overwrite and without --watch, or give another --output."
+            f"--{option} with --overwrite would delete everything again at each start. Run once "
+            f"with --overwrite and without --{option}, or give another --output."
         )
     if ours.retry_failed:
         raise ConfigurationError(
-            "--retry_failed is for a run that ends. Give it once without --watch, and then watch."
+            f"--retry_failed is for a run that ends. Give it once without --{option}, and then go "
+            "on."
         )
     if ours.max_dead_letters:
         raise ConfigurationError(
-            "--max_dead_letters counts over a run that ends, and a watch goes on. Leave it out."
+            f"--max_dead_letters counts over a run that ends, and --{option} goes on. Leave it out."
         )

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from transforms import events
-from transforms.dead_letters import file_failed, now, record_failed
+from transforms.dead_letters import (
+    decode_dead_letters,
+    encode_dead_letters,
+    file_failed,
+    now,
+    record_failed,
+)
 from transforms.fasta import MAX_RECORD_RESIDUES
 from transforms.items import MAX_DEAD_LETTER_RESIDUES, Protein
 
@@ -50,6 +58,18 @@ def test_a_giant_sequence_is_left_out_but_counted() -> None:
 
 def test_every_record_that_is_read_fits_into_a_dead_letter() -> None:
     assert MAX_RECORD_RESIDUES <= MAX_DEAD_LETTER_RESIDUES
+
+
+def test_that_of_a_message_says_of_which_and_that_of_a_file_has_no_such_fields() -> None:
+    origin = {"message_id": "7", "publish_time": "2026-01-31T12:00:00Z", "attributes": '{"a": "b"}'}
+    letter = record_failed(replace(protein("MK1"), **origin), "residues", "invalid_residue", "1")
+    of_file = record_failed(protein("MK1"), "residues", "invalid_residue", "1")
+    encoded = encode_dead_letters([letter, of_file])
+    first, second = map(json.loads, encoded.splitlines())
+    assert {name: first[name] for name in origin} == origin
+    assert not origin.keys() & second.keys()
+    assert first.keys() - origin.keys() == second.keys()
+    assert decode_dead_letters(encoded) == (letter, of_file)
 
 
 def test_listeners_are_told() -> None:

@@ -8,6 +8,7 @@ from transforms.model import ModelConfig
 from transforms.residues import ResiduePolicy
 
 REQUIRED = ["--input", "a.faa", "--output", "out"]
+MESSAGES = ["--input_subscription", "projects/p/subscriptions/sub", "--output", "out"]
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -50,10 +51,31 @@ def test_the_options_of_a_watch_reach_it() -> None:
     assert (watched.watch, watched.poll_seconds, watched.stop_after) == (True, 0.5, 60.0)
 
 
+def test_the_options_of_a_subscription_reach_it() -> None:
+    found = parse_options(MESSAGES)
+    assert (found.input_subscription, found.batch_wait, found.pt) == (MESSAGES[1], 2.0, False)
+    assert found.goes_on
+    found = parse_options([*MESSAGES, "--max_batch_wait", "0.5", "--stop_after", "60"])
+    assert (found.batch_wait, found.stop_after) == (0.5, 60.0)
+
+
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
         ([], "--input is needed"),
+        (MESSAGES[:2], "--output is needed"),
+        (["--input_subscription", "sub", *MESSAGES[2:]], "projects/PROJECT/subscriptions/NAME"),
+        ([*MESSAGES, "--input", "a.faa"], "--input is for files"),
+        ([*MESSAGES, "--input_root", "a"], "--input_root is for files"),
+        ([*MESSAGES, "--watch"], "--watch is for files"),
+        ([*MESSAGES, "--poll_seconds", "5"], "--poll_seconds goes with --watch"),
+        ([*MESSAGES, "--overwrite"], "--input_subscription with --overwrite"),
+        ([*MESSAGES, "--retry_failed"], "--retry_failed is for a run that ends"),
+        ([*MESSAGES, "--max_dead_letters", "5"], "--max_dead_letters counts"),
+        (
+            [*REQUIRED, "--max_batch_wait", "5"],
+            "--max_batch_wait goes with --watch or --input_subscription",
+        ),
         ([*REQUIRED, "--poll_seconds", "5"], "--poll_seconds goes with --watch"),
         ([*REQUIRED, "--stop_after", "5"], "--stop_after goes with --watch"),
         ([*REQUIRED, "--watch", "--poll_seconds", "0"], "more than 0"),
@@ -89,6 +111,7 @@ def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[
         "input", "output", "model", "revision", "dtype", "device", "toks_per_batch",
         "truncation_seq_length", "expected_dim", "long_sequences", "residues", "pt_order",
         "sinks", "input_root", "overwrite", "watch", "poll_seconds", "stop_after",
+        "input_subscription", "max_batch_wait",
     ):  # fmt: skip
         assert f"--{option}" in shown
     for default in ("Synthyra/FastESM2_650", "auto", "1024", "parquet,pt"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,28 @@ def described(schema: pa.Schema) -> list[tuple[str, str, str]]:
 def test_the_schema_is_the_contract(data: bytes) -> None:
     assert described(make_schema(DIM)) == CONTRACT
     assert described(pq.read_schema(pa.BufferReader(data))) == CONTRACT
+
+
+def test_rows_of_messages_say_of_which(tmp_path: Path) -> None:
+    output = make_output(tmp_path, configuration=(("inputs", "messages"),))
+    origin = {"message_id": "7", "publish_time": "2026-01-31T12:00:00.000005Z"}
+    proteins = [
+        make_protein(0, **origin, attributes='{"a": "b"}'),
+        make_protein(1, **origin),
+    ]
+    table = pq.read_table(pa.BufferReader(encode_rows(proteins, VECTORS[:2], output)))
+    assert described(table.schema) == [
+        *CONTRACT[:-1],
+        ("message_id", "string", "null"),
+        ("publish_time", "timestamp[us, tz=UTC]", "null"),
+        ("attributes", "string", "null"),
+        CONTRACT[-1],
+    ]
+    published = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
+    assert table.select(["message_id", "publish_time", "attributes"]).to_pylist() == [
+        {"message_id": "7", "publish_time": published, "attributes": '{"a": "b"}'},
+        {"message_id": "7", "publish_time": published, "attributes": None},
+    ]
 
 
 def test_rows_come_back(data: bytes) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline import watch
+from pipeline import continuing, watch
 from pipeline.report import Report, make_report
 from pipeline.run import main
 from pipeline.runners import GraphError
@@ -317,7 +317,7 @@ def test_a_model_that_changes_under_it_ends_it(
 
     with feeding(feed):
         assert exit_code(inputs, output, stop_after=SECONDS_TO_HANG) == 1
-    assert "has changed since the watch began" in capsys.readouterr().err
+    assert "has changed since this run began" in capsys.readouterr().err
     assert finished(output) == ["a.fa"]
 
 
@@ -378,7 +378,7 @@ def test_a_look_that_finds_nothing_new_is_one_listing(
     monkeypatch.setattr(watch, "find_fasta", note("find", find_fasta))
     for name in ("read_bytes", "open_chunks", "list_names", "publish_all", "delete"):
         monkeypatch.setattr(storage, name, note(name, getattr(storage, name)))
-    monkeypatch.setattr(watch, "make_report", report)
+    monkeypatch.setattr(continuing, "make_report", report)
     with feeding(feed):
         assert exit_code(inputs, output, stop_after=5) == 0
     assert len(calls) > 3

@@ -7,9 +7,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from transforms import events
 from transforms.items import MAX_DEAD_LETTER_RESIDUES, DeadLetter, Protein
+
+_OF_MESSAGES = ("message_id", "publish_time", "attributes")
 
 
 def now(timespec: str = "seconds") -> str:
@@ -49,6 +52,9 @@ def record_failed(
             message=message,
             attempts=attempts,
             time=now(),
+            message_id=protein.message_id,
+            publish_time=protein.publish_time,
+            attributes=protein.attributes,
         )
     )
 
@@ -106,8 +112,13 @@ def address(letter: DeadLetter) -> tuple[str, int]:
 
 
 def encode_dead_letters(letters: Iterable[DeadLetter]) -> bytes:
-    """Returns JSON Lines, one dead letter a line."""
-    return b"".join(json.dumps(asdict(letter)).encode() + b"\n" for letter in letters)
+    """Returns JSON Lines, one dead letter a line; without the fields of a message if of a file."""
+    return b"".join(json.dumps(_fields(letter)).encode() + b"\n" for letter in letters)
+
+
+def _fields(letter: DeadLetter) -> dict[str, Any]:
+    fields = asdict(letter)
+    return {name: value for name, value in fields.items() if value or name not in _OF_MESSAGES}
 
 
 def decode_dead_letters(data: bytes) -> tuple[DeadLetter, ...]:

@@ -36,8 +36,7 @@ class Item:
 
     def pack(self) -> tuple[Any, ...]:
         """Returns the fields as plain values that :class:`ItemCoder` can write."""
-        values: tuple[Any, ...] = _FIELDS[type(self)](self)
-        return values
+        return _FIELDS[type(self)](self)
 
     @classmethod
     def unpack(cls, values: tuple[Any, ...]) -> Item:
@@ -59,6 +58,7 @@ class Protein(Item):
         sequence_sha256: SHA-256 of ``sequence`` after the policy; empty before it.
         residues_used: How many leading residues the model is given; 0 before the policy.
         changes: What the policy changed, e.g. ``"upper-cased; 1 J to X"``; empty for nothing.
+        message_id, publish_time, attributes: Of the message that held it; see DeadLetter.
     """
 
     source: str
@@ -70,6 +70,9 @@ class Protein(Item):
     sequence_sha256: str = ""
     residues_used: int = 0
     changes: str = ""
+    message_id: str = ""
+    publish_time: str = ""
+    attributes: str = ""
 
     @property
     def used(self) -> str:
@@ -100,6 +103,9 @@ class DeadLetter(Item):
         message: One sentence for a person.
         attempts: How often the step was tried.
         time: When it failed, ISO 8601 in UTC.
+        message_id: The message that held the record; this and the next are empty if a file did.
+        publish_time: When that was published, ISO 8601 in UTC.
+        attributes: What the publisher said beside it, as JSON; empty for nothing.
     """
 
     source: str
@@ -115,6 +121,9 @@ class DeadLetter(Item):
     message: str
     attempts: int
     time: str
+    message_id: str = ""
+    publish_time: str = ""
+    attributes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,15 +255,8 @@ class EmbeddingBlock(Item):
 
 
 # The position of a kind is its tag on the wire: append, never reorder.
-_KINDS: tuple[type[Item], ...] = (
-    Protein,
-    DeadLetter,
-    Settled,
-    EndOfFile,
-    FinishedFile,
-    Batch,
-    EmbeddingBlock,
-)
+_KINDS: tuple[type[Item], ...] = (Protein, DeadLetter, Settled, EndOfFile, FinishedFile)
+_KINDS += (Batch, EmbeddingBlock)
 _TAGS = {kind: tag for tag, kind in enumerate(_KINDS)}
 _FIELDS = {kind: attrgetter(*list[str](kind.__slots__)) for kind in _KINDS}
 

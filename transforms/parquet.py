@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from transforms.accession import find_accession
 from transforms.commits import Output
 from transforms.items import Protein
+from transforms.messages import has_messages
 
 GROUP_ROWS = 4096
 """Rows of a row group of a large part: about 19 MiB at 1280 dimensions."""
@@ -27,7 +29,9 @@ GROUP_ROWS = 4096
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def make_schema(dim: int, metadata: dict[str, Any] | None = None) -> pa.Schema:
+def make_schema(
+    dim: int, metadata: dict[str, Any] | None = None, of_messages: bool = False
+) -> pa.Schema:
     """Returns the schema of rows with vectors of width ``dim``.
 
     Made where it is used: pickling a fixed-size list type loses its child field.
@@ -35,8 +39,15 @@ def make_schema(dim: int, metadata: dict[str, Any] | None = None) -> pa.Schema:
     Args:
         dim: Width of the vectors.
         metadata: Written as JSON under the key ``esm_embed``.
+        of_messages: Whether each row says of which message it is. An output has only the one kind
+            of rows or only the other, so that the schema of its parts is the same.
     """
     element = pa.field("element", pa.float32(), nullable=False)
+    message = [
+        pa.field("message_id", pa.string()),
+        pa.field("publish_time", pa.timestamp("us", tz="UTC")),
+        pa.field("attributes", pa.string()),
+    ]
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
@@ -51,6 +62,7 @@ def make_schema(dim: int, metadata: dict[str, Any] | None = None) -> pa.Schema:
             pa.field("ordinal", pa.int64(), nullable=False),
             pa.field("model_id", pa.string(), nullable=False),
             pa.field("model_revision", pa.string(), nullable=False),
+            *(message if of_messages else ()),
             pa.field("embedding", pa.list_(element, dim), nullable=False),
         ],
         metadata={b"esm_embed": json.dumps(metadata or {}).encode()},
@@ -66,7 +78,8 @@ def encode_rows(proteins: Sequence[Protein], vectors: Vectors, output: Output) -
         output: Names the model in the rows and the configuration in the footer.
     """
     dim = vectors.shape[1]
-    schema = make_schema(dim, dict(output.configuration))
+    configuration = dict(output.configuration)
+    schema = make_schema(dim, configuration, has_messages(configuration))
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
     columns: dict[str, Any] = {
         "id": [p.id for p in proteins],
@@ -83,6 +96,12 @@ def encode_rows(proteins: Sequence[Protein], vectors: Vectors, output: Output) -
         "model_revision": [output.revision] * len(proteins),
         "embedding": pa.FixedSizeListArray.from_arrays(flat, type=schema.field("embedding").type),
     }
+    if has_messages(configuration):
+        columns |= {
+            "message_id": [p.message_id for p in proteins],
+            "publish_time": [datetime.fromisoformat(p.publish_time) for p in proteins],
+            "attributes": [p.attributes or None for p in proteins],
+        }
     arrays = [
         pa.array(columns[field.name], field.type)
         if field.name != "embedding"

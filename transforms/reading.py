@@ -163,7 +163,7 @@ def _items_of(
         for record in parse_fasta(held or decompress(_hashed(open_chunks(file.url), digest))):
             if stop_requested():
                 return
-            yield _item_of(record, file.source, file_sha256)
+            yield item_of(record, file.source, file_sha256)
     except _StoppedError:
         return
     except FastaFormatError:  # there was none in the first pass
@@ -187,7 +187,8 @@ def _items_of(
     )
 
 
-def _item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | DeadLetter:
+def item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | DeadLetter:
+    """Returns a record as it goes on: without residues, or with too many, as a DeadLetter."""
     if record.sequence is None:
         return announce(
             DeadLetter(

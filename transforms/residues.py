@@ -145,6 +145,9 @@ def apply_policy(protein: Protein, policy: ResiduePolicy) -> Protein:
         hashlib.sha256(sequence.encode()).hexdigest(),
         min(len(sequence), limit),
         changes,
+        protein.message_id,
+        protein.publish_time,
+        protein.attributes,
     )
 
 

@@ -22,6 +22,7 @@ from transforms.accession import find_accession
 from transforms.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
 from transforms.dead_letters import decode_dead_letters
 from transforms.items import DeadLetter
+from transforms.messages import has_messages
 from transforms.parquet import Vectors, make_schema, read_table, to_matrix
 from transforms.validation import find_fault
 
@@ -146,7 +147,7 @@ def _line(error: Exception) -> str:
 
 def check_schema(name: str, schema: pa.Schema, configuration: Configuration) -> Iterator[Finding]:
     """Columns, their types and the width of the vectors."""
-    wanted = make_schema(configuration["dim"])
+    wanted = make_schema(configuration["dim"], of_messages=has_messages(configuration))
     if schema.equals(wanted, check_metadata=False):
         return
     differing = [column for column in wanted.names if column not in schema.names]

@@ -21,6 +21,7 @@ from pipeline.verification.strays import find_strays
 from transforms import storage
 from transforms.commits import Commits, FileRecord, PartRecord, read_commits
 from transforms.errors import ConfigurationError
+from transforms.messages import has_messages
 from transforms.model import ModelConfig
 from transforms.residues import ResiduePolicy
 
@@ -126,7 +127,8 @@ def _check_files(output: Verified, open_again: OpenPart, sample: Sample) -> Iter
         if record is not None:
             yield from check_pt(output.root, content, record, open_again, configuration)
             yield from check_failures(output.root, content, configuration)
-        if record or content.versions:
+        # Messages are gone once they are acknowledged.
+        if (record or content.versions) and not has_messages(configuration):
             url = _url(source, record, configuration["input_root"])
             yield from check_input(content, url, policy, sample.offer)
 

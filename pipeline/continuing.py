@@ -1,0 +1,173 @@
+"""A run that goes on: rounds of the same graph in one process, until it is told to stop."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from pipeline.checks import Plan
+from pipeline.draining import draining
+from pipeline.ending import exit_code
+from pipeline.options import RunConfig
+from pipeline.report import Report, make_report, write_report
+from pipeline.rounds import embed
+from pipeline.runners import GraphError
+from pipeline.tally import Tally
+from transforms.checkpoints import find_checkpoint
+from transforms.commits import Output
+from transforms.errors import ConfigurationError
+from transforms.finding import FastaFile
+from transforms.locks import LostError, check_held
+from transforms.reading import request_stop
+from transforms.text import counted
+from transforms.under_way import clear_notes
+
+REPORT_PAUSE = 9
+"""How many times longer than it takes to write the report it is not written again: all that the
+output holds is read for it, so that with many files it would come to take all of the time."""
+
+logger = logging.getLogger(__name__)
+
+
+class Continuing(ABC):
+    """What a watch and a subscription have in common.
+
+    Args:
+        config: What is asked for.
+        plan: The output, its lock and the model, made ready.
+        received: Gets the signals that end it.
+    """
+
+    def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
+        self._config = config
+        self._plan = plan
+        self._root = plan.output.root
+        self._received = received
+        self._is_lost = False
+        self._tally = Tally(0, 0)
+        self._number = 0
+        self._seconds = 0.0
+        self._metrics: Counter[str] = Counter()
+        self._report_is_due = False
+        self._report_after = 0.0
+
+    @property
+    @abstractmethod
+    def plan(self) -> Plan:
+        """The plan with the files that there are now."""
+
+    @property
+    @abstractmethod
+    def is_over(self) -> bool:
+        """Whether nothing has come for so long that it is to end."""
+
+    @abstractmethod
+    def step(self) -> None:
+        """Does what is to be done now, or waits for a moment."""
+
+    def numbers(self) -> dict[str, float]:
+        """Returns how far the round is, or the last one was, for the heartbeat."""
+        return self._tally.numbers()
+
+    def lose(self) -> None:
+        """Takes note that the lock is lost."""
+        self._is_lost = True
+        request_stop()
+
+    def report(self, failure: str | None = None) -> Report:
+        """Reads from the output what has become of each file."""
+        return make_report(self.plan, self._seconds, dict(self._metrics), failure)
+
+    def run(self) -> str | None:
+        """Goes on until the end and returns what made it fail; None if nothing did."""
+        try:
+            while not (self._received or self._is_lost or self.is_over):
+                self.step()
+            if self._is_lost:
+                check_held(self._root, self._plan.output.lock)
+        except (GraphError, LostError, ConfigurationError, OSError) as error:
+            return str(error)
+        return None
+
+    def write_due_report(self) -> bool:
+        """Writes the report if something has come since the last one and that is long ago.
+
+        Returns:
+            Whether it was written.
+        """
+        start = time.monotonic()
+        if not self._report_is_due or start < self._report_after:
+            return False
+        report = self.report()
+        # What there is no outcome of yet is no fault.
+        write_report(self._root, report, exit_code(replace(report, missing=()), []))
+        now = time.monotonic()
+        self._report_is_due = False
+        self._report_after = now + REPORT_PAUSE * (now - start)
+        return True
+
+    def embed_round(self, todo: Sequence[FastaFile], output: Output, is_begun: bool) -> None:
+        """Runs the graph over the files of a round; see :func:`pipeline.rounds.embed`.
+
+        Raises:
+            ConfigurationError: The model is not what it was at the start.
+        """
+        self._check_model()
+        plan = replace(self._plan, todo=tuple(todo), is_begun=is_begun, output=output)
+        metrics = embed(plan, self._config.beam_args)
+        self._metrics.update({n: count for n, count in metrics.items() if isinstance(count, int)})
+
+    def _check_model(self) -> None:
+        model, known = self._plan.embed.model, self._plan.checkpoint
+        if find_checkpoint(known.model, known.revision).fingerprint != known.fingerprint:
+            raise ConfigurationError(
+                f"--model {model.model} has changed since this run began, and this output is "
+                "bound to what it was. Put it back."
+            )
+
+    def end_round(self, start: float, done: str, left: str = "") -> None:
+        """Takes note that a round is over, and tells of it.
+
+        Args:
+            start: When it began, by the monotonic clock.
+            done: What is done, in words.
+            left: What is to be carried on, in words.
+        """
+        clear_notes(self._root)
+        seconds = time.monotonic() - start
+        self._seconds += seconds
+        numbers = self._tally.numbers()
+        logger.info(
+            "%s done in %.1f s: %s, %s failed%s.",
+            done,
+            seconds,
+            counted(int(numbers["records"]), "record") or "no record",
+            f"{int(numbers['dead_letters']):,}" if numbers["dead_letters"] else "none",
+            f"; {left} to be carried on" if left else "",
+        )
+
+
+def go_on(plan: Plan, begin: Callable[[list[int]], Continuing]) -> tuple[Plan, Report, list[int]]:
+    """Goes on until it is told to stop, fails, or nothing comes.
+
+    Args:
+        plan: The output, its lock and the model, made ready.
+        begin: Makes what goes on; it is given the list that gets the signals that end it.
+
+    Returns:
+        The plan with the files that there are, what has come of all rounds, and those signals.
+    """
+    gc.freeze()  # libraries and model stay; once, for what is frozen is never given back
+    with ExitStack() as stack:
+        received = stack.enter_context(draining(plan.output.root))
+        going = begin(received)
+        stack.enter_context(plan.lock.watched(going.numbers, going.lose))
+        failure = going.run()
+        report = going.report(failure)
+    return going.plan, report, received

@@ -1,0 +1,123 @@
+"""Google's Pub/Sub emulator: started, stopped and filled by tests and benchmarks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+EMULATOR = Path(
+    os.environ.get(
+        "PUBSUB_EMULATOR",
+        "/usr/lib/google-cloud-sdk/platform/pubsub-emulator/bin/cloud-pubsub-emulator",
+    )
+)
+_SECONDS_TO_START = 120
+
+
+def why_not() -> str | None:
+    """Returns what keeps it from being run here; None if nothing does."""
+    try:
+        import google.cloud.pubsub_v1  # noqa: F401
+    except ImportError:
+        return "needs google-cloud-pubsub: pip install '.[pubsub]'"
+    if not EMULATOR.exists():
+        return "needs google-cloud-cli-pubsub-emulator, or PUBSUB_EMULATOR, which names it"
+    return None if shutil.which("java") else "needs java for the Pub/Sub emulator"
+
+
+@contextmanager
+def emulator(log: Path) -> Iterator[str]:
+    """Runs it for the time of a ``with`` block, and yields ``host:port``.
+
+    Args:
+        log: Where what it says goes.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [EMULATOR, "--host=127.0.0.1", f"--port={port}"]
+    with log.open("wb") as said:
+        # A session of its own, since it is a shell script that starts java.
+        process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
+        try:
+            _wait_until_it_listens(process, port, log)
+            yield f"127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    end = time.monotonic() + _SECONDS_TO_START
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
+
+
+class Queue:
+    """A topic with one subscription.
+
+    Args:
+        host: Of the emulator.
+
+    Attributes:
+        subscription: Name of the subscription.
+    """
+
+    def __init__(self, host: str) -> None:
+        # Google's client heeds it when it is made.
+        os.environ["PUBSUB_EMULATOR_HOST"] = host
+        from google.cloud import pubsub_v1
+
+        name = f"q-{uuid.uuid4().hex[:8]}"
+        self.subscription = f"projects/proj/subscriptions/{name}"
+        self._topic = f"projects/proj/topics/{name}"
+        self._publisher = pubsub_v1.PublisherClient()
+        self._subscriber = pubsub_v1.SubscriberClient()
+        del os.environ["PUBSUB_EMULATOR_HOST"]
+        self._publisher.create_topic(name=self._topic)
+        request = {"name": self.subscription, "topic": self._topic, "ack_deadline_seconds": 10}
+        self._subscriber.create_subscription(request=request)
+
+    def publish(self, messages: Iterable[bytes]) -> list[str]:
+        """Publishes messages and returns their ids."""
+        futures = [self._publisher.publish(self._topic, data) for data in messages]
+        return [future.result() for future in futures]
+
+    def publish_later(self, data: bytes) -> Any:
+        """Publishes a message in the background and returns the future of its id."""
+        return self._publisher.publish(self._topic, data)
+
+    def is_empty(self) -> bool:
+        """Tells whether no message is left that could be delivered now."""
+        from google.api_core.exceptions import DeadlineExceeded
+
+        request = {"subscription": self.subscription, "max_messages": 1}
+        try:
+            return not self._subscriber.pull(
+                request=request, timeout=3, retry=None
+            ).received_messages
+        except DeadlineExceeded:
+            return True
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command with the emulator that the first argument names."""
+    os.environ["PUBSUB_EMULATOR_HOST"] = argv[0]
+    from pipeline.run import main
+
+    main(argv[1:])

@@ -1,0 +1,60 @@
+"""A subscription in memory: what is not acknowledged is delivered again."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+
+from pipeline.subscription import Delivery
+from transforms.messages import Message
+
+
+def make_message(number: int, data: str | bytes, **attributes: str) -> Message:
+    content = data.encode() if isinstance(data, str) else data
+    return Message(str(number), f"2026-01-31T12:00:{number % 60:02}.000001Z", attributes, content)
+
+
+class FakeSubscription:
+    """Does as :class:`pipeline.subscription.Subscription` does.
+
+    Attributes:
+        acknowledged: Ids of the messages that were, in order.
+        before_acknowledging: Called with the ids of the messages, before each acknowledgement.
+    """
+
+    name = "projects/proj/subscriptions/sub"
+    short_name = "sub"
+
+    def __init__(self, *messages: Message) -> None:
+        self.waiting = list(messages)
+        self.held: dict[str, Message] = {}
+        self.acknowledged: list[str] = []
+        self.extended: list[tuple[list[str], int]] = []
+        self.before_acknowledging: Callable[[list[str]], object] = lambda ids: None
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+
+    def pull(self, most: int, seconds: float) -> list[Delivery]:
+        with self._lock:
+            pulled = [Delivery(f"ack{next(self._numbers)}", m) for m in self.waiting[:most]]
+            del self.waiting[:most]
+            self.held |= {each.ack_id: each.message for each in pulled}
+        return pulled
+
+    def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        self.before_acknowledging([self.held[ack_id].id for ack_id in ack_ids])
+        with self._lock:
+            self.acknowledged += [self.held.pop(ack_id).id for ack_id in ack_ids]
+
+    def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
+        with self._lock:
+            self.extended.append((list(ack_ids), seconds))
+            if seconds == 0:
+                self.waiting += [self.held.pop(ack_id) for ack_id in ack_ids]
+
+    def expire(self) -> None:
+        """Has everything delivered again that is not acknowledged."""
+        with self._lock:
+            self.waiting += self.held.values()
+            self.held.clear()

@@ -1,0 +1,116 @@
+"""From the messages of a pull, which lie in one file, to their records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+import apache_beam as beam
+
+from transforms import events, storage
+from transforms.dead_letters import record_failed
+from transforms.errors import ConfigurationError
+from transforms.finding import FastaFile
+from transforms.items import DeadLetter, EndOfFile, Item, Protein
+from transforms.messages import Message, MessageError, Opened, decode_messages, open_message
+from transforms.reading import in_batches, item_of
+
+Of = TypeVar("Of", bound=Protein | DeadLetter)
+
+
+class ReadMessages(beam.PTransform):  # type: ignore[misc]
+    """Reads pulls: each FastaFile, which holds messages, becomes their records and an EndOfFile.
+
+    A message that holds no record counts as one, and is a DeadLetter. Other than ``ReadFasta`` it
+    does not end at a stop, for a pull is small and its messages wait to be acknowledged.
+    """
+
+    def expand(self, files: beam.PCollection[FastaFile]) -> beam.PCollection[Item]:
+        """Returns the records in batches, those of one pull in order."""
+        return files | beam.ParDo(_ReadMessagesDoFn()).with_output_types(Item)
+
+
+class _ReadMessagesDoFn(beam.DoFn):  # type: ignore[misc]
+    def process(self, element: FastaFile) -> Iterator[Item]:
+        yield from in_batches(read_pull(element, storage.read_bytes(element.url)))
+
+
+def read_pull(file: FastaFile, data: bytes) -> Iterator[Item]:
+    """Yields the records of a pull and its EndOfFile.
+
+    Args:
+        file: Where the messages lie, and what the pull is called.
+        data: What lies there.
+
+    Raises:
+        ConfigurationError: It is damaged.
+    """
+    version = hashlib.sha256(data).hexdigest()
+    messages = decode_pull(file, data)
+    opened = [_open(message) for message in messages]
+    counts = [each.counts for each in opened if isinstance(each, Opened)]
+    records = sum(count.records for count in counts) + len(opened) - len(counts)
+    residues = sum(count.residues for count in counts)
+    events.emit(events.FileOpened(file.source, file.size, records, residues))
+    ordinal = 0
+    for message, what in zip(messages, opened, strict=True):
+        for item in _items_of(message, what, Protein(file.source, ordinal, "", "", "", version)):
+            yield item
+            ordinal += 1
+    yield EndOfFile(
+        source=file.source,
+        file_sha256=version,
+        url=file.url,
+        size=file.size,
+        mtime=file.mtime,
+        records=records,
+        residues=residues,
+        complete=file.complete,
+    )
+
+
+def decode_pull(file: FastaFile, data: bytes) -> list[Message]:
+    """Returns the messages of a pull.
+
+    Raises:
+        ConfigurationError: They are damaged.
+    """
+    try:
+        return decode_messages(data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{file.url} is damaged. Delete it: its messages are not acknowledged, so they come "
+            "again."
+        ) from error
+
+
+def _open(message: Message) -> Opened | MessageError:
+    try:
+        return open_message(message)
+    except MessageError as error:
+        return error
+
+
+def _items_of(message: Message, what: Opened | MessageError, first: Protein) -> Iterator[Item]:
+    attributes = json.dumps(message.attributes, sort_keys=True) if message.attributes else ""
+
+    def with_origin(item: Of) -> Of:
+        return replace(
+            item,
+            message_id=message.id,
+            publish_time=message.publish_time,
+            attributes=attributes,
+        )
+
+    if isinstance(what, MessageError):
+        text = message.data.decode("utf-8", "backslashreplace")
+        failed = with_origin(replace(first, sequence=text))
+        yield record_failed(failed, "read", what.error_type, str(what))
+        return
+    for ordinal, record in enumerate(what.records, first.ordinal):
+        yield with_origin(
+            item_of(record._replace(ordinal=ordinal), first.source, first.file_sha256)
+        )
