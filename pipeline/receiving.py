@@ -21,12 +21,13 @@ from pipeline.options import RunConfig
 from pipeline.pulling import gather, leased
 from pipeline.report import Report
 from pipeline.rounds import of_round
-from pipeline.runners import GraphError
+from pipeline.runners import GraphError, is_in_this_process
 from pipeline.spool import Done, Spool
 from pipeline.subscription import Delivery, Subscription
 from pipeline.tally import Tally
 from transforms import events, storage
 from transforms.commits import read_commits
+from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
 from transforms.locks import check_held, hold_parts
 from transforms.pulls import decode_pull
@@ -34,6 +35,19 @@ from transforms.removal import EVERYTHING, remove_records
 from transforms.text import counted
 
 logger = logging.getLogger(__name__)
+
+
+def check_receiving(config: RunConfig) -> None:
+    """Makes sure that messages can be embedded where it is to be.
+
+    Raises:
+        ConfigurationError: They cannot.
+    """
+    if config.input_subscription and not is_in_this_process(config.beam_args):
+        raise ConfigurationError(
+            "--input_subscription works in this process, on the local runner. Leave out --runner "
+            "and --direct_running_mode."
+        )
 
 
 def receive(

@@ -21,7 +21,7 @@ from pipeline.event_log import logging_events
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
 from pipeline.progress import Progress
-from pipeline.receiving import receive
+from pipeline.receiving import check_receiving, receive
 from pipeline.report import Report, make_report
 from pipeline.rounds import embed
 from pipeline.runners import GraphError, is_in_this_process
@@ -69,6 +69,7 @@ def run(config: RunConfig) -> int:
     check_limit(config.max_dead_letters, config.beam_args)
     check_endpoint(config.metrics_port, config.beam_args)
     check_watch(config)
+    check_receiving(config)
     source = open_subscription(config.input_subscription) if config.input_subscription else None
     with ExitStack() as held:
         held.enter_context(logging_events(config.event_log))

@@ -46,11 +46,6 @@ def check_watch(config: RunConfig) -> None:
         ConfigurationError: It cannot.
     """
     is_local = is_in_this_process(config.beam_args)
-    if config.input_subscription and not is_local:
-        raise ConfigurationError(
-            "--input_subscription works in this process, on the local runner. Leave out --runner "
-            "and --direct_running_mode."
-        )
     if config.watch and is_local and config.max_batch_wait is not None:
         raise ConfigurationError(
             "--max_batch_wait is for --watch on an engine that streams, such as --runner "
