@@ -33,6 +33,9 @@ FORBIDDEN_CALLS = {
     "__import__", "compile", "eval", "exec", "os.popen", "os.system", "read_pickle", "yaml.load",
 }  # fmt: skip
 
+# It starts Beam's own engine, by a command that Beam makes, and reads no input.
+ALLOWED = {"pipeline/runners.py": ["subprocess"]}
+
 
 def dotted(node: ast.expr) -> str:
     """The name of what is called, as it is written."""
@@ -76,7 +79,8 @@ def is_false(node: ast.expr) -> bool:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_no_module_can_execute_what_it_reads(path: Path) -> None:
-    assert list(faults_of(path.read_text())) == []
+    allowed = ALLOWED.get(path.relative_to(REPO).as_posix(), [])
+    assert list(faults_of(path.read_text())) == allowed
 
 
 @pytest.mark.parametrize(
