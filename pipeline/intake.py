@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pipeline.arrivals import Taken
 from pipeline.ending import complain
 from pipeline.lookout import Lookout
-from pipeline.rounds import of_round
 from transforms.commits import Output, read_commits
 from transforms.dead_letters import file_failed
 from transforms.errors import ConfigurationError
 from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile
 from transforms.locks import hold_parts
-from transforms.parts import part_name, write_part
+from transforms.parts import of_round, part_name, write_part
 from transforms.resuming import apply, find_work
 
 

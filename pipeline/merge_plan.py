@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from transforms.commits import PartRecord
 from transforms.errors import ConfigurationError
 from transforms.holders import is_gone, read_holder
+from transforms.parts import is_of_run
 from transforms.sweeping import MERGED
 
 MOST_BYTES = 512 << 20
@@ -32,7 +33,7 @@ class AtWork:
 
     def is_of_it(self, part: PartRecord) -> bool:
         """Tells whether it, or a round of it, has written a part."""
-        return bool(self.run) and (part.run == self.run or part.run.startswith(f"{self.run}-"))
+        return bool(self.run) and is_of_run(part.run, self.run)
 
     def spares(self, part: PartRecord, finished: Collection[str]) -> bool:
         """Tells whether it does not need a part.

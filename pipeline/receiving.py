@@ -20,7 +20,6 @@ from pipeline.continuing import Continuing, go_on
 from pipeline.options import RunConfig
 from pipeline.pulling import gather, leased
 from pipeline.report import Report
-from pipeline.rounds import of_round
 from pipeline.runners import GraphError, is_in_this_process
 from pipeline.spool import Done, Spool
 from pipeline.subscription import Delivery, Subscription
@@ -30,6 +29,7 @@ from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
 from transforms.locks import check_held, hold_parts
+from transforms.parts import of_round
 from transforms.pulls import decode_pull
 from transforms.removal import EVERYTHING, remove_records
 from transforms.text import counted

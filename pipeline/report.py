@@ -25,10 +25,10 @@ from pipeline.failures import (
     name_failed,
 )
 from pipeline.outputs import FAILURES_LOG, REPORT
-from pipeline.rounds import is_of_run
 from transforms import storage
 from transforms.commits import Commits, PartRecord
 from transforms.items import DeadLetter
+from transforms.parts import is_of_run
 from transforms.reopened import read_reopened
 from transforms.text import counted, printable
 

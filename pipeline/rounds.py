@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from pipeline.checks import Plan
 from pipeline.graph import build
 from pipeline.runners import run_graph
-from transforms.commits import Output
 from transforms.finding import FindFasta
 from transforms.locks import check_held
-
-
-def of_round(output: Output, number: int) -> Output:
-    """Returns where a round writes: its parts have names of their own."""
-    return replace(output, run=f"{output.run}-{number}")
-
-
-def is_of_run(writer: str, run: str) -> bool:
-    """Tells whether what wrote a part is a run, or a round of it."""
-    return writer == run or writer.startswith(f"{run}-")
 
 
 def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:

@@ -17,7 +17,6 @@ from pipeline.lookout import Lookout
 from pipeline.options import RunConfig
 from pipeline.progress import Progress
 from pipeline.report import Report
-from pipeline.rounds import of_round
 from pipeline.runners import STREAMING_RUNNERS, can_stream, is_in_this_process
 from pipeline.tally import Tally
 from pipeline.turns import Turn
@@ -26,6 +25,7 @@ from transforms.arriving import Version
 from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, find_fasta
+from transforms.parts import of_round
 from transforms.reading import clear_stop, request_stop
 from transforms.resuming import find_done, tidy
 from transforms.text import counted

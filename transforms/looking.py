@@ -21,7 +21,7 @@ from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile, Listing, stem
 from transforms.locks import check_held, hold_parts
 from transforms.outcomes import Outcomes
-from transforms.parts import part_name, write_part
+from transforms.parts import of_round, part_name, write_part
 from transforms.removal import Removal
 from transforms.resuming import Work, apply, find_work
 from transforms.text import printable
@@ -208,8 +208,8 @@ class Looker:
                 letters.append(file_failed(file.source, error_type, message))
         if letters:
             # Under a name of its own: the job's parts are numbered by the graph.
-            run = f"{self._output.run}-0"
-            write_part(part_name(run, 0, position), letters, replace(self._output, run=run))
+            of_letters = of_round(self._output, 0)
+            write_part(part_name(of_letters.run, 0, position), letters, of_letters)
 
     def _reopen(self, known: Sequence[FastaFile], memory: Memory) -> list[FastaFile]:
         """Takes out of the output what does not count any more, and returns what is to be read.

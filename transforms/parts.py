@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -128,6 +128,16 @@ def withdraw_later(root: str, run: str, lane: int, sequence: int) -> None:
     # The last one first, so that after a kill those that are left are found again.
     for withdrawn in range(later - 1, sequence, -1):
         delete_part_record(root, part_name(run, lane, withdrawn))
+
+
+def of_round(output: Output, number: int) -> Output:
+    """Returns where a round of a run writes: its parts have names of their own."""
+    return replace(output, run=f"{output.run}-{number}")
+
+
+def is_of_run(writer: str, run: str) -> bool:
+    """Tells whether what wrote a part is a run, or a round of it."""
+    return writer == run or writer.startswith(f"{run}-")
 
 
 def part_name(run: str, lane: int, sequence: int) -> str:
