@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pipeline.arrivals import Taken
 from pipeline.ending import complain
 from pipeline.lookout import Lookout
+from transforms.arriving import refusal
 from transforms.commits import Output, read_commits
 from transforms.dead_letters import file_failed
 from transforms.errors import ConfigurationError
-from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile
 from transforms.locks import hold_parts
 from transforms.parts import of_round, part_name, write_part
@@ -70,19 +70,11 @@ class Intake:
     def _refuse(self, taken: Taken, output: Output) -> tuple[FastaFile, ...]:
         """Dead-letters the files that no output can take, and returns the others."""
         reasons = {
-            file.source: (
-                "name_taken",
-                f"{file.url} would get the same .pt as {holder}, which came first: rename it",
-            )
-            for file, holder in taken.refused
+            file.source: reason
+            for file, holder in (*taken.refused, *((file, file.source) for file in taken.files))
+            if (reason := refusal(file, holder, output.pt))
         }
-        too_long = []
-        for file in taken.files if output.pt else ():
-            try:
-                check_pt_names([file])
-            except ConfigurationError as error:
-                reasons[file.source] = "name_too_long", str(error)
-                too_long.append(file)
+        too_long = [file for file in taken.files if file.source in reasons]
         self._lookout.settle(refused=too_long)
         letters = [
             file_failed(source, *reason)

@@ -1,10 +1,12 @@
-"""What is known of a file that has come: by what it is known again, and whether it is complete."""
+"""What is known of a file that has come: whether it is complete, and can be taken at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from transforms.errors import ConfigurationError
+from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile
 
 _UNFINISHED_ENDINGS = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", "~")
@@ -31,6 +33,24 @@ def is_temporary(source: str) -> bool:
         name.startswith(".") or name.lower().endswith(_UNFINISHED_ENDINGS)
         for name in source.split("/")
     )
+
+
+def refusal(file: FastaFile, holder: str, has_pt: bool) -> tuple[str, str] | None:
+    """Returns why no output can take a file: the type of the error and the message.
+
+    Args:
+        file: The file.
+        holder: The source that holds the name that the file would get in the output.
+        has_pt: Whether the output has ``.pt`` files.
+    """
+    if holder != file.source:
+        message = f"{file.url} would get the same .pt as {holder}, which came first: rename it"
+        return "name_taken", message
+    try:
+        check_pt_names([file] if has_pt else [])
+    except ConfigurationError as error:
+        return "name_too_long", str(error)
+    return None
 
 
 class Sight:

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from transforms.arriving import Sight, Version, version_of
+from transforms.arriving import Sight, Version, refusal, version_of
 from transforms.commits import Commits, Output, read_commits
 from transforms.dead_letters import file_failed
 from transforms.errors import ConfigurationError
-from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile, Listing, stem
 from transforms.locks import check_held, hold_parts
 from transforms.outcomes import Outcomes
@@ -188,7 +187,7 @@ class Looker:
         fit: list[FastaFile] = []
         for file in taken:
             holder = holders.get(stem(file.source)) or self._outcomes.holder(file.source)
-            if reason := _refusal(file, holder, self._output.pt):
+            if reason := refusal(file, holder, self._output.pt):
                 refused.append((file, *reason))
             else:
                 holders[stem(file.source)] = file.source
@@ -250,18 +249,6 @@ class Looker:
         if sentence not in self._told:
             self._told.add(sentence)
             logger.warning("%s", printable(sentence))
-
-
-def _refusal(file: FastaFile, holder: str, has_pt: bool) -> tuple[str, str] | None:
-    """Returns why no output can take a file: the type of the error and the message."""
-    if holder != file.source:
-        message = f"{file.url} would get the same .pt as {holder}, which came first: rename it"
-        return "name_taken", message
-    try:
-        check_pt_names([file] if has_pt else [])
-    except ConfigurationError as error:
-        return "name_too_long", str(error)
-    return None
 
 
 def _files_in_the_way(
