@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 from tqdm import tqdm
@@ -11,6 +13,18 @@ from pipeline.tally import Tally
 from transforms import events
 
 SECONDS_BETWEEN_LINES = 15.0
+
+
+@contextmanager
+def showing(tally: Tally, quiet: bool) -> Iterator[None]:
+    """Keeps a tally, and shows it unless it is to be quiet, within the ``with`` block."""
+    with ExitStack() as stack:
+        stack.enter_context(events.listening(tally))
+        if not quiet:
+            progress = Progress(tally)
+            stack.callback(progress.close)
+            stack.enter_context(events.listening(progress))
+        yield
 
 
 class Progress:

@@ -20,7 +20,7 @@ from pipeline.endpoint import check_endpoint, serving_metrics
 from pipeline.event_log import logging_events
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
-from pipeline.progress import Progress
+from pipeline.progress import showing
 from pipeline.receiving import check_receiving, receive
 from pipeline.report import Report, make_report
 from pipeline.rounds import embed
@@ -114,11 +114,7 @@ def _watched(plan: Plan, quiet: bool) -> Iterator[list[int]]:
     """
     with ExitStack() as stack:
         tally = Tally(len(plan.todo), sum(file.size for file in plan.todo))
-        stack.enter_context(events.listening(tally))
-        if not quiet:
-            progress = Progress(tally)
-            stack.callback(progress.close)
-            stack.enter_context(events.listening(progress))
+        stack.enter_context(showing(tally, quiet))
         received = stack.enter_context(draining(plan.output.root))
         # Within the draining, which lets readers read again at its end.
         stack.enter_context(plan.lock.watched(tally.numbers, request_stop))

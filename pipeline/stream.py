@@ -15,7 +15,7 @@ from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.graph import build
 from pipeline.options import RunConfig
-from pipeline.progress import Progress
+from pipeline.progress import showing
 from pipeline.report import Report, make_report
 from pipeline.runners import GraphError, run_graph
 from pipeline.tally import Tally
@@ -91,13 +91,7 @@ class _Job:
     @contextmanager
     def told(self) -> Iterator[None]:
         """Tells of what happens, where it happens in this process."""
-        with ExitStack() as stack:
-            stack.enter_context(events.listening(self.tally))
-            stack.enter_context(events.listening(_tell))
-            if not self._config.quiet:
-                progress = Progress(self.tally)
-                stack.callback(progress.close)
-                stack.enter_context(events.listening(progress))
+        with showing(self.tally, self._config.quiet), events.listening(_tell):
             yield
 
     def run(self) -> Mapping[str, int | str]:

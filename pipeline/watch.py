@@ -15,7 +15,7 @@ from pipeline.continuing import Continuing, go_on
 from pipeline.intake import Intake
 from pipeline.lookout import Lookout
 from pipeline.options import RunConfig
-from pipeline.progress import Progress
+from pipeline.progress import showing
 from pipeline.report import Report
 from pipeline.runners import STREAMING_RUNNERS, can_stream, is_in_this_process
 from pipeline.tally import Tally
@@ -173,11 +173,7 @@ class _Watch(Continuing):
         with ExitStack() as stack:
             stack.callback(self._let_read)
             stack.callback(turn.close)
-            stack.enter_context(events.listening(self._tally))
-            if not self._config.quiet:
-                progress = Progress(self._tally)
-                stack.callback(progress.close)
-                stack.enter_context(events.listening(progress))
+            stack.enter_context(showing(self._tally, self._config.quiet))
             stack.enter_context(events.listening(turn))
             self._lookout.turn = turn
             yield
