@@ -13,10 +13,11 @@ import apache_beam as beam
 from transforms import events, storage
 from transforms.dead_letters import record_failed
 from transforms.errors import ConfigurationError
+from transforms.fasta import Counts
 from transforms.finding import FastaFile
-from transforms.items import DeadLetter, EndOfFile, Item, Protein
+from transforms.items import DeadLetter, Item, Protein
 from transforms.messages import Message, MessageError, Opened, decode_messages, open_message
-from transforms.reading import in_batches, item_of
+from transforms.reading import end_of, in_batches, item_of
 
 Of = TypeVar("Of", bound=Protein | DeadLetter)
 
@@ -60,16 +61,7 @@ def read_pull(file: FastaFile, data: bytes) -> Iterator[Item]:
         for item in _items_of(message, what, Protein(file.source, ordinal, "", "", "", version)):
             yield item
             ordinal += 1
-    yield EndOfFile(
-        source=file.source,
-        file_sha256=version,
-        url=file.url,
-        size=file.size,
-        mtime=file.mtime,
-        records=records,
-        residues=residues,
-        complete=file.complete,
-    )
+    yield end_of(file, version, Counts(records, residues))
 
 
 def decode_pull(file: FastaFile, data: bytes) -> list[Message]:

@@ -175,7 +175,12 @@ def _items_of(
     if not held and digest.hexdigest() != file_sha256:
         yield _changed(file)
         return
-    yield EndOfFile(
+    yield end_of(file, file_sha256, counts)
+
+
+def end_of(file: FastaFile, file_sha256: str, counts: Counts) -> EndOfFile:
+    """Returns the end of a file that was read."""
+    return EndOfFile(
         source=file.source,
         file_sha256=file_sha256,
         url=file.url,
