@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+
+from pipeline.terminal import allow_any_text
+from pipeline.values import not_less_than
 
 ROWS = 32768
 """Records of a part that is large enough: 150 MiB at 1280 dimensions."""
@@ -29,10 +31,7 @@ stays; 2 it cannot begin (the message says why).
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Merges the small parts of an output and exits with the code that tells."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name may hold what the terminal cannot show.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    allow_any_text()
     options = make_parser().parse_args(argv)
     # Beam warns at import of a client that it does not find and that nobody here needs.
     logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
@@ -77,23 +76,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("output", metavar="DIR", help="the --output of a run")
     parser.add_argument(
         "--rows",
-        type=_count,
+        type=not_less_than(2),
         default=ROWS,
         metavar="N",
         help="merge parts of fewer records into parts of up to so many; a merge takes the memory "
         "of four times as many vectors (default: %(default)s)",
     )
     return parser
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 2:
-        raise argparse.ArgumentTypeError(f"must not be less than 2, not {value}")
-    return value
-
-
-_count.__name__ = "whole number"  # what argparse calls it when int() refuses the text
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import io
 import logging
 import signal
 import sys
@@ -28,6 +27,7 @@ from pipeline.runners import GraphError, is_in_this_process
 from pipeline.stream import stream
 from pipeline.subscription import open_subscription
 from pipeline.tally import Tally
+from pipeline.terminal import allow_any_text
 from pipeline.watch import check_watch, watch
 from transforms import events
 from transforms.commits import read_commits
@@ -41,10 +41,7 @@ logger = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its code."""
-    for told in (sys.stdout, sys.stderr):
-        # An id may hold what the terminal cannot show.
-        if isinstance(told, io.TextIOWrapper):
-            told.reconfigure(errors="backslashreplace")
+    allow_any_text()
     try:
         config = parse_options(argv)
         _set_up_logging(config)

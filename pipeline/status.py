@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+
+from pipeline.terminal import allow_any_text
 
 EPILOG = """\
 Only reads: it may be asked at any time, also while a run is at work or after a crash.
@@ -20,9 +21,7 @@ Exit codes: 0 whatever the status is; 2 there is no output to tell of.
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Tells the status of an output and exits."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    allow_any_text()
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.status",
         description="Tells what an output holds and how far the run in it is.",

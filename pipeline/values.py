@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+
+_WHOLE_NUMBER = "whole number"  # what argparse calls it when int() refuses the text
 
 
 def positive(text: str) -> int:
@@ -11,6 +14,19 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
     return value
+
+
+def not_less_than(least: int) -> Callable[[str], int]:
+    """Returns what parses a whole number of at least so much."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must not be less than {least}, not {value}")
+        return value
+
+    parse.__name__ = _WHOLE_NUMBER
+    return parse
 
 
 def tokens(text: str) -> int | None:
@@ -26,5 +42,5 @@ def seconds(text: str) -> float:
     return value
 
 
-positive.__name__ = tokens.__name__ = "whole number"  # in argparse's refusals
+positive.__name__ = tokens.__name__ = _WHOLE_NUMBER
 seconds.__name__ = "number of seconds"

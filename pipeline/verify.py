@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+
+from pipeline.terminal import allow_any_text
+from pipeline.values import not_less_than
 
 EXIT_AGREES, EXIT_DIFFERS, EXIT_CANNOT = 0, 1, 2
 
@@ -27,10 +29,7 @@ _MOST_SHOWN, _MOST_IN_JSON = 10, 1000
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Verifies an output and exits with the code that tells."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name may hold what the terminal cannot show.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    allow_any_text()
     options = make_parser().parse_args(argv)
     # Beam warns at import of a client that it does not find and that nobody here needs.
     logging.getLogger().setLevel(logging.ERROR)
@@ -72,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("output", metavar="DIR", help="the --output of a run")
     add(
         "--sample",
-        type=_count,
+        type=not_less_than(0),
         default=16,
         metavar="N",
         help="vectors that are computed again, 0 for none (default: %(default)s)",
@@ -82,16 +81,6 @@ def make_parser() -> argparse.ArgumentParser:
     add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps")
     add("--json", action="store_true", help="print JSON")
     return parser
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be less than 0, not {value}")
-    return value
-
-
-_count.__name__ = "whole number"  # what argparse calls it when int() refuses the text
 
 
 if __name__ == "__main__":
