@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from transforms import storage
 from transforms.errors import ConfigurationError
+
+SECRETS = {
+    "--azure_connection_string": "AZURE_STORAGE_CONNECTION_STRING",
+    "--s3_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "--s3_session_token": "AWS_SESSION_TOKEN",
+}
+"""Options of Beam that are for the environment alone, and the variable that does the same."""
+
+# Of FlinkPipelineOptions.java: the Python SDK hands them on without knowing them.
+_FLINK_OPTIONS = (
+    "allow_non_restored_state", "checkpoint_timeout_millis", "checkpointing_interval",
+    "checkpointing_mode", "execution_retry_delay", "finish_bundle_before_checkpointing",
+    "max_bundle_size", "max_bundle_time_mills", "min_pause_between_checkpoints",
+    "num_concurrent_checkpoints", "number_of_execution_retries", "object_reuse",
+    "retain_externalized_checkpoints_on_cancellation", "savepoint_path",
+    "shutdown_sources_after_idle_ms", "state_backend", "state_backend_storage_path",
+    "unaligned_checkpoint_enabled",
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,7 +54,46 @@ def _beam_parser() -> argparse.ArgumentParser:
     parser = _BeamParser(prog="", usage="", add_help=False, allow_abbrev=False)
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
+    group = parser.add_argument_group("Flink's, of which Beam's job server knows")
+    for option in _FLINK_OPTIONS:
+        group.add_argument(f"--{option}")
     return parser
+
+
+def find_option(ours: argparse.ArgumentParser, option: str) -> argparse.Action | None:
+    """Returns what an option such as ``--runner`` does, of ours or of Beam's; None if nothing."""
+    found = ours._option_string_actions.get(option)
+    return found or _beam_parser()._option_string_actions.get(option)
+
+
+def check_no_secret(option: str) -> None:
+    """Refuses what others could read in a list of processes, a file or a report.
+
+    Raises:
+        ValueError: The option takes a secret.
+    """
+    if option in SECRETS:
+        raise ValueError(
+            f"{option[2:]} is a secret. Put it into the environment: {SECRETS[option]}."
+        )
+
+
+def given_beam_options(beam_args: Sequence[str]) -> dict[str, Any]:
+    """Returns the options of Beam that were given, by name.
+
+    Args:
+        beam_args: Options that Beam knows.
+    """
+    if not beam_args:
+        return {}
+    parser = _beam_parser()
+    given = {token.partition("=")[0] for token in beam_args}
+    values = vars(parser.parse_args(list(beam_args)))
+    return {
+        name[2:]: values[action.dest] if action.nargs != 0 else True
+        for action in parser._actions
+        for name in given.intersection(action.option_strings)
+    }
 
 
 def check_beam_args(beam_args: Sequence[str]) -> None:
@@ -45,6 +102,11 @@ def check_beam_args(beam_args: Sequence[str]) -> None:
     Raises:
         ConfigurationError: Beam does not know an option.
     """
+    for token in beam_args:
+        try:
+            check_no_secret(token.partition("=")[0])
+        except ValueError as error:
+            raise ConfigurationError(f"--{error}") from error
     _, unknown = _beam_parser().parse_known_args(list(beam_args))
     if not unknown:
         return

@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.options import RunConfig
@@ -17,7 +17,7 @@ from pipeline.outputs import (
     delete_output,
     lock_output,
 )
-from pipeline.runners import check_runner, is_in_this_process
+from pipeline.runners import are_workers_elsewhere, check_runner, count_lanes, is_in_this_process
 from pipeline.spool import Spool
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
@@ -51,6 +51,7 @@ class Plan:
         lock: What keeps other runs out of the output.
         checkpoint_seconds: Work that a crash may cost at the most.
         is_begun: Whether records of what is to do may have been committed.
+        options: The options of the command line and of its file, with their values.
     """
 
     listing: Listing
@@ -61,6 +62,7 @@ class Plan:
     lock: Lock
     checkpoint_seconds: float = 60.0
     is_begun: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = None) -> Plan:
@@ -131,8 +133,23 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         pt_order=config.pt_order,
         lock=run,
     )
-    embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size)
-    return Plan(listing, work.todo, embed, output, checkpoint, lock, config.checkpoint_seconds)
+    embed = EmbedConfig(
+        config.residues,
+        model,
+        dim=checkpoint.hidden_size,
+        lanes=count_lanes(config.beam_args),
+        hints=config.hints,
+    )
+    return Plan(
+        listing,
+        work.todo,
+        embed,
+        output,
+        checkpoint,
+        lock,
+        config.checkpoint_seconds,
+        options=config.options,
+    )
 
 
 def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -> Listing:
@@ -164,7 +181,9 @@ def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
 
 def _find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelConfig, Checkpoint]:
     """Returns how the model is run, with nothing left to be decided on a worker."""
-    device = resolve_device(config.model.device)
+    device = resolve_device(
+        config.model.device, is_here=not are_workers_elsewhere(config.beam_args)
+    )
     dtype = resolve_dtype(config.model.dtype, device)
     checkpoint = checkpoint or find_checkpoint(config.model.model, config.model.revision)
     width = checkpoint.hidden_size

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from pipeline import __version__
-from pipeline.beam_options import BeamHelp, Parser, check_beam_args
+from pipeline.beam_options import BeamHelp, Parser, check_beam_args, find_option
+from pipeline.config_file import add_config_option, effective_options, with_file
 from pipeline.endpoint import Address, parse_address
+from pipeline.engine_options import add_engine_options
 from pipeline.limits import DeadLetterLimit, parse_limit
+from pipeline.model_options import add_model_options, add_sequence_options
 from pipeline.subscription_options import add_subscription_options, check_subscription_options
-from pipeline.values import positive, seconds, tokens
+from pipeline.values import seconds
 from pipeline.watch_options import add_watch_options, check_watch_options
-from transforms.checkpoints import DEFAULT_MODEL
 from transforms.errors import ConfigurationError
 from transforms.model import ModelConfig
 from transforms.residues import ResiduePolicy
@@ -57,7 +62,9 @@ class RunConfig:
         input_subscription: The subscription whose messages are embedded; None for files.
         max_batch_wait: Seconds after which what has come is sent on: messages into a round, in a
             stream partial batches and parts; None for what is usual.
+        hints: Resource hints of the inference step, by name.
         beam_args: Options for Beam.
+        options: All of this as a file for ``--config`` may hold it.
     """
 
     inputs: tuple[str, ...]
@@ -81,7 +88,9 @@ class RunConfig:
     stop_after: float | None = None
     input_subscription: str | None = None
     max_batch_wait: float | None = None
+    hints: tuple[tuple[str, str], ...] = ()
     beam_args: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def batch_wait(self) -> float:
@@ -104,6 +113,7 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"fastesm-beam {__version__}")
+    add_config_option(parser)
     add = parser.add_argument_group("what to embed, and where to").add_argument
     add(
         "--input",
@@ -154,8 +164,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_watch_options(parser)
     add_subscription_options(parser)
-    _add_model_options(parser)
-    _add_sequence_options(parser)
+    add_model_options(parser)
+    add_sequence_options(parser)
+    add_engine_options(parser)
     add = parser.add_argument_group("what to say").add_argument
     add("--event_log", metavar="FILE", help="append what happens, a JSON object a line")
     add(
@@ -167,71 +178,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add("--quiet", action="store_true", help="no progress and no summary")
     add("--verbose", action="store_true", help="log what Beam does, and show tracebacks")
-    add("--help_beam", action=BeamHelp, nargs=0, help="list Beam's options and exit")
+    add(
+        "--help_beam",
+        action=BeamHelp,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="list Beam's options and exit",
+    )
     return parser
-
-
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("the model").add_argument
-    add(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME",
-        help="hub id, local folder, or demo: random weights that carry no biology "
-        "(default: %(default)s)",
-    )
-    add("--revision", metavar="REV", help="branch, tag or commit on the hub")
-    add(
-        "--dtype",
-        choices=("auto", "float16", "bfloat16", "float32"),
-        default="auto",
-        help="auto: float16 on CUDA, else float32 (default: %(default)s)",
-    )
-    add(
-        "--device",
-        default="auto",
-        metavar="DEVICE",
-        help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)",
-    )
-    add(
-        "--toks_per_batch",
-        type=tokens,
-        default="auto",
-        metavar="N",
-        help="tokens of one forward pass; auto: 2048, on CUDA more (default: %(default)s)",
-    )
-    add(
-        "--expected_dim",
-        type=positive,
-        metavar="D",
-        help="refuse a model of another width, e.g. 1280 for FastESM2_650",
-    )
-
-
-def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("the sequences").add_argument
-    add(
-        "--residues",
-        choices=("clean", "strict"),
-        default="clean",
-        help="clean: upper-case, drop one terminal *, map J to X, dead-letter what is then not "
-        "an amino acid letter; strict: dead-letter anything that is not one as written "
-        "(default: %(default)s)",
-    )
-    add(
-        "--long_sequences",
-        choices=("truncate", "reject", "window"),
-        default="truncate",
-        help="what is done beyond --truncation_seq_length: keep the first residues, dead-letter "
-        "the record, or average overlapping windows (default: %(default)s)",
-    )
-    add(
-        "--truncation_seq_length",
-        type=positive,
-        default=1024,
-        metavar="N",
-        help="residues that the model is given at the most (default: %(default)s)",
-    )
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -248,7 +202,9 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     Raises:
         ConfigurationError: An option is missing, unknown, or has a value that makes no sense.
     """
-    ours, beam_args = make_parser().parse_known_args(argv)
+    parser = make_parser()
+    argv = with_file(sys.argv[1:] if argv is None else argv, partial(find_option, parser))
+    ours, beam_args = parser.parse_known_args(argv)
     if beam_args:
         check_beam_args(beam_args)
     needs_input = not (ours.retry_failed or ours.input_subscription)
@@ -286,5 +242,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         stop_after=ours.stop_after,
         input_subscription=ours.input_subscription,
         max_batch_wait=ours.max_batch_wait,
+        hints=tuple(ours.inference_hint or ()),
         beam_args=tuple(beam_args),
+        options=effective_options(ours, beam_args),
     )

@@ -148,6 +148,7 @@ def make_report(
         details={
             "run": plan.output.run,
             "configuration": dict(plan.output.configuration),
+            "options": dict(plan.options),
             "device": plan.embed.model.device,
             "toks_per_batch": plan.embed.model.toks_per_batch or "auto",
             "versions": {

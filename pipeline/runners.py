@@ -17,11 +17,12 @@ import grpc
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import (
     DirectOptions,
+    FlinkRunnerOptions,
     PipelineOptions,
     PortableOptions,
     StandardOptions,
 )
-from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import create_runner
 from apache_beam.runners.worker.bundle_processor import BundleProcessor
@@ -32,8 +33,14 @@ LOCAL_RUNNER = "FnApiRunner"
 """What ``DirectRunner`` means here, whatever Beam would choose on this machine: it alone streams
 the whole line in flat memory. Prism, Beam's own first choice, holds whole stages."""
 
+LOCAL_RUNNERS = (LOCAL_RUNNER, "BundleBasedDirectRunner", "PrismRunner")
+
 STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRunner")
 """Those that have processing time, and a source without an end."""
+
+LANES, LANES_PER_WORKER = 64, 8
+"""Keys of the stateful steps where workers share them out: so many at least, and for each worker.
+An engine spreads keys by their hash, so with few of them some workers get none."""
 
 _FOR_EVER = 10**9  # seconds
 _SECONDS_TO_END = 2.0
@@ -75,6 +82,15 @@ def check_runner(beam_args: Sequence[str]) -> None:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
         raise ConfigurationError(f"--runner {runner} cannot be had: {error}") from error
+    if _name(options) == "DataflowRunner":
+        try:
+            # Beam itself finds out after the output was locked.
+            from apache_beam.runners.dataflow.internal import apiclient  # noqa: F401
+        except ImportError as error:
+            raise ConfigurationError(
+                f"--runner {runner} needs Beam's part for Google Cloud ({error}). Install it: "
+                "pip install 'fastesm-beam[gcp]'."
+            ) from error
 
 
 def is_in_this_process(beam_args: Sequence[str]) -> bool:
@@ -85,15 +101,42 @@ def is_in_this_process(beam_args: Sequence[str]) -> bool:
     return runner == LOCAL_RUNNER and mode == "in_memory"
 
 
+def are_workers_elsewhere(beam_args: Sequence[str]) -> bool:
+    """Tells whether the steps may run on other machines, with other devices than this one."""
+    options = make_options(beam_args)
+    workers = options.view_as(PortableOptions).environment_type
+    if _name(options) == "FlinkRunner" and not workers:  # of its own it has them here, with itself
+        return options.view_as(FlinkRunnerOptions).flink_master not in ("[local]", "[auto]")
+    return _name(options) not in LOCAL_RUNNERS and workers != "LOOPBACK"
+
+
 def _is_prism(options: PipelineOptions) -> bool:
+    return _name(options) == "PrismRunner"
+
+
+def _name(options: PipelineOptions) -> str:
+    """Returns the name of the runner without its module."""
     runner: str = options.view_as(StandardOptions).runner
-    return runner.rpartition(".")[2] == "PrismRunner"
+    return runner.rpartition(".")[2]
 
 
 def can_stream(beam_args: Sequence[str]) -> bool:
     """Tells whether there are real-time timers where the steps will run, and unbounded sources."""
-    runner: str = make_options(beam_args).view_as(StandardOptions).runner
-    return runner.rpartition(".")[2] in STREAMING_RUNNERS
+    return _name(make_options(beam_args)) in STREAMING_RUNNERS
+
+
+def count_lanes(beam_args: Sequence[str]) -> int:
+    """Returns how many keys the stateful steps are to have.
+
+    On the engines of this machine one: FnApiRunner gives a keyed step to one worker at a time,
+    however many it has, and the model takes one batch at a time in a process.
+    """
+    options = make_options(beam_args)
+    if _name(options) in LOCAL_RUNNERS:
+        return 1
+    found = options.get_all_options(drop_default=True)
+    told = (found.get(name) or 0 for name in ("parallelism", "num_workers", "max_num_workers"))
+    return max(LANES, LANES_PER_WORKER * max(told))
 
 
 @contextmanager
@@ -185,6 +228,28 @@ def run_graph(
         logger.debug("The graph failed.", exc_info=True)
         raise GraphError(_cause(error)) from error
     return _flatten(found)
+
+
+def build_job(
+    build: Callable[[beam.Pipeline], object], beam_args: Sequence[str]
+) -> beam_runner_api_pb2.Pipeline:
+    """Returns the graph of a Dataflow job as it would be sent, and contacts nobody.
+
+    Raises:
+        ConfigurationError: Beam's part for Google Cloud is not installed.
+        GraphError: It cannot be built.
+    """
+    check_runner(beam_args)
+    try:
+        options = make_options([*beam_args, "--dry_run=True", "--no_auth"])
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline)
+        pipeline.run()
+    except Exception as error:
+        logger.debug("The job cannot be built.", exc_info=True)
+        raise GraphError(_cause(error)) from error
+    job: beam_runner_api_pb2.Pipeline = pipeline.runner.proto_pipeline
+    return job
 
 
 def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:

@@ -49,6 +49,14 @@ def test_a_cuda_device_that_is_not_there(
     assert f"--device {name}" in str(caught.value)
 
 
+def test_a_device_of_other_machines_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_cuda(monkeypatch, 0)
+    assert resolve_device("cuda:3", is_here=False) == "cuda:3"
+    assert resolve_device("auto", is_here=False) == "cpu"
+    with pytest.raises(ConfigurationError, match="--device is auto"):
+        resolve_device("gpu", is_here=False)
+
+
 def test_a_cpu_build_of_torch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(torch.version, "hip", None)

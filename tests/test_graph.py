@@ -199,6 +199,23 @@ def test_every_step_takes_and_gives_items(tmp_path: Path) -> None:
         assert out.element_type is Item, step.full_label
 
 
+def test_resource_hints_are_those_of_the_inference_step_alone(tmp_path: Path) -> None:
+    hints = (("accelerator", "type:t;count:1"), ("max_active_bundles_per_worker", "2"))
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    config = EmbedConfig(model=ModelConfig("demo"), hints=hints)
+    build(pipeline, FindFasta([]), config, make_output(tmp_path))
+    held = pipeline.to_runner_api().components
+    found = {
+        transform.unique_name.partition("/")[0]: {
+            urn.split(":")[2]: value.decode()
+            for urn, value in held.environments[transform.environment_id].resource_hints.items()
+        }
+        for transform in held.transforms.values()
+        if transform.environment_id and not transform.subtransforms
+    }
+    assert found == {step: dict(hints) if step == "Run inference" else {} for step in STEPS}
+
+
 def timer_families(pipeline: beam.Pipeline) -> list[str]:
     found = []
     for transform in pipeline.to_runner_api().components.transforms.values():

@@ -27,6 +27,7 @@ def test_every_option_reaches_its_step() -> None:
         "--revision", "v", "--dtype", "bfloat16", "--device", "cuda:1", "--toks_per_batch", "7",
         "--expected_dim", "1280", "--residues", "strict", "--long_sequences", "reject",
         "--truncation_seq_length", "9", "--quiet", "--verbose", "--runner", "FnApiRunner",
+        "--inference_hint", "min_ram=1GB", "--inference_hint", "accelerator=a=b",
     ]  # fmt: skip
     assert parse_options(argv) == RunConfig(
         inputs=("a.faa", "b"),
@@ -40,6 +41,7 @@ def test_every_option_reaches_its_step() -> None:
         overwrite=True,
         quiet=True,
         verbose=True,
+        hints=(("min_ram", "1GB"), ("accelerator", "a=b")),
         beam_args=("--runner", "FnApiRunner"),
     )
 
@@ -86,6 +88,9 @@ def test_the_options_of_a_subscription_reach_it() -> None:
         ([*REQUIRED, "--expected_dim", "0"], "at least 1"),
         ([*REQUIRED, "--dtype", "int8"], "--dtype"),
         ([*REQUIRED, "--residues", "lenient"], "--residues"),
+        ([*REQUIRED, "--inference_hint", "colour=red"], "Unknown resource hint: colour"),
+        ([*REQUIRED, "--inference_hint", "min_ram=much"], "min_ram has invalid value much"),
+        ([*REQUIRED, "--inference_hint", "accelerator"], "must be NAME=VALUE"),
         ([*REQUIRED, "--sinks", "pt"], "--sinks"),
         ([*REQUIRED, "--sinks", "csv"], "--sinks"),
         ([*REQUIRED, "--toks_per_bach", "300"], "Unknown option --toks_per_bach"),
@@ -111,7 +116,7 @@ def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[
         "input", "output", "model", "revision", "dtype", "device", "toks_per_batch",
         "truncation_seq_length", "expected_dim", "long_sequences", "residues", "pt_order",
         "sinks", "input_root", "overwrite", "watch", "poll_seconds", "stop_after",
-        "input_subscription", "max_batch_wait",
+        "input_subscription", "max_batch_wait", "config", "inference_hint",
     ):  # fmt: skip
         assert f"--{option}" in shown
     for default in ("Synthyra/FastESM2_650", "auto", "1024", "parquet,pt"):

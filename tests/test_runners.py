@@ -11,7 +11,14 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from pipeline.runners import GraphError, check_runner, make_options, root_cause, run_graph
+from pipeline.runners import (
+    GraphError,
+    are_workers_elsewhere,
+    check_runner,
+    make_options,
+    root_cause,
+    run_graph,
+)
 from transforms.errors import ConfigurationError
 
 PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
@@ -27,6 +34,26 @@ PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 )
 def test_the_local_engine_is_pinned_and_others_are_left(args: list[str], runner: str) -> None:
     assert make_options(args).view_as(StandardOptions).runner == runner
+
+
+@pytest.mark.parametrize(
+    ("args", "are_elsewhere"),
+    [
+        ([], False),
+        (["--direct_running_mode=multi_processing"], False),
+        (["--runner=PrismRunner"], False),
+        (["--runner=DataflowRunner"], True),
+        (["--runner=PortableRunner", "--environment_type=EXTERNAL"], True),
+        (["--runner=PortableRunner", "--environment_type=LOOPBACK"], False),
+        (["--runner=FlinkRunner"], False),
+        (["--runner=FlinkRunner", "--environment_type=EXTERNAL"], True),
+        (["--runner=FlinkRunner", "--flink_master=manager:8081"], True),
+    ],
+)
+def test_which_engines_have_other_devices_than_this_machine(
+    args: list[str], are_elsewhere: bool
+) -> None:
+    assert are_workers_elsewhere(args) == are_elsewhere
 
 
 class Fail(beam.DoFn):

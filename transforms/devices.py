@@ -11,12 +11,14 @@ from transforms.errors import ConfigurationError
 _DTYPES = ("float16", "bfloat16", "float32")
 
 
-def resolve_device(name: str) -> str:
+def resolve_device(name: str, is_here: bool = True) -> str:
     """Returns the device that a name stands for, once it is known to be there.
 
     Args:
         name: ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or
             ``mps``.
+        is_here: Whether it is one of this machine; if not, its workers find out whether it is
+            there. ``auto`` always is what this machine has.
 
     Raises:
         ConfigurationError: There is no such name, or no such device on this machine.
@@ -25,6 +27,8 @@ def resolve_device(name: str) -> str:
         raise ConfigurationError(f"--device is auto, cpu, cuda, cuda:N or mps, not {name!r}.")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if not is_here:
+        return name
     if name == "mps" and not torch.backends.mps.is_available():
         raise ConfigurationError("--device mps: this machine has none. Use --device auto.")
     if name.startswith("cuda"):

@@ -31,6 +31,8 @@ class EmbedConfig:
         dim: Width that vectors must have; None for the model's own.
         lanes: Number of keys of the stateful steps; 1 on a local run.
         max_batch_wait: Seconds after which a partial batch is sent on; 0 for never.
+        hints: Beam's resource hints of the inference step, and of no other, by name; none for
+            a local run, where an accelerator hint makes Beam start a second process.
     """
 
     residues: ResiduePolicy = field(default_factory=ResiduePolicy)
@@ -38,6 +40,7 @@ class EmbedConfig:
     dim: int | None = None
     lanes: int = 1
     max_batch_wait: float = 0.0
+    hints: tuple[tuple[str, str], ...] = ()
 
     @property
     def batch_tokens(self) -> int:
@@ -52,7 +55,9 @@ def infer(config: EmbedConfig, output: Output | None = None) -> beam.PTransform:
         config: What turns a sequence into a vector.
         output: Where it is noted what is under way; None for nowhere.
     """
-    handler = EsmModelHandler(config.model, config.residues.truncation_seq_length, output)
+    handler = EsmModelHandler(
+        config.model, config.residues.truncation_seq_length, output, dict(config.hints)
+    )
     return RunInference(handler).with_output_types(Item)
 
 

@@ -148,16 +148,22 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
             windows. The residue policy truncates before that, unless windows are asked for.
         output: Where it is noted what is under way, so that a record that kills the process does
             not do so for ever; None for nowhere.
+        hints: Beam's resource hints of the step, by name.
     """
 
     def __init__(
-        self, config: ModelConfig, max_residues: int = 1024, output: Output | None = None
+        self,
+        config: ModelConfig,
+        max_residues: int = 1024,
+        output: Output | None = None,
+        hints: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self._config = config
         self._max_residues = max_residues
         self._root = output.root if output else None
         self._run = output.run if output else ""
+        self._hints = dict(hints or {})
 
     def load_model(self) -> nn.Module:
         """Returns the model, which is read once in a process.
@@ -200,6 +206,14 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
                 learned.vectors,
             )
         return _collect(batch.items, outcomes)
+
+    def get_resource_hints(self) -> dict[str, str]:
+        """Returns what the step asks of its workers.
+
+        Beam sets it on the innermost step alone. On one that has others in it, Dataflow would be
+        asked for several times the ``max_active_bundles_per_worker``: they are added up.
+        """
+        return self._hints
 
     def should_skip_batching(self) -> bool:
         """Batches come from ``BatchByTokens``."""

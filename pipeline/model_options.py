@@ -1,0 +1,73 @@
+"""The options of the model, and of what it is given."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.values import positive, tokens
+from transforms.checkpoints import DEFAULT_MODEL
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Adds them to a parser."""
+    add = parser.add_argument_group("the model").add_argument
+    add(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME",
+        help="hub id, local folder, or demo: random weights that carry no biology "
+        "(default: %(default)s)",
+    )
+    add("--revision", metavar="REV", help="branch, tag or commit on the hub")
+    add(
+        "--dtype",
+        choices=("auto", "float16", "bfloat16", "float32"),
+        default="auto",
+        help="auto: float16 on CUDA, else float32 (default: %(default)s)",
+    )
+    add(
+        "--device",
+        default="auto",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)",
+    )
+    add(
+        "--toks_per_batch",
+        type=tokens,
+        default="auto",
+        metavar="N",
+        help="tokens of one forward pass; auto: 2048, on CUDA more (default: %(default)s)",
+    )
+    add(
+        "--expected_dim",
+        type=positive,
+        metavar="D",
+        help="refuse a model of another width, e.g. 1280 for FastESM2_650",
+    )
+
+
+def add_sequence_options(parser: argparse.ArgumentParser) -> None:
+    """Adds those of what is done with a sequence to a parser."""
+    add = parser.add_argument_group("the sequences").add_argument
+    add(
+        "--residues",
+        choices=("clean", "strict"),
+        default="clean",
+        help="clean: upper-case, drop one terminal *, map J to X, dead-letter what is then not "
+        "an amino acid letter; strict: dead-letter anything that is not one as written "
+        "(default: %(default)s)",
+    )
+    add(
+        "--long_sequences",
+        choices=("truncate", "reject", "window"),
+        default="truncate",
+        help="what is done beyond --truncation_seq_length: keep the first residues, dead-letter "
+        "the record, or average overlapping windows (default: %(default)s)",
+    )
+    add(
+        "--truncation_seq_length",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="residues that the model is given at the most (default: %(default)s)",
+    )
