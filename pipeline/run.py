@@ -63,10 +63,7 @@ def run(config: RunConfig) -> int:
     Raises:
         ConfigurationError: Nothing can run as asked; nothing was changed.
     """
-    check_limit(config.max_dead_letters, config.beam_args)
-    check_endpoint(config.metrics_port, config.beam_args)
-    check_watch(config)
-    check_receiving(config)
+    check_options(config)
     source = open_subscription(config.input_subscription) if config.input_subscription else None
     with ExitStack() as held:
         held.enter_context(logging_events(config.event_log))
@@ -92,6 +89,18 @@ def run(config: RunConfig) -> int:
         code = leave(plan, report, exit_code(report, received))
     tell(report, plan, code, config.quiet, was_too_much=guard.sentence is not None)
     return code
+
+
+def check_options(config: RunConfig) -> None:
+    """Makes sure that options can be had on the engine that is asked for.
+
+    Raises:
+        ConfigurationError: One cannot.
+    """
+    check_limit(config.max_dead_letters, config.beam_args)
+    check_endpoint(config.metrics_port, config.beam_args)
+    check_watch(config)
+    check_receiving(config)
 
 
 def _run_once(config: RunConfig, plan: Plan) -> tuple[Report, list[int]]:
