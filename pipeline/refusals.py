@@ -112,7 +112,7 @@ def _is_shared(asked: Asked[Launch], path: str) -> bool:
 @IMAGES.refuses("an image of another Python than this one")
 def _other_python(asked: Asked[Dataflow | Portable]) -> str | None:
     image, here = asked.launch.image or "", sys.version_info.minor
-    found = re.search(r"(?:python|py|cp)[-_]?3[._]?(\d{1,2})(?!\d)", image)
+    found = re.search(r"(?<![a-z])(?:python|py|cp)[-_]?3[._]?(\d{1,2})(?!\d)", image)
     if not found or int(found[1]) == here:
         return None
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import socket
 import sys
 from pathlib import Path
@@ -259,6 +260,25 @@ def test_a_file_may_hold_what_is_asked_of_the_engine(
     assert said.startswith("python -m pipeline \\\n  --runner=FlinkRunner \\\n")
     assert "--parallelism=7 \\\n" in said
     assert "--config" not in said
+
+
+def test_what_is_not_dry_is_run_with_what_was_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[list[str]] = []
+
+    def run(argv: list[str]) -> None:
+        given.append(argv)
+        raise SystemExit(3)
+
+    monkeypatch.setattr("pipeline.run.main", run)
+    argv = ["flink", *command("flink", "--sinks", "parquet")]
+    for more, code in ([], 3), (["--dry_run"], 0):
+        with pytest.raises(SystemExit) as caught:
+            main([*argv, *more])
+        assert caught.value.code == code
+    shown = shlex.split(capsys.readouterr().out.replace("\\\n", ""))
+    assert shown == ["python", "-m", "pipeline", *given[0]]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
