@@ -1,7 +1,8 @@
-"""A Pub/Sub subscription; the only module that knows Google's client."""
+"""A Pub/Sub subscription; with ``topic.py`` all that knows Google's client."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import sys
@@ -19,7 +20,7 @@ SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_RETRY = 1.0
 _IDS_AT_ONCE = 1000  # a request may have 512 KiB
 
-_NAME = re.compile(r"projects/[^/]+/subscriptions/[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
+_NAME = r"projects/[^/]+/{}/[A-Za-z][A-Za-z0-9._~+%-]{{2,254}}"
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,16 @@ class Subscription:
         name: ``projects/P/subscriptions/S``.
         client: Google's ``SubscriberClient``, or what does as it does.
         sleep: Waits for some seconds; replaced by tests.
+
+    Attributes:
+        topic: Name of the topic that it is of, once that was looked up and may be known.
     """
 
     def __init__(
         self, name: str, client: Any, sleep: Callable[[float], object] = time.sleep
     ) -> None:
         self.name = name
+        self.topic = ""
         self._client = client
         self._sleep = sleep
         self._has_warned = False
@@ -71,9 +76,10 @@ class Subscription:
         from google.api_core import exceptions as errors
 
         try:
-            self._client.get_subscription(
+            found = self._client.get_subscription(
                 request={"subscription": self.name}, timeout=SECONDS_TO_ANSWER, retry=None
             )
+            self.topic = found.topic
         except errors.PermissionDenied:
             logger.debug("May not look it up; may still pull from it.", exc_info=True)
         except errors.NotFound as error:
@@ -147,38 +153,50 @@ class Subscription:
         self._has_warned = True
 
 
-def check_name(name: str) -> None:
-    """Makes sure that a text names a subscription.
+def check_name(name: str, option: str = "input_subscription", kind: str = "subscriptions") -> None:
+    """Makes sure that a text names a subscription, or what else there is of ``kind``.
 
     Raises:
         ConfigurationError: It does not.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME.format(kind), name):
+        raise ConfigurationError(f"--{option} is projects/PROJECT/{kind}/NAME, not {name!r}.")
+
+
+def make_client(kind: str, option: str, name: str) -> Any:
+    """Returns a client of Google's; ``PUBSUB_EMULATOR_HOST`` is heeded.
+
+    Args:
+        kind: ``SubscriberClient`` or ``PublisherClient``.
+        option: What asks for it.
+        name: What is to be reached with it.
+
+    Raises:
+        ConfigurationError: It is not installed, or has no credentials.
+    """
+    try:
+        clients = importlib.import_module("google.cloud.pubsub_v1")
+        from google.auth.exceptions import GoogleAuthError
+    except ImportError as error:
         raise ConfigurationError(
-            f"--input_subscription is projects/PROJECT/subscriptions/NAME, not {name!r}."
-        )
+            f"--{option} needs google-cloud-pubsub ({error}). "
+            f"Install it: {sys.executable} -m pip install google-cloud-pubsub"
+        ) from error
+    try:
+        return getattr(clients, kind)()
+    except GoogleAuthError as error:
+        raise ConfigurationError(f"{name} cannot be reached: {error}") from error
 
 
 def open_subscription(name: str) -> Subscription:
-    """Returns a subscription that is there; ``PUBSUB_EMULATOR_HOST`` is heeded.
+    """Returns a subscription that is there.
 
     Raises:
         ConfigurationError: Google's client is not installed or has no credentials, or there is no
             such subscription.
     """
-    try:
-        from google.auth.exceptions import GoogleAuthError
-        from google.cloud.pubsub_v1 import SubscriberClient
-    except ImportError as error:
-        raise ConfigurationError(
-            f"--input_subscription needs google-cloud-pubsub ({error}). "
-            f"Install it: {sys.executable} -m pip install google-cloud-pubsub"
-        ) from error
-    try:
-        subscription = Subscription(name, SubscriberClient())
-        subscription.check()
-    except GoogleAuthError as error:
-        raise ConfigurationError(f"{name} cannot be reached: {error}") from error
+    subscription = Subscription(name, make_client("SubscriberClient", "input_subscription", name))
+    subscription.check()
     return subscription
 
 
