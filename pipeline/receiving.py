@@ -49,7 +49,7 @@ def check_receiving(config: RunConfig) -> None:
     if config.input_subscription and not is_in_this_process(config.beam_args):
         raise ConfigurationError(
             "--input_subscription works in this process, on the local runner. Leave out --runner "
-            "and --direct_running_mode."
+            "and --direct_running_mode; for Dataflow see docs/messages.md."
         )
 
 

@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 
 from transforms.errors import ConfigurationError
-from transforms.messages import Message
+from transforms.messages import Message, from_pubsub
 
 SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_RETRY = 1.0
@@ -116,7 +115,10 @@ class Subscription:
             self._sleep(SECONDS_TO_RETRY)
             return []
         self._has_warned = False
-        return [_delivery(received) for received in response.received_messages]
+        return [
+            Delivery(received.ack_id, from_pubsub(received.message))
+            for received in response.received_messages
+        ]
 
     def acknowledge(self, ack_ids: Sequence[str]) -> None:
         """Says that messages are done and need not be delivered again."""
@@ -198,20 +200,6 @@ def open_subscription(name: str) -> Subscription:
     subscription = Subscription(name, make_client("SubscriberClient", "input_subscription", name))
     subscription.check()
     return subscription
-
-
-def _delivery(received: Any) -> Delivery:
-    message = received.message
-    published = message.publish_time.astimezone(UTC).replace(tzinfo=None)
-    return Delivery(
-        received.ack_id,
-        Message(
-            id=message.message_id,
-            publish_time=f"{published.isoformat(timespec='microseconds')}Z",
-            attributes=dict(message.attributes),
-            data=message.data,
-        ),
-    )
 
 
 def _portions(ack_ids: Sequence[str]) -> Iterator[list[str]]:
