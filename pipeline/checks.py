@@ -17,7 +17,7 @@ from pipeline.outputs import (
     delete_output,
     lock_output,
 )
-from pipeline.runners import are_workers_elsewhere, check_runner, count_lanes, is_in_this_process
+from pipeline.runners import are_workers_elsewhere, check_runner, is_in_this_process
 from pipeline.spool import Spool
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
@@ -133,13 +133,7 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         pt_order=config.pt_order,
         lock=run,
     )
-    embed = EmbedConfig(
-        config.residues,
-        model,
-        dim=checkpoint.hidden_size,
-        lanes=count_lanes(config.beam_args),
-        hints=config.hints,
-    )
+    embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size, hints=config.hints)
     return Plan(
         listing,
         work.todo,

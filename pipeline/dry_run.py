@@ -10,11 +10,13 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline.graph import build
 from pipeline.options import RunConfig
-from pipeline.runners import build_job, count_lanes
+from pipeline.runners import build_job
 from transforms.commits import Output
 from transforms.embed import EmbedConfig
 from transforms.finding import FindFasta
 from transforms.watching import Watched, WatchFasta
+
+_LANES = 2  # more than one, as wherever workers share the work; how many changes no step
 
 Hints = tuple[tuple[str, str], ...]
 
@@ -42,7 +44,7 @@ def hints_by_step(config: RunConfig) -> dict[Hints, list[str]]:
             config=EmbedConfig(
                 config.residues,
                 config.model,
-                lanes=count_lanes(config.beam_args),
+                lanes=_LANES,
                 hints=config.hints,
                 max_batch_wait=config.batch_wait if config.watch else 0.0,
             ),

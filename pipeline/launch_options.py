@@ -74,12 +74,14 @@ class Portable:
         job_endpoint: Host and port of the job server.
         worker_pool: Host and port of a pool of Python workers; None for containers.
         image: Image of the containers that the engine starts; None for a pool.
+        workers: How many workers there are.
         shared_folder: Folder that this machine and all workers have under this name; None for none.
     """
 
     job_endpoint: str | None
     worker_pool: str | None
     image: str | None
+    workers: int
     shared_folder: str | None
 
 
@@ -176,6 +178,7 @@ def _add_portable(parser: argparse.ArgumentParser) -> None:
     add("--job_endpoint", metavar="HOST:PORT", help="job server (needed)")
     add("--worker_pool", metavar="HOST:PORT", help="pool of Python workers (this or --image)")
     add("--image", metavar="IMAGE", help="image of the workers that the engine starts")
+    _add_workers(parser, "workers that there are")
     _add_shared_folder(parser)
 
 

@@ -102,6 +102,8 @@ def _portable(launch: Portable, config: RunConfig) -> list[str]:
         "--runner=PortableRunner",
         f"--job_endpoint={launch.job_endpoint}",
         *(_pool(launch.worker_pool) if launch.worker_pool else workers),
+        # From which it follows among how many keys they share the work.
+        f"--num_workers={launch.workers}",
     ]
 
 

@@ -38,10 +38,6 @@ LOCAL_RUNNERS = (LOCAL_RUNNER, "BundleBasedDirectRunner", "PrismRunner")
 STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRunner")
 """Those that have processing time, and a source without an end."""
 
-LANES, LANES_PER_WORKER = 64, 8
-"""Keys of the stateful steps where workers share them out: so many at least, and for each worker.
-An engine spreads keys by their hash, so with few of them some workers get none."""
-
 _FOR_EVER = 10**9  # seconds
 _SECONDS_TO_END = 2.0
 
@@ -123,20 +119,6 @@ def _name(options: PipelineOptions) -> str:
 def can_stream(beam_args: Sequence[str]) -> bool:
     """Tells whether there are real-time timers where the steps will run, and unbounded sources."""
     return _name(make_options(beam_args)) in STREAMING_RUNNERS
-
-
-def count_lanes(beam_args: Sequence[str]) -> int:
-    """Returns how many keys the stateful steps are to have.
-
-    On the engines of this machine one: FnApiRunner gives a keyed step to one worker at a time,
-    however many it has, and the model takes one batch at a time in a process.
-    """
-    options = make_options(beam_args)
-    if _name(options) in LOCAL_RUNNERS:
-        return 1
-    found = options.get_all_options(drop_default=True)
-    told = (found.get(name) or 0 for name in ("parallelism", "num_workers", "max_num_workers"))
-    return max(LANES, LANES_PER_WORKER * max(told))
 
 
 @contextmanager
