@@ -42,6 +42,7 @@ _SET_BY_LAUNCH = {
     "runner": "the engine, which stands after `launch`",
     "streaming": "--watch",
     "sdk_container_image": "--image",
+    "worker_harness_container_image": "--image",
     "max_num_workers": "--workers",
     "parallelism": "--workers",
     "disk_size_gb": "--disk_gb",
