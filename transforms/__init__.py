@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transforms.reading import ReadFasta
     from transforms.residues import CheckResidues, ResiduePolicy
     from transforms.skipping import SkipCommitted
+    from transforms.spreading import ReadRanges
     from transforms.validation import ValidateEmbeddings
     from transforms.watching import Watched, WatchFasta
 
@@ -39,6 +40,7 @@ _MODULES = {
     "Output": "commits",
     "Protein": "items",
     "ReadFasta": "reading",
+    "ReadRanges": "spreading",
     "ResiduePolicy": "residues",
     "SkipCommitted": "skipping",
     "ValidateEmbeddings": "validation",
@@ -65,6 +67,7 @@ __all__ = [
     "Output",
     "Protein",
     "ReadFasta",
+    "ReadRanges",
     "ResiduePolicy",
     "SkipCommitted",
     "ValidateEmbeddings",
