@@ -17,7 +17,7 @@ from pipeline.outputs import (
     delete_output,
     lock_output,
 )
-from pipeline.runners import check_runner, is_in_this_process
+from pipeline.runners import check_runner, count_workers, is_in_this_process
 from pipeline.spool import Spool
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
@@ -27,6 +27,7 @@ from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
 from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile, Listing, check_names, find_fasta
+from transforms.lanes import enough_lanes
 from transforms.locks import Lock, hold_parts
 from transforms.messages import INPUTS, MESSAGES, has_messages
 from transforms.model import EsmModelHandler, ModelConfig
@@ -131,7 +132,9 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         pt_order=config.pt_order,
         lock=run,
     )
-    embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size)
+    size = None if config.goes_on else sum(file.size for file in work.todo)
+    lanes = enough_lanes(count_workers(config.beam_args), size)
+    embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size, lanes=lanes)
     return Plan(listing, work.todo, embed, output, checkpoint, lock, config.checkpoint_seconds)
 
 

@@ -17,9 +17,11 @@ import grpc
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import (
     DirectOptions,
+    FlinkRunnerOptions,
     PipelineOptions,
     PortableOptions,
     StandardOptions,
+    WorkerOptions,
 )
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.prism_runner import PrismJobServer
@@ -35,6 +37,8 @@ the whole line in flat memory. Prism, Beam's own first choice, holds whole stage
 STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRunner")
 """Those that have processing time, and a source without an end."""
 
+_ON_THIS_MACHINE = (LOCAL_RUNNER, "BundleBasedDirectRunner", "PrismRunner")
+_USUAL_WORKERS = 16  # where the engine decides how many there are
 _FOR_EVER = 10**9  # seconds
 _SECONDS_TO_END = 2.0
 
@@ -83,6 +87,18 @@ def is_in_this_process(beam_args: Sequence[str]) -> bool:
     runner: str = options.view_as(StandardOptions).runner
     mode: str = options.view_as(DirectOptions).direct_running_mode
     return runner == LOCAL_RUNNER and mode == "in_memory"
+
+
+def count_workers(beam_args: Sequence[str]) -> int:
+    """Returns on how many machines the steps may run, as far as the options tell."""
+    options = make_options(beam_args)
+    runner: str = options.view_as(StandardOptions).runner
+    if runner.rpartition(".")[2] in _ON_THIS_MACHINE:
+        return 1
+    asked = options.view_as(WorkerOptions)
+    parallelism: int = options.view_as(FlinkRunnerOptions).parallelism  # -1 where it is not given
+    most: int = max(asked.max_num_workers or 0, asked.num_workers or 0, parallelism)
+    return most if most > 0 else _USUAL_WORKERS
 
 
 def _is_prism(options: PipelineOptions) -> bool:

@@ -11,7 +11,14 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from pipeline.runners import GraphError, check_runner, make_options, root_cause, run_graph
+from pipeline.runners import (
+    GraphError,
+    check_runner,
+    count_workers,
+    make_options,
+    root_cause,
+    run_graph,
+)
 from transforms.errors import ConfigurationError
 
 PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
@@ -27,6 +34,23 @@ PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 )
 def test_the_local_engine_is_pinned_and_others_are_left(args: list[str], runner: str) -> None:
     assert make_options(args).view_as(StandardOptions).runner == runner
+
+
+@pytest.mark.parametrize(
+    ("args", "workers"),
+    [
+        ("", 1),
+        ("--runner=DirectRunner --direct_running_mode=multi_processing --direct_num_workers=4", 1),
+        ("--runner=PrismRunner", 1),
+        ("--runner=PortableRunner --job_endpoint=localhost:1", 16),
+        ("--runner=FlinkRunner", 16),
+        ("--runner=FlinkRunner --parallelism=40", 40),
+        ("--runner=DataflowRunner --num_workers=2 --max_num_workers=100", 100),
+        ("--runner=DataflowRunner --num_workers=200", 200),
+    ],
+)
+def test_workers_are_counted_by_the_options(args: str, workers: int) -> None:
+    assert count_workers(args.split()) == workers
 
 
 class Fail(beam.DoFn):
