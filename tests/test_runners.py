@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
+from pipeline.checks import prepare
+from pipeline.options import parse_options
 from pipeline.runners import (
     GraphError,
     check_runner,
@@ -20,6 +23,7 @@ from pipeline.runners import (
     run_graph,
 )
 from transforms.errors import ConfigurationError
+from transforms.lanes import BYTES_PER_LANE
 
 PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 
@@ -51,6 +55,20 @@ def test_the_local_engine_is_pinned_and_others_are_left(args: list[str], runner:
 )
 def test_workers_are_counted_by_the_options(args: str, workers: int) -> None:
     assert count_workers(args.split()) == workers
+
+
+@pytest.mark.parametrize(
+    ("args", "lanes"),
+    [((), 1), (("--runner=PortableRunner", "--job_endpoint=localhost:1"), 2)],
+)
+def test_a_run_has_lanes_for_its_workers_and_its_input(
+    args: tuple[str, ...], lanes: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.faa"
+    path.write_bytes(b">a\nMKT\n;" + bytes(2 * BYTES_PER_LANE).replace(b"\0", b"x"))
+    options = ["--input", str(path), "--output", str(tmp_path / "out"), "--model=demo", *args]
+    with ExitStack() as held:
+        assert prepare(parse_options(options), held).embed.lanes == lanes
 
 
 class Fail(beam.DoFn):

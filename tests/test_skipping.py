@@ -150,6 +150,15 @@ def test_the_keys_of_a_file_are_read_once_and_let_go_at_its_end(
     records.close("never opened")
 
 
+def test_the_keys_of_a_few_files_are_held_whose_ends_never_come(
+    records: CommittedRecords, read: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skipping, "MOST_OPEN", 1)
+    for record in (ROW, OTHER_ROW, OTHER_ROW, ROW):
+        assert records.find(record) is not None
+    assert [source for _, source in read] == ["a.fa", "a.fa", "b.fa", "a.fa", "a.fa"]
+
+
 def test_the_step_lets_go_of_a_file_at_its_end(old: Output, read: list[tuple[str, str]]) -> None:
     dofn = _SkipCommittedDoFn(replace(old, run="run2"))
     dofn.setup()

@@ -17,6 +17,9 @@ from transforms.passing import ActOnKinds, act_on_kinds
 
 Record = Protein | DeadLetter
 
+MOST_OPEN = 16
+"""Files whose keys a process holds at a time."""
+
 
 class CommittedRecords:
     """Answers, file by file, in which part of an earlier run a record lies.
@@ -39,9 +42,14 @@ class CommittedRecords:
         """
         if record.source not in self._parts_of:
             return None
-        if record.source not in self._open:
-            self._open[record.source] = self._read_file(record.source, record.file_sha256)
-        return self._open[record.source].find(record.ordinal, record.sequence_sha256)
+        # Other threads open and close files too.
+        held = self._open.get(record.source)
+        if held is None:
+            held = self._read_file(record.source, record.file_sha256)
+            if len(self._open) >= MOST_OPEN:  # of a range of a file the end is seen elsewhere
+                self._open.pop(next(iter(self._open), ""), None)
+            self._open[record.source] = held
+        return held.find(record.ordinal, record.sequence_sha256)
 
     def close(self, source: str) -> None:
         """Lets go of a file's keys."""
