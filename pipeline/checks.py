@@ -135,7 +135,17 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     size = None if config.goes_on else sum(file.size for file in work.todo)
     lanes = enough_lanes(count_workers(config.beam_args), size)
     embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size, lanes=lanes)
-    return Plan(listing, work.todo, embed, output, checkpoint, lock, config.checkpoint_seconds)
+    return Plan(
+        listing,
+        work.todo,
+        embed,
+        output,
+        checkpoint,
+        lock,
+        config.checkpoint_seconds,
+        # Else each worker that starts would read what this very run has committed.
+        is_begun=begun is not None,
+    )
 
 
 def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -> Listing:

@@ -10,7 +10,14 @@ import apache_beam as beam
 import numpy as np
 
 from transforms import events
-from transforms.commits import Commits, Output, PartRecord, has_part_record, read_commits
+from transforms.commits import (
+    Commits,
+    Output,
+    PartRecord,
+    has_part_record,
+    read_all_parts,
+    replaced_by,
+)
 from transforms.committed import Digests, Integers, read_keys, short_digest
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein, Settled
 from transforms.passing import ActOnKinds, act_on_kinds
@@ -59,8 +66,7 @@ class CommittedRecords:
         try:
             return _OpenFile(self._read(source, version))
         except FileNotFoundError:  # a compaction may have merged them since
-            commits = read_commits(self._root)
-            self._parts_of = commits.by_source(but_not_of_run=self._run)
+            self._parts_of = _read_parts(self._root).by_source(but_not_of_run=self._run)
             return _OpenFile(self._read(source, version))
 
     def _read(self, source: str, version: str) -> Iterator[tuple[Settled, Integers, Digests]]:
@@ -80,7 +86,7 @@ class CommittedRecords:
         """Returns the parts that hold anything of a file; in a long run some may be replaced."""
         held = self._parts_of[source]
         if not all(has_part_record(self._root, part.part) for part in held):
-            self._parts_of = read_commits(self._root).by_source(but_not_of_run=self._run)
+            self._parts_of = _read_parts(self._root).by_source(but_not_of_run=self._run)
         return self._parts_of.get(source, ())
 
 
@@ -129,13 +135,20 @@ def _to_number(ordinal: int | None) -> int:
     return -1 if ordinal is None else ordinal
 
 
+def _read_parts(root: str) -> Commits:
+    """Returns the parts that count, without the finished files, which may be a million."""
+    parts = read_all_parts(root)
+    replaced = replaced_by(parts)
+    return Commits({name: part for name, part in parts.items() if name not in replaced}, {})
+
+
 @lru_cache(maxsize=1)
 def _committed_records(root: str, run: str) -> CommittedRecords:
     """Reads the index once per process and run.
 
     The run's own parts are left out: a bundle that is tried again replaces them.
     """
-    return CommittedRecords(root, read_commits(root), run)
+    return CommittedRecords(root, _read_parts(root), run)
 
 
 class _SkipCommittedDoFn(ActOnKinds):

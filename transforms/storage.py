@@ -140,7 +140,7 @@ def _match_remote(pattern: str) -> list[Found]:
 
 
 def open_chunks(
-    url: str, chunk_size: int = CHUNK_BYTES, start: int = 0, stop: int = sys.maxsize
+    url: str, chunk_size: int = CHUNK_BYTES, *, start: int = 0, stop: int = sys.maxsize
 ) -> Iterator[bytes]:
     """Yields the bytes of a file from start to stop as they are, never decompressed.
 
