@@ -85,6 +85,13 @@ def test_what_holds_several_records_goes_with_the_first() -> None:
     assert record_address(Batch((make_block(first),))) == record_address(first)
 
 
+def test_what_is_settled_does_not_decide_where_records_go() -> None:
+    settled = Settled("a.fa", sha256("a.fa"), "part", 1, 0)
+    record = make_protein(3)
+    assert record_address(Batch((settled, record))) == record_address(record)
+    assert record_address(Batch((settled,))) == record_address(settled)
+
+
 def test_all_that_is_counted_for_a_file_has_one_address() -> None:
     settled = Settled("a.fa", sha256("a.fa"), "part", 1, 0)
     assert source_address(settled) == source_address(make_end(1)) == "a.fa"

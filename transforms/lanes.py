@@ -42,7 +42,9 @@ def lane_of(address: str, lanes: int) -> int:
 def record_address(item: Item) -> str:
     """Returns what spreads records evenly: source and ordinal."""
     if isinstance(item, Batch):
-        return record_address(item.items[0])
+        # Not by what is settled, which has no ordinal: what is left of a file is spread, too.
+        records = (each for each in item.items if getattr(each, "ordinal", None) is not None)
+        return record_address(next(records, item.items[0]))
     if isinstance(item, EmbeddingBlock):
         return record_address(item.proteins[0])
     return f"{source_address(item)}\0{getattr(item, 'ordinal', None)}"
