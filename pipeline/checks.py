@@ -17,7 +17,12 @@ from pipeline.outputs import (
     delete_output,
     lock_output,
 )
-from pipeline.runners import are_workers_elsewhere, check_runner, is_in_this_process
+from pipeline.runners import (
+    are_workers_elsewhere,
+    check_runner,
+    count_workers,
+    is_in_this_process,
+)
 from pipeline.spool import Spool
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
@@ -27,6 +32,7 @@ from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
 from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile, Listing, check_names, find_fasta
+from transforms.lanes import enough_lanes
 from transforms.locks import Lock, hold_parts
 from transforms.messages import INPUTS, MESSAGES, has_messages
 from transforms.model import EsmModelHandler, ModelConfig
@@ -133,7 +139,11 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         pt_order=config.pt_order,
         lock=run,
     )
-    embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size, hints=config.hints)
+    size = None if config.goes_on else sum(file.size for file in work.todo)
+    lanes = enough_lanes(count_workers(config.beam_args), size)
+    embed = EmbedConfig(
+        config.residues, model, dim=checkpoint.hidden_size, lanes=lanes, hints=config.hints
+    )
     return Plan(
         listing,
         work.todo,
@@ -143,6 +153,8 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         lock,
         config.checkpoint_seconds,
         options=config.options,
+        # Else each worker that starts would read what this very run has committed.
+        is_begun=begun is not None,
     )
 
 

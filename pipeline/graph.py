@@ -16,6 +16,7 @@ from transforms.pulls import ReadMessages
 from transforms.reading import ReadFasta
 from transforms.residues import CheckResidues
 from transforms.skipping import SkipCommitted
+from transforms.spreading import ReadRanges
 from transforms.validation import ValidateEmbeddings
 
 
@@ -41,11 +42,11 @@ def build(
         is_begun: Whether an earlier run may have committed records of the files.
     """
     wait = config.max_batch_wait
+    read = ReadRanges() if config.lanes > 1 else ReadFasta()
     return (
         pipeline
         | "Find FASTA" >> source
-        | "Read FASTA"
-        >> (ReadMessages() if has_messages(dict(output.configuration)) else ReadFasta())
+        | "Read FASTA" >> (ReadMessages() if has_messages(dict(output.configuration)) else read)
         | "Check residues" >> CheckResidues(config.residues)
         | "Skip committed" >> SkipCommitted(output, is_begun)
         | "Batch by tokens"

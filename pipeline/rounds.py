@@ -8,7 +8,7 @@ from functools import partial
 from pipeline.checks import Plan
 from pipeline.graph import build
 from pipeline.runners import run_graph
-from transforms.finding import FindFasta
+from transforms.listing import listed
 from transforms.locks import check_held
 
 
@@ -20,14 +20,15 @@ def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:
         LostError: The lock of the output is another run's by now.
         OSError: The lock file cannot be read.
     """
-    graph = partial(
-        build,
-        source=FindFasta(plan.todo),
-        config=plan.embed,
-        output=plan.output,
-        checkpoint_seconds=plan.checkpoint_seconds,
-        is_begun=plan.is_begun,
-    )
-    metrics = dict(run_graph(graph, beam_args))
+    with listed(plan.output.root, plan.output.run, plan.todo) as source:
+        graph = partial(
+            build,
+            source=source,
+            config=plan.embed,
+            output=plan.output,
+            checkpoint_seconds=plan.checkpoint_seconds,
+            is_begun=plan.is_begun,
+        )
+        metrics = dict(run_graph(graph, beam_args))
     check_held(plan.output.root, plan.output.lock)
     return metrics

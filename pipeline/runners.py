@@ -21,6 +21,7 @@ from apache_beam.options.pipeline_options import (
     PipelineOptions,
     PortableOptions,
     StandardOptions,
+    WorkerOptions,
 )
 from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.prism_runner import PrismJobServer
@@ -38,6 +39,7 @@ LOCAL_RUNNERS = (LOCAL_RUNNER, "BundleBasedDirectRunner", "PrismRunner")
 STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRunner")
 """Those that have processing time, and a source without an end."""
 
+_USUAL_WORKERS = 16  # where the engine decides how many there are
 _FOR_EVER = 10**9  # seconds
 _SECONDS_TO_END = 2.0
 
@@ -104,6 +106,17 @@ def are_workers_elsewhere(beam_args: Sequence[str]) -> bool:
     if _name(options) == "FlinkRunner" and not workers:  # of its own it has them here, with itself
         return options.view_as(FlinkRunnerOptions).flink_master not in ("[local]", "[auto]")
     return _name(options) not in LOCAL_RUNNERS and workers != "LOOPBACK"
+
+
+def count_workers(beam_args: Sequence[str]) -> int:
+    """Returns on how many machines the steps may run, as far as the options tell."""
+    options = make_options(beam_args)
+    if _name(options) in LOCAL_RUNNERS:
+        return 1
+    asked = options.view_as(WorkerOptions)
+    parallelism: int = options.view_as(FlinkRunnerOptions).parallelism  # -1 where it is not given
+    most: int = max(asked.max_num_workers or 0, asked.num_workers or 0, parallelism)
+    return most if most > 0 else _USUAL_WORKERS
 
 
 def _is_prism(options: PipelineOptions) -> bool:

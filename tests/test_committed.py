@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.helpers import (
@@ -18,7 +21,7 @@ from tests.helpers import (
 )
 from transforms import committed, storage
 from transforms.commits import Output, PartRecord, read_part_record
-from transforms.committed import Keys, read_dead_letters, read_keys, read_rows
+from transforms.committed import read_dead_letters, read_keys, read_rows, short_digest
 from transforms.items import Item
 
 A = [make_protein(i, sequence="MKT" + "A" * i, residues_used=2 + i) for i in (4, 0, 2)]
@@ -54,13 +57,56 @@ def test_rows_of_a_file(output: Output, part: PartRecord) -> None:
     assert_same_bits(other.vectors, [vector_of(B[1]), vector_of(B[0])])
 
 
+def keys_of(output: Output, part: PartRecord, source: str) -> tuple[dict, dict]:
+    keys = read_keys(output.root, part, source)
+    assert (keys.ordinals.dtype, keys.digests.dtype) == (np.int64, np.uint64)
+    assert np.all(np.diff(keys.ordinals) > 0)
+    rows = dict(zip(keys.ordinals.tolist(), keys.digests.tolist(), strict=True))
+    return rows, dict(keys.dead_letters)
+
+
 def test_keys_of_a_file(output: Output, part: PartRecord) -> None:
-    assert read_keys(output.root, part, "a.fa") == Keys(
-        rows={p.ordinal: p.sequence_sha256 for p in A},
-        dead_letters={1: sha256("M22"), 3: sha256("M1")},
+    assert keys_of(output, part, "a.fa") == (
+        {p.ordinal: int(p.sequence_sha256[:16], 16) for p in A},
+        {1: sha256("M22"), 3: sha256("M1")},
     )
-    assert read_keys(output.root, part, "broken.fa") == Keys({}, {None: ""})
-    assert read_keys(output.root, part, "b.fa") == Keys({}, {7: ""})
+    assert keys_of(output, part, "broken.fa") == ({}, {None: ""})
+    assert keys_of(output, part, "b.fa") == ({}, {7: ""})
+
+
+def test_the_digest_of_a_key_is_the_beginning_of_that_of_its_sequence() -> None:
+    digests = ["0" * 64, "f" * 64, sha256("M"), "00ab" + "1" * 60]
+    assert committed._short_digests(digests).tolist() == list(map(short_digest, digests))
+    assert short_digest("") == 0
+    assert committed._short_digests([]).tolist() == []
+
+
+def test_keys_are_read_without_the_vectors(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(0).random((300, 2000), np.float32)
+    block = make_block(*map(make_protein, range(300)), vectors=vectors)
+    part = written(output, block)
+    read, open_chunks = [], storage.open_chunks
+
+    def counting(*args: Any, **kwargs: Any) -> Iterator[bytes]:
+        for chunk in open_chunks(*args, **kwargs):
+            read.append(len(chunk))
+            yield chunk
+
+    monkeypatch.setattr(storage, "open_chunks", counting)
+    assert len(keys_of(output, part, "a.fa")[0]) == 300
+    assert 0 < sum(read) < vectors.nbytes / 10
+
+
+def test_a_part_that_cannot_be_read_now_is_not_called_damaged(
+    output: Output, part: PartRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Iterator[bytes]:
+        raise TimeoutError("the server is busy")
+
+    monkeypatch.setattr(storage, "open_chunks", fail)
+    committed._keys.cache_clear()
+    with pytest.raises(TimeoutError, match="busy"):
+        committed._keys(output.root, part.embeddings or "")
 
 
 def test_dead_letters_of_a_file(output: Output, part: PartRecord) -> None:
@@ -71,17 +117,17 @@ def test_dead_letters_of_a_file(output: Output, part: PartRecord) -> None:
 
 def test_a_file_that_the_part_does_not_hold(output: Output, part: PartRecord) -> None:
     assert read_rows(output.root, part, "a") is None
-    assert read_keys(output.root, part, "a") == Keys({}, {})
+    assert keys_of(output, part, "a") == ({}, {})
     assert read_dead_letters(output.root, part, "a") == ()
 
 
 def test_a_part_without_rows_or_without_dead_letters(output: Output) -> None:
     dead = written(output, DEAD[0])
     assert read_rows(output.root, dead, "a.fa") is None
-    assert read_keys(output.root, dead, "a.fa") == Keys({}, {3: sha256("M1")})
+    assert keys_of(output, dead, "a.fa") == ({}, {3: sha256("M1")})
     rows = written(output, make_block(A[1]))
     assert read_dead_letters(output.root, rows, "a.fa") == ()
-    assert read_keys(output.root, rows, "a.fa") == Keys({0: A[1].sequence_sha256}, {})
+    assert list(keys_of(output, rows, "a.fa")[0]) == [0]
 
 
 def test_a_part_that_was_replaced_is_read_anew(output: Output) -> None:
@@ -90,7 +136,7 @@ def test_a_part_that_was_replaced_is_read_anew(output: Output) -> None:
     second = written(output, make_block(A[1]))
     assert first.part == second.part
     assert read_rows(output.root, second, "a.fa").ordinals == [0]
-    assert list(read_keys(output.root, second, "a.fa").rows) == [0]
+    assert list(keys_of(output, second, "a.fa")[0]) == [0]
 
 
 def test_what_was_just_written_is_not_read_back(

@@ -13,7 +13,16 @@ from apache_beam.coders import registry
 
 from tests.helpers import make_block, make_dead_letter, make_end, make_protein, sha256
 from transforms.items import Batch, ItemCoder, Settled
-from transforms.lanes import key_by_lane, lane_of, record_address, source_address, timer_name
+from transforms.lanes import (
+    BYTES_PER_LANE,
+    LANES_PER_WORKER,
+    enough_lanes,
+    key_by_lane,
+    lane_of,
+    record_address,
+    source_address,
+    timer_name,
+)
 
 ADDRESSES = ["", "a.fa", "a.fa\0" + "0", "sub/ünï code.fa\0" + "12345"] + [
     f"file{i % 7}.fa\0{i}" for i in range(200)
@@ -27,6 +36,12 @@ def test_one_lane_is_lane_zero() -> None:
 
 def test_all_lanes_are_used() -> None:
     assert {lane_of(address, LANES) for address in ADDRESSES} == set(range(LANES))
+
+
+def test_there_are_lanes_for_every_worker_but_no_more_than_the_input_fills() -> None:
+    assert enough_lanes(1) == enough_lanes(1, 1 << 40) == enough_lanes(100, 1) == 1
+    assert enough_lanes(100) == enough_lanes(100, 1 << 40) == 100 * LANES_PER_WORKER
+    assert enough_lanes(100, 7 * BYTES_PER_LANE) == 7
 
 
 @pytest.mark.parametrize("seed", ["1", "2"])
@@ -68,6 +83,13 @@ def test_what_holds_several_records_goes_with_the_first() -> None:
     assert record_address(make_block(first, second)) == record_address(first)
     assert record_address(Batch((second, make_end(1)))) == record_address(second)
     assert record_address(Batch((make_block(first),))) == record_address(first)
+
+
+def test_what_is_settled_does_not_decide_where_records_go() -> None:
+    settled = Settled("a.fa", sha256("a.fa"), "part", 1, 0)
+    record = make_protein(3)
+    assert record_address(Batch((settled, record))) == record_address(record)
+    assert record_address(Batch((settled,))) == record_address(settled)
 
 
 def test_all_that_is_counted_for_a_file_has_one_address() -> None:

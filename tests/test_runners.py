@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,19 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
+from pipeline.checks import prepare
+from pipeline.options import parse_options
 from pipeline.runners import (
     GraphError,
     are_workers_elsewhere,
     check_runner,
+    count_workers,
     make_options,
     root_cause,
     run_graph,
 )
 from transforms.errors import ConfigurationError
+from transforms.lanes import BYTES_PER_LANE
 
 PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 
@@ -54,6 +59,37 @@ def test_which_engines_have_other_devices_than_this_machine(
     args: list[str], are_elsewhere: bool
 ) -> None:
     assert are_workers_elsewhere(args) == are_elsewhere
+
+
+@pytest.mark.parametrize(
+    ("args", "workers"),
+    [
+        ("", 1),
+        ("--runner=DirectRunner --direct_running_mode=multi_processing --direct_num_workers=4", 1),
+        ("--runner=PrismRunner", 1),
+        ("--runner=PortableRunner --job_endpoint=localhost:1", 16),
+        ("--runner=FlinkRunner", 16),
+        ("--runner=FlinkRunner --parallelism=40", 40),
+        ("--runner=DataflowRunner --num_workers=2 --max_num_workers=100", 100),
+        ("--runner=DataflowRunner --num_workers=200", 200),
+    ],
+)
+def test_workers_are_counted_by_the_options(args: str, workers: int) -> None:
+    assert count_workers(args.split()) == workers
+
+
+@pytest.mark.parametrize(
+    ("args", "lanes"),
+    [((), 1), (("--runner=PortableRunner", "--job_endpoint=localhost:1"), 2)],
+)
+def test_a_run_has_lanes_for_its_workers_and_its_input(
+    args: tuple[str, ...], lanes: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.faa"
+    path.write_bytes(b">a\nMKT\n;" + bytes(2 * BYTES_PER_LANE).replace(b"\0", b"x"))
+    options = ["--input", str(path), "--output", str(tmp_path / "out"), "--model=demo", *args]
+    with ExitStack() as held:
+        assert prepare(parse_options(options), held).embed.lanes == lanes
 
 
 class Fail(beam.DoFn):

@@ -19,7 +19,7 @@ from tests.helpers import (
 from transforms import events, skipping
 from transforms.commits import Output, PartRecord, read_commits
 from transforms.committed import Keys
-from transforms.items import Item, Settled
+from transforms.items import Batch, Item, Settled
 from transforms.locks import hold_parts
 from transforms.merging import merge_parts
 from transforms.removal import EVERYTHING, remove_records
@@ -150,6 +150,15 @@ def test_the_keys_of_a_file_are_read_once_and_let_go_at_its_end(
     records.close("never opened")
 
 
+def test_the_keys_of_a_few_files_are_held_whose_ends_never_come(
+    records: CommittedRecords, read: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skipping, "MOST_OPEN", 1)
+    for record in (ROW, OTHER_ROW, OTHER_ROW, ROW):
+        assert records.find(record) is not None
+    assert [source for _, source in read] == ["a.fa", "a.fa", "b.fa", "a.fa", "a.fa"]
+
+
 def test_the_step_lets_go_of_a_file_at_its_end(old: Output, read: list[tuple[str, str]]) -> None:
     dofn = _SkipCommittedDoFn(replace(old, run="run2"))
     dofn.setup()
@@ -191,3 +200,17 @@ def test_each_run_reads_what_is_committed_anew(old: Output) -> None:
     dofn = _SkipCommittedDoFn(third)
     dofn.setup()
     assert list(dofn.process(row)) == [settled("c.fa", "part-run2-0-0", 1, 0)]
+
+
+def test_records_of_one_part_are_settled_together(old: Output) -> None:
+    commit(old, make_block(make_protein(3), make_protein(4)), make_dead_letter(5), sequence=2)
+    dofn = _SkipCommittedDoFn(replace(old, run="run2"))
+    dofn.setup()
+    new, end = make_protein(9), make_end(6)
+    held = (ROW, make_protein(3), make_protein(4), new, make_dead_letter(5), end)
+    (passed,) = dofn.process(Batch(held))
+    assert isinstance(passed, Batch)
+    third = f"part-{OLD}-0-2"
+    assert passed.items == (
+        settled("a.fa", FIRST, 1, 0), settled("a.fa", third, 2, 1), new, end,
+    )  # fmt: skip

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transforms.reading import ReadFasta
     from transforms.residues import CheckResidues, ResiduePolicy
     from transforms.skipping import SkipCommitted
+    from transforms.spreading import ReadRanges
     from transforms.validation import ValidateEmbeddings
     from transforms.watching import Watched, WatchFasta
 
@@ -43,6 +44,7 @@ _MODULES = {
     "PullFromPubSub": "pubsub",
     "ReadFasta": "reading",
     "ReadMessages": "pulls",
+    "ReadRanges": "spreading",
     "ResiduePolicy": "residues",
     "SkipCommitted": "skipping",
     "ValidateEmbeddings": "validation",
@@ -71,6 +73,7 @@ __all__ = [
     "PullFromPubSub",
     "ReadFasta",
     "ReadMessages",
+    "ReadRanges",
     "ResiduePolicy",
     "SkipCommitted",
     "ValidateEmbeddings",

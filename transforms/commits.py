@@ -13,10 +13,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from transforms import storage
 from transforms.errors import ConfigurationError
+from transforms.fetching import fetch_all
 
 EMBEDDINGS, DEAD_LETTERS, COMMITS, PT = "embeddings", "dead_letters", "commits", "pt"
 _CONFIGURATION = f"{COMMITS}/output.json"
@@ -238,13 +240,18 @@ def read_all_parts(root: str) -> dict[str, PartRecord]:
     records: dict[str, PartRecord] = {}
     while (names := _list_parts(root)) != records.keys():
         records = {name: records[name] for name in names & records.keys()}
-        for name in names - records.keys():
-            try:
-                records[name] = read_part_record(root, name)
-            except OSError:
-                if has_part_record(root, name):
-                    raise
+        found = fetch_all(root, names - records.keys(), partial(_read_part, root))
+        records |= {name: record for name, record in found if record is not None}
     return dict(sorted(records.items()))
+
+
+def _read_part(root: str, name: str) -> PartRecord | None:
+    try:
+        return read_part_record(root, name)
+    except OSError:
+        if has_part_record(root, name):
+            raise
+        return None
 
 
 def _list_parts(root: str) -> set[str]:
@@ -262,9 +269,8 @@ def replaced_by(parts: Mapping[str, PartRecord]) -> dict[str, str]:
 
 def _read_file_records(root: str) -> Iterator[tuple[str, list[FileRecord]]]:
     """Yields the name and the content of each ``files-*.json``."""
-    for name in storage.list_names(storage.join(root, COMMITS)):
-        if name.startswith("files-"):
-            yield name, read_file_records(root, name)
+    names = [n for n in storage.list_names(storage.join(root, COMMITS)) if n.startswith("files-")]
+    yield from fetch_all(root, names, partial(read_file_records, root))
 
 
 def _part_record(fields: dict[str, Any]) -> PartRecord:

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from transforms import storage
@@ -20,15 +21,28 @@ from transforms.dead_letters import decode_dead_letters
 from transforms.errors import ConfigurationError
 from transforms.items import DeadLetter, Protein
 from transforms.parquet import Vectors, read_columns, read_table, to_matrix
+from transforms.seeking import SeekableFile
 
 Content = TypeVar("Content")
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+Digests = np.ndarray[Any, np.dtype[np.uint64]]
+
+_SHORT = 16  # hexadecimal digits
+_NO_KEYS = (np.zeros(0, np.int64), np.zeros(0, np.uint64))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Keys:
-    """The records of one file in one part: ordinals with the SHA-256 of their sequences."""
+    """The records of one file in one part.
 
-    rows: Mapping[int, str]
+    Attributes:
+        ordinals: Of its rows, ascending; int64.
+        digests: The beginning of the SHA-256 of their sequences, as :func:`short_digest`; uint64.
+        dead_letters: The SHA-256 of each failed record's sequence, by its ordinal.
+    """
+
+    ordinals: Integers
+    digests: Digests
     dead_letters: Mapping[int | None, str]
 
 
@@ -68,9 +82,21 @@ class Rows:
 
 def read_keys(root: str, part: PartRecord, source: str) -> Keys:
     """Returns the keys of a file's records in a part."""
-    rows = _keys(root, part.embeddings).get(source, {}) if part.embeddings else {}
+    ordinals, digests = _NO_KEYS
+    if part.embeddings:
+        ordinals, digests = _keys(root, part.embeddings).get(source, _NO_KEYS)
     letters = read_dead_letters(root, part, source)
-    return Keys(rows, {letter.ordinal: letter.sequence_sha256 for letter in letters})
+    dead = {letter.ordinal: letter.sequence_sha256 for letter in letters}
+    return Keys(ordinals, digests, dead)
+
+
+def short_digest(digest: str) -> int:
+    """Returns the first 64 bits of a SHA-256; 0 for none.
+
+    A record is known by its file's version and its place in it; that its sequence, too, is the
+    same is made sure of.
+    """
+    return int(digest[:_SHORT], 16) if digest else 0
 
 
 def read_row_keys(root: str, part: PartRecord, source: str) -> RowKeys | None:
@@ -144,11 +170,18 @@ def _decode(root: str, folder: str, name: str, decode: Callable[[bytes], Content
     data = storage.read_bytes(url)
     try:
         return decode(data)
-    # Arrow has some of its own for a damaged file, and OSError.
-    except (ValueError, KeyError, TypeError, OSError, pa.ArrowException) as error:
-        raise ConfigurationError(
-            f"{url} is damaged. Put it back from a copy, or give another --output."
-        ) from error
+    except _DAMAGE as error:
+        raise _damaged(url) from error
+
+
+# Arrow has some of its own for a damaged file, and OSError.
+_DAMAGE = (ValueError, KeyError, TypeError, OSError, pa.ArrowException)
+
+
+def _damaged(url: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{url} is damaged. Put it back from a copy, or give another --output."
+    )
 
 
 # Data files are named by their digest, so what was read under a name stays true.
@@ -208,14 +241,23 @@ def _keys_by_source(
 
 
 @lru_cache(maxsize=8)
-def _keys(root: str, name: str) -> dict[str, dict[int, str]]:
-    columns = ["source", "ordinal", "sequence_sha256"]
-    table = _decode(root, EMBEDDINGS, name, partial(read_columns, columns=columns))
-    sources, ordinals, digests = (table.column(i).to_pylist() for i in range(3))
-    return {
-        source: dict(zip(ordinals[at], digests[at], strict=True))
-        for source, at in _slices(sources).items()
-    }
+def _keys(root: str, name: str) -> dict[str, tuple[Integers, Digests]]:
+    url = storage.join(root, EMBEDDINGS, name)
+    file = SeekableFile(url)  # the vectors, nearly all of a part, are left where they are
+    try:
+        table = read_columns(file, ["source", "ordinal", "sequence_sha256"])
+        digests = _short_digests(table.column("sequence_sha256").to_pylist())
+    except _DAMAGE as error:
+        raise file.failure or _damaged(url) from error
+    ordinals = table.column("ordinal").to_numpy()
+    places = _slices(table.column("source").to_pylist())
+    return {source: (ordinals[at], digests[at]) for source, at in places.items()}
+
+
+def _short_digests(digests: list[str]) -> Digests:
+    """Returns :func:`short_digest` of each; none is empty."""
+    short = "".join([digest[:_SHORT].zfill(_SHORT) for digest in digests])
+    return np.frombuffer(bytes.fromhex(short), ">u8").astype(np.uint64)
 
 
 @lru_cache(maxsize=8)

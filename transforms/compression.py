@@ -19,7 +19,9 @@ import zstandard
 
 from transforms.errors import FastaFormatError
 
-_MAGIC_BYTES = 6
+MAGIC_BYTES = 6
+"""So many bytes tell how data are compressed."""
+
 _INPUT_BYTES = 1 << 14
 _OUTPUT_BYTES = 1 << 20
 _XZ_MEMORY_BYTES = 1 << 28  # xz -9 needs 65 MiB; a header may ask for 4 GiB
@@ -158,6 +160,11 @@ class _Source:
         yield from self._chunks
 
 
+def is_plain(start: bytes) -> bool:
+    """Tells whether data that begin so are text as they are."""
+    return not _ZIP.match(start) and not any(kind.magic.match(start) for kind in _KINDS)
+
+
 def decompress(
     chunks: Iterable[bytes], bomb_bytes: int = BOMB_BYTES, bomb_ratio: int = BOMB_RATIO
 ) -> Iterator[bytes]:
@@ -173,7 +180,7 @@ def decompress(
             too much, or are a zip archive. What came before has been yielded by then.
     """
     source = _Source(chunks)
-    start = source.peek(_MAGIC_BYTES)
+    start = source.peek(MAGIC_BYTES)
     if _ZIP.match(start):
         raise FastaFormatError(
             "this is a zip archive, which may hold many files: unzip it and give its FASTA files"
@@ -199,7 +206,7 @@ def decompress(
                 )
             yield piece
         _skip_padding(source)
-        start = source.peek(_MAGIC_BYTES)
+        start = source.peek(MAGIC_BYTES)
 
 
 def _read_member(source: _Source, kind: _Kind) -> Iterator[bytes]:

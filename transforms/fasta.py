@@ -73,14 +73,18 @@ class Counts:
     residues: int
 
 
-def scan_fasta(chunks: Iterable[bytes]) -> Counts:
-    """Reads a file to its end and counts.
+def scan_fasta(chunks: Iterable[bytes], line: int = 1) -> Counts:
+    """Reads a file, or a part of one that begins with a header, to its end and counts.
+
+    Args:
+        chunks: Its bytes, decompressed and cut anywhere.
+        line: Number of its first line, for messages.
 
     Raises:
         FastaFormatError: The file is not FASTA.
     """
     records = residues = 0
-    for _, _, sequence, size in _parse(chunks):
+    for _, _, sequence, size in _parse(chunks, line):
         records += 1
         if sequence is not None and not sequence.isascii():
             size = len(_decode(sequence))
@@ -88,23 +92,25 @@ def scan_fasta(chunks: Iterable[bytes]) -> Counts:
     return Counts(records, residues)
 
 
-def parse_fasta(chunks: Iterable[bytes]) -> Iterator[FastaRecord]:
-    """Yields the records of a file one by one.
+def parse_fasta(chunks: Iterable[bytes], ordinal: int = 0, line: int = 1) -> Iterator[FastaRecord]:
+    """Yields the records of a file, or of a part that begins with a header, one by one.
 
     Lines that start with ``;``, and those with ``#`` before the first header, are comments.
 
     Args:
-        chunks: The bytes of the file, decompressed and cut anywhere.
+        chunks: The bytes, decompressed and cut anywhere.
+        ordinal: Position of the first record in its file, from 0.
+        line: Number of the first line in its file, from 1.
 
     Raises:
         FastaFormatError: The file is not FASTA; the records before that were yielded.
     """
-    for ordinal, (line, header, residues, size) in enumerate(_parse(chunks)):
+    for position, (header_line, header, residues, size) in enumerate(_parse(chunks, line), ordinal):
         words = _decode(header).split(None, 1)
         sequence = None if residues is None else _decode(residues)
         yield FastaRecord(
-            ordinal,
-            line,
+            position,
+            header_line,
             words[0] if words else "",
             words[1].rstrip() if len(words) > 1 else "",
             sequence,
@@ -116,11 +122,10 @@ _Parsed = tuple[int, bytes, bytes | None, int]
 """Line and header of a record, its residues unless they are too many, and how many bytes."""
 
 
-def _parse(chunks: Iterable[bytes]) -> Iterator[_Parsed]:
+def _parse(chunks: Iterable[bytes], line: int) -> Iterator[_Parsed]:
     record: _OpenRecord | None = None
-    line = 1
     in_comment = False
-    for text, is_rest_of_line in _blocks(_text(chunks)):
+    for text, is_rest_of_line in _blocks(_text(chunks, line)):
         if is_rest_of_line:
             entries = [b"" if in_comment else text]
         else:
@@ -239,9 +244,8 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
         yield b"".join(held), False
 
 
-def _text(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _text(chunks: Iterable[bytes], line: int) -> Iterator[bytes]:
     """Yields the chunks with LF for every line end, and refuses what is not text."""
-    lines = 1
     carriage_return = b""
     for chunk in _refuse_utf16(chunks):
         text = carriage_return + chunk
@@ -252,10 +256,10 @@ def _text(chunks: Iterable[bytes]) -> Iterator[bytes]:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         before, nul, _ = text.partition(b"\0")
         yield before
-        lines += before.count(b"\n")
+        line += before.count(b"\n")
         if nul:
             raise FastaFormatError(
-                f"line {lines:,} holds a NUL byte: this seems to be a binary file or UTF-16 text"
+                f"line {line:,} holds a NUL byte: this seems to be a binary file or UTF-16 text"
             )
     if carriage_return:
         yield b"\n"

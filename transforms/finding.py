@@ -41,7 +41,8 @@ class FastaFile:
     complete: float = field(default_factory=time.time, compare=False)
 
 
-_VALUES = attrgetter(*FastaFile.__slots__)
+values_of = attrgetter(*FastaFile.__slots__)
+"""Returns the values of a file, plain and in the order in which it takes them."""
 
 
 class FastaFileCoder(Coder):  # type: ignore[misc]
@@ -52,7 +53,7 @@ class FastaFileCoder(Coder):  # type: ignore[misc]
 
     def encode(self, value: FastaFile) -> bytes:
         """Returns the bytes of a file."""
-        return self._plain.encode(_VALUES(value))  # type: ignore[no-any-return]
+        return self._plain.encode(values_of(value))  # type: ignore[no-any-return]
 
     def decode(self, encoded: bytes) -> FastaFile:
         """Returns the file that :meth:`encode` wrote."""

@@ -195,7 +195,7 @@ def check_keys(finished: FinishedFile, parts: Sequence[PartRecord], root: str) -
     rows, dead = [], []
     for part in parts:
         keys = read_keys(root, part, finished.end.source)
-        rows.append(_integers(list(keys.rows)))
+        rows.append(keys.ordinals)
         dead.append(_integers([o for o in keys.dead_letters if o is not None]))
     check_ordinals(finished, _join(rows), _join(dead))
 

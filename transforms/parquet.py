@@ -148,9 +148,10 @@ def read_table(data: bytes) -> pa.Table:
     return pq.read_table(pa.BufferReader(data))
 
 
-def read_columns(data: bytes, columns: Sequence[str]) -> pa.Table:
-    """Returns some columns of a part's Parquet file."""
-    return pq.read_table(pa.BufferReader(data), columns=list(columns))
+def read_columns(data: bytes | io.RawIOBase, columns: Sequence[str]) -> pa.Table:
+    """Returns some columns of a part's Parquet file; of one that is open no others are read."""
+    source = pa.BufferReader(data) if isinstance(data, bytes) else pa.PythonFile(data, mode="r")
+    return pq.read_table(source, columns=list(columns))
 
 
 def to_matrix(column: pa.ChunkedArray) -> Vectors:

@@ -48,7 +48,7 @@ class _Readers:
     are_to_stop = False
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """A stop was requested in the middle of a file."""
 
 
@@ -82,10 +82,10 @@ class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: FastaFile) -> Iterator[Item]:
         if not stop_requested():
             events.emit(events.FileBegun(element.source))
-        yield from in_batches(read_items(_look_again(element)))
+        yield from in_batches(read_items(look_again(element)))
 
 
-def _look_again(file: FastaFile) -> FastaFile:
+def look_again(file: FastaFile) -> FastaFile:
     """Returns a file with its size and time of now: it may have changed since it was listed.
 
     A file is known again by them, so they have to be those of the version that is read.
@@ -127,7 +127,7 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
         return
     digest = hashlib.sha256()
     held: list[bytes] = []
-    chunks = _hashed(open_chunks(file.url), digest)
+    chunks = hashed(open_chunks(file.url), digest)
     try:
         try:
             counts = scan_fasta(_hold(decompress(chunks), held))
@@ -138,13 +138,13 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
             message = f"{file.url}: {error}"
             yield file_failed(file.source, error_type, message, digest.hexdigest())
             return
-    except _StoppedError:
+    except StoppedError:
         return
     except OSError as error:
-        yield _unreadable(file, error)
+        yield unreadable(file, error)
         return
     if file.sha256 not in ("", digest.hexdigest()):
-        yield _changed(file)  # else there would be rows of two versions
+        yield changed(file)  # else there would be rows of two versions
         return
     yield from _items_of(file, held, open_chunks, digest.hexdigest(), counts)
 
@@ -160,20 +160,20 @@ def _items_of(
     events.emit(events.FileOpened(file.source, file.size, counts.records, counts.residues))
     digest = hashlib.sha256()
     try:
-        for record in parse_fasta(held or decompress(_hashed(open_chunks(file.url), digest))):
+        for record in parse_fasta(held or decompress(hashed(open_chunks(file.url), digest))):
             if stop_requested():
                 return
             yield item_of(record, file.source, file_sha256)
-    except _StoppedError:
+    except StoppedError:
         return
     except FastaFormatError:  # there was none in the first pass
-        yield _changed(file)
+        yield changed(file)
         return
     except OSError as error:
-        yield _unreadable(file, error)
+        yield unreadable(file, error)
         return
     if not held and digest.hexdigest() != file_sha256:
-        yield _changed(file)
+        yield changed(file)
         return
     yield end_of(file, file_sha256, counts)
 
@@ -238,20 +238,27 @@ def _hold(chunks: Iterable[bytes], held: list[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+def hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    """Yields the chunks and adds them to a digest.
+
+    Raises:
+        StoppedError: A stop was requested.
+    """
     for chunk in chunks:
         if stop_requested():
-            raise _StoppedError
+            raise StoppedError
         digest.update(chunk)
         yield chunk
 
 
-def _unreadable(file: FastaFile, error: OSError) -> DeadLetter:
+def unreadable(file: FastaFile, error: OSError) -> DeadLetter:
+    """Returns the dead letter of a file that cannot be opened or read."""
     attempts = error.attempts if isinstance(error, RetriedError) else 1
     return file_failed(file.source, "unreadable", f"{file.url}: {error}", attempts=attempts)
 
 
-def _changed(file: FastaFile) -> DeadLetter:
+def changed(file: FastaFile) -> DeadLetter:
+    """Returns the dead letter of a file that is not what the first pass has read."""
     message = (
         f"{file.url} changed while it was read: run again when nothing writes to it, "
         "and it is read anew"

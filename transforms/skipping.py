@@ -10,14 +10,22 @@ import apache_beam as beam
 import numpy as np
 
 from transforms import events
-from transforms.commits import Commits, Output, PartRecord, has_part_record, read_commits
-from transforms.committed import read_keys
-from transforms.items import DeadLetter, EndOfFile, Item, Protein, Settled
+from transforms.commits import (
+    Commits,
+    Output,
+    PartRecord,
+    has_part_record,
+    read_all_parts,
+    replaced_by,
+)
+from transforms.committed import Digests, Integers, read_keys, short_digest
+from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein, Settled
 from transforms.passing import ActOnKinds, act_on_kinds
 
 Record = Protein | DeadLetter
 
-_DIGEST_BYTES = 32
+MOST_OPEN = 16
+"""Files whose keys a process holds at a time."""
 
 
 class CommittedRecords:
@@ -41,9 +49,14 @@ class CommittedRecords:
         """
         if record.source not in self._parts_of:
             return None
-        if record.source not in self._open:
-            self._open[record.source] = self._read_file(record.source, record.file_sha256)
-        return self._open[record.source].find(record.ordinal, record.sequence_sha256)
+        # Other threads open and close files too.
+        held = self._open.get(record.source)
+        if held is None:
+            held = self._read_file(record.source, record.file_sha256)
+            if len(self._open) >= MOST_OPEN:  # of a range of a file the end is seen elsewhere
+                self._open.pop(next(iter(self._open), ""), None)
+            self._open[record.source] = held
+        return held.find(record.ordinal, record.sequence_sha256)
 
     def close(self, source: str) -> None:
         """Lets go of a file's keys."""
@@ -53,55 +66,60 @@ class CommittedRecords:
         try:
             return _OpenFile(self._read(source, version))
         except FileNotFoundError:  # a compaction may have merged them since
-            commits = read_commits(self._root)
-            self._parts_of = commits.by_source(but_not_of_run=self._run)
+            self._parts_of = _read_parts(self._root).by_source(but_not_of_run=self._run)
             return _OpenFile(self._read(source, version))
 
-    def _read(
-        self, source: str, version: str
-    ) -> Iterator[tuple[Settled, Mapping[int | None, str]]]:
-        """Yields what settles some records, and those records with their sequences' SHA-256."""
+    def _read(self, source: str, version: str) -> Iterator[tuple[Settled, Integers, Digests]]:
+        """Yields what settles some records, their ordinals and their sequences' digests."""
         for part in self._current_parts(source):
             if part.sources[source].sha256 != version:
                 continue
             keys = read_keys(self._root, part, source)
             row = Settled(source, version, part.part, 1, 0)
-            yield row, dict(keys.rows.items())
+            yield row, keys.ordinals, keys.digests
             dead = dict(keys.dead_letters)
             if None in dead:  # a dead letter of the whole file settles no record
-                yield replace(row, rows=0), {None: dead.pop(None)}
-            yield replace(row, rows=0, dead_letters=1), dead
+                yield replace(row, rows=0), *_as_arrays({None: dead.pop(None)})
+            yield replace(row, rows=0, dead_letters=1), *_as_arrays(dead)
 
     def _current_parts(self, source: str) -> Sequence[PartRecord]:
         """Returns the parts that hold anything of a file; in a long run some may be replaced."""
         held = self._parts_of[source]
         if not all(has_part_record(self._root, part.part) for part in held):
-            self._parts_of = read_commits(self._root).by_source(but_not_of_run=self._run)
+            self._parts_of = _read_parts(self._root).by_source(but_not_of_run=self._run)
         return self._parts_of.get(source, ())
 
 
+def _as_arrays(records: Mapping[int | None, str]) -> tuple[Integers, Digests]:
+    ordinals = np.array([_to_number(ordinal) for ordinal in records], np.int64)
+    return ordinals, np.array(list(map(short_digest, records.values())), np.uint64)
+
+
 class _OpenFile:
-    """The committed records of one file, in arrays: 44 bytes each, where a dict takes 300.
+    """The committed records of one file, in arrays: 20 bytes each, where a dict takes 300.
 
     Args:
-        held: What settles some records, and those records with their sequences' SHA-256.
+        held: What settles some records, their ordinals and their sequences' digests.
     """
 
-    def __init__(self, held: Iterable[tuple[Settled, Mapping[int | None, str]]]) -> None:
+    def __init__(self, held: Iterable[tuple[Settled, Integers, Digests]]) -> None:
         self._settled: list[Settled] = []
-        ordinals = [np.zeros(0, np.int64)]
-        digests = [np.zeros((0, _DIGEST_BYTES), np.uint8)]
-        which = [np.zeros(0, np.int32)]
-        for settled, records in held:
-            data = b"".join(map(_to_bytes, records.values()))
-            ordinals.append(np.array(list(map(_to_number, records)), np.int64))
-            digests.append(np.frombuffer(data, np.uint8).reshape(-1, _DIGEST_BYTES))
-            which.append(np.full(len(records), len(self._settled), np.int32))
+        ordinals, digests, which = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)], [0]
+        for settled, numbers, shorts in held:
             self._settled.append(settled)
-        order = np.argsort(np.concatenate(ordinals), kind="stable")
-        self._ordinals = np.concatenate(ordinals)[order]
-        self._digests = np.concatenate(digests)[order]
-        self._which = np.concatenate(which)[order]
+            ordinals.append(numbers)
+            digests.append(shorts)
+            which.append(len(numbers))
+        self._ordinals = np.concatenate(ordinals)
+        del ordinals  # of a large file, each is large
+        self._digests = np.concatenate(digests)
+        del digests
+        self._which = np.repeat(np.arange(-1, len(self._settled), dtype=np.int32), which)
+        if np.any(self._ordinals[1:] < self._ordinals[:-1]):
+            order = np.argsort(self._ordinals, kind="stable")
+            self._ordinals = self._ordinals[order]
+            self._digests = self._digests[order]
+            self._which = self._which[order]
 
     def find(self, ordinal: int | None, digest: str) -> Settled | None:
         """Returns what settles a record, or None if it is not among them."""
@@ -109,7 +127,7 @@ class _OpenFile:
         at = int(np.searchsorted(self._ordinals, number))
         if at == len(self._ordinals) or self._ordinals[at] != number:
             return None
-        is_same = self._digests[at].tobytes() == _to_bytes(digest)
+        is_same = int(self._digests[at]) == short_digest(digest)
         return self._settled[self._which[at]] if is_same else None
 
 
@@ -117,9 +135,11 @@ def _to_number(ordinal: int | None) -> int:
     return -1 if ordinal is None else ordinal
 
 
-def _to_bytes(digest: str) -> bytes:
-    """Returns a SHA-256; zeros for that of no sequence, which is empty."""
-    return bytes.fromhex(digest) if digest else bytes(_DIGEST_BYTES)
+def _read_parts(root: str) -> Commits:
+    """Returns the parts that count, without the finished files, which may be a million."""
+    parts = read_all_parts(root)
+    replaced = replaced_by(parts)
+    return Commits({name: part for name, part in parts.items() if name not in replaced}, {})
 
 
 @lru_cache(maxsize=1)
@@ -128,7 +148,7 @@ def _committed_records(root: str, run: str) -> CommittedRecords:
 
     The run's own parts are left out: a bundle that is tried again replaces them.
     """
-    return CommittedRecords(root, read_commits(root), run)
+    return CommittedRecords(root, _read_parts(root), run)
 
 
 class _SkipCommittedDoFn(ActOnKinds):
@@ -147,7 +167,7 @@ class _SkipCommittedDoFn(ActOnKinds):
 
     def process(self, element: Item) -> Iterable[Item]:
         self._records = self._residues = 0
-        become = super().process(element)
+        become = [_merge(item) for item in super().process(element)]
         if self._records:  # one event for what comes together: a resumed run skips millions
             events.emit(events.RecordsSkipped(self._records, self._residues))
         return become
@@ -165,6 +185,23 @@ class _SkipCommittedDoFn(ActOnKinds):
             self._records += 1
             self._residues += len(item.sequence)
         return (settled,)
+
+
+def _merge(item: Item) -> Item:
+    """Settles the records of a batch together: else millions would be counted one by one."""
+    if not isinstance(item, Batch):
+        return item
+    merged: dict[tuple[str, str, str], Settled] = {}
+    others: list[Item] = []
+    for each in item.items:
+        if not isinstance(each, Settled):
+            others.append(each)
+            continue
+        key = (each.source, each.file_sha256, each.part)
+        known = merged.get(key, replace(each, rows=0, dead_letters=0))
+        rows, dead_letters = known.rows + each.rows, known.dead_letters + each.dead_letters
+        merged[key] = replace(known, rows=rows, dead_letters=dead_letters)
+    return Batch((*merged.values(), *others))
 
 
 @dataclass

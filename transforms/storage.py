@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -71,9 +72,7 @@ def is_directory(url: str) -> bool:
 
 def exists(url: str) -> bool:
     """Tells whether a file or local folder is there."""
-    if is_local(url):
-        return os.path.exists(url)
-    return remote.exists(url)
+    return os.path.exists(url) if is_local(url) else remote.exists(url)
 
 
 def match(pattern: str) -> list[Found]:
@@ -130,9 +129,8 @@ def _stat_file(path: str) -> Found | None:
         status = os.stat(path)
     except OSError:
         return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return Found(path, status.st_size, status.st_mtime)
+    is_file = stat.S_ISREG(status.st_mode)
+    return Found(path, status.st_size, status.st_mtime) if is_file else None
 
 
 def _match_remote(pattern: str) -> list[Found]:
@@ -141,8 +139,10 @@ def _match_remote(pattern: str) -> list[Found]:
     return sorted(found, key=lambda found: found.url)
 
 
-def open_chunks(url: str, chunk_size: int = CHUNK_BYTES) -> Iterator[bytes]:
-    """Yields the bytes of a file as they are, never decompressed.
+def open_chunks(
+    url: str, chunk_size: int = CHUNK_BYTES, *, start: int = 0, stop: int = sys.maxsize
+) -> Iterator[bytes]:
+    """Yields the bytes of a file from start to stop as they are, never decompressed.
 
     A transient failure costs nothing of what was read: it goes on from there.
 
@@ -150,14 +150,14 @@ def open_chunks(url: str, chunk_size: int = CHUNK_BYTES) -> Iterator[bytes]:
         OSError: The file cannot be opened or read.
     """
     attempts = Attempts()
-    position = 0
+    position = start
     with as_os_error():
         while True:
             try:
                 with open(url, "rb") if is_local(url) else remote.open_file(url) as handle:
                     if position:
                         handle.seek(position)
-                    while chunk := handle.read(chunk_size):
+                    while chunk := handle.read(min(chunk_size, stop - position)):
                         position += len(chunk)
                         attempts.advanced()
                         yield chunk

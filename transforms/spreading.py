@@ -1,0 +1,55 @@
+"""Reading on many workers: files, and the ranges of large ones, are handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import apache_beam as beam
+
+from transforms import events
+from transforms.finding import FastaFile
+from transforms.items import Item
+from transforms.ranges import RANGE_BYTES, FileRange, cut_file, read_range
+from transforms.reading import in_batches, look_again, stop_requested
+
+
+class _CutDoFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, range_bytes: int) -> None:
+        self._range_bytes = range_bytes
+
+    def process(self, element: FastaFile) -> Iterator[FileRange]:
+        if not stop_requested():
+            events.emit(events.FileBegun(element.source))
+        yield from cut_file(look_again(element), self._range_bytes)
+
+
+class _ReadRangesDoFn(beam.DoFn):  # type: ignore[misc]
+    def process(self, element: FileRange) -> Iterator[Item]:
+        if element.stop is None:
+            element = replace(element, file=look_again(element.file))
+        yield from in_batches(read_range(element))
+
+
+@dataclass
+class ReadRanges(beam.PTransform):  # type: ignore[misc]
+    """Reads files as ``ReadFasta`` does, many at a time and large plain ones by ranges.
+
+    For engines with many workers: files, and then ranges, are handed out anew. On one worker each
+    of the two would only hold up what follows until all files are looked at.
+
+    Attributes:
+        range_bytes: A plain file with more bytes is cut into ranges of so many.
+    """
+
+    range_bytes: int = RANGE_BYTES
+
+    def expand(self, files: beam.PCollection[FastaFile]) -> beam.PCollection[Item]:
+        """Returns the records in batches, those of one range in order."""
+        return (
+            files
+            | "Spread files" >> beam.Reshuffle()
+            | "Cut files" >> beam.ParDo(_CutDoFn(self.range_bytes)).with_output_types(FileRange)
+            | "Spread ranges" >> beam.Reshuffle()
+            | "Read ranges" >> beam.ParDo(_ReadRangesDoFn()).with_output_types(Item)
+        )
