@@ -17,7 +17,7 @@ from pipeline.outputs import (
     delete_output,
     lock_output,
 )
-from pipeline.runners import check_runner, is_in_this_process
+from pipeline.runners import check_runner, count_lanes, is_in_this_process
 from pipeline.spool import Spool
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
@@ -131,7 +131,8 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         pt_order=config.pt_order,
         lock=run,
     )
-    embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size)
+    lanes = count_lanes(config.beam_args)
+    embed = EmbedConfig(config.residues, model, dim=checkpoint.hidden_size, lanes=lanes)
     return Plan(listing, work.todo, embed, output, checkpoint, lock, config.checkpoint_seconds)
 
 

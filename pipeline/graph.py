@@ -45,7 +45,7 @@ def build(
         pipeline
         | "Find FASTA" >> source
         | "Read FASTA"
-        >> (ReadMessages() if has_messages(dict(output.configuration)) else ReadFasta())
+        >> (ReadMessages() if has_messages(dict(output.configuration)) else ReadFasta(output))
         | "Check residues" >> CheckResidues(config.residues)
         | "Skip committed" >> SkipCommitted(output, is_begun)
         | "Batch by tokens"

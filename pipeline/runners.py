@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import subprocess
-import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,22 +19,29 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
     StandardOptions,
 )
-from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import create_runner
-from apache_beam.runners.worker.bundle_processor import BundleProcessor
 
+from pipeline.beam_workarounds import ENDED, deaths_told, quiet_end, whole_bundles
 from transforms.errors import ConfigurationError
 
 LOCAL_RUNNER = "FnApiRunner"
 """What ``DirectRunner`` means here, whatever Beam would choose on this machine: it alone streams
 the whole line in flat memory. Prism, Beam's own first choice, holds whole stages."""
 
+LOCAL_RUNNERS = (LOCAL_RUNNER, "BundleBasedDirectRunner", "PrismRunner")
+
 STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRunner")
 """Those that have processing time, and a source without an end."""
 
+LANES_PER_WORKER = 8
+"""Keys of the stateful steps where workers share them out, which they do by the keys' hash: with
+few of them some workers get none. Not more, since each lane waits for a part of its own to fill."""
+
+WORKERS = {"DataflowRunner": 8}
+"""Workers where no option tells how many there are to be; elsewhere one, as in Flink."""
+
 _FOR_EVER = 10**9  # seconds
-_SECONDS_TO_END = 2.0
 
 # Its standard input is a pipe from this process: when that closes, for whatever reason, it ends.
 _UNTIL_WE_END = '"$@" & read -r _; kill $!'
@@ -66,6 +71,11 @@ def check_runner(beam_args: Sequence[str]) -> None:
     options = make_options(beam_args)
     runner = options.view_as(StandardOptions).runner
     workers = options.view_as(PortableOptions).environment_type
+    if _name(options) == "PortableRunner" and not options.view_as(PortableOptions).job_endpoint:
+        raise ConfigurationError(
+            "--runner PortableRunner needs the --job_endpoint of an engine, e.g. localhost:8099. "
+            "Or name the engine itself, e.g. --runner FlinkRunner."
+        )
     if _is_prism(options) and workers not in (None, "LOOPBACK"):
         raise ConfigurationError(
             f"Prism loses data with workers elsewhere (--environment_type {workers}): it divides "
@@ -85,52 +95,50 @@ def is_in_this_process(beam_args: Sequence[str]) -> bool:
     return runner == LOCAL_RUNNER and mode == "in_memory"
 
 
+def is_heard(beam_args: Sequence[str]) -> bool:
+    """Tells whether events of the steps reach this process: its threads are the workers."""
+    options = make_options(beam_args)
+    if options.view_as(PortableOptions).environment_type == "LOOPBACK":
+        return True
+    mode: str = options.view_as(DirectOptions).direct_running_mode
+    return _name(options) in LOCAL_RUNNERS and mode != "multi_processing"
+
+
 def _is_prism(options: PipelineOptions) -> bool:
+    return _name(options) == "PrismRunner"
+
+
+def _name(options: PipelineOptions) -> str:
+    """Returns the name of the runner without its module."""
     runner: str = options.view_as(StandardOptions).runner
-    return runner.rpartition(".")[2] == "PrismRunner"
+    return runner.rpartition(".")[2]
 
 
 def can_stream(beam_args: Sequence[str]) -> bool:
     """Tells whether there are real-time timers where the steps will run, and unbounded sources."""
-    runner: str = make_options(beam_args).view_as(StandardOptions).runner
-    return runner.rpartition(".")[2] in STREAMING_RUNNERS
+    return _name(make_options(beam_args)) in STREAMING_RUNNERS
 
 
-@contextmanager
-def _whole_bundles() -> Iterator[None]:
-    """Lets the workers of this process, which are those of Prism, divide no bundle.
+def count_lanes(beam_args: Sequence[str]) -> int:
+    """Returns how many keys the stateful steps are to have.
 
-    Prism 2.77 divides one that is slow even where it is of a keyed step: both halves then run at
-    the same time, from the same state, and what the first to end has made of it is lost.
+    On the engines of this machine one: FnApiRunner gives a keyed step to one worker at a time,
+    however many it has, and the model takes one batch at a time in a process.
     """
-    divide = BundleProcessor.try_split
-    BundleProcessor.try_split = lambda *_: beam_fn_api_pb2.ProcessBundleSplitResponse()
-    try:
-        yield
-    finally:
-        BundleProcessor.try_split = divide
+    options = make_options(beam_args)
+    if _name(options) in LOCAL_RUNNERS:
+        return 1
+    found = options.get_all_options(drop_default=True)
+    told = (found.get(name) or 0 for name in ("parallelism", "num_workers", "max_num_workers"))
+    return LANES_PER_WORKER * (max(*told, 0) or WORKERS.get(_name(options), 1))
 
 
-@contextmanager
-def _quiet_end() -> Iterator[None]:
-    """Lets the threads that listen to an engine end without a traceback when it is gone."""
-    tell = threading.excepthook
+def is_of_engine(record: logging.LogRecord) -> bool:
+    """Tells whether a log record is what an engine says, which is in the exception as well.
 
-    def tell_of_others(args: threading.ExceptHookArgs) -> None:
-        if issubclass(args.exc_type, grpc.RpcError):
-            logger.debug("%s ends.", args.thread)
-        else:
-            tell(args)
-
-    threading.excepthook = tell_of_others
-    try:
-        yield
-    finally:
-        end = time.monotonic() + _SECONDS_TO_END
-        for thread in threading.enumerate():
-            if thread.name.startswith(("read_", "run_worker_", "wait_until_finish_")):
-                thread.join(max(end - time.monotonic(), 0))
-        threading.excepthook = tell
+    Beam logs it as its own program would: to the root logger, a traceback for a worker's error.
+    """
+    return record.module == "portable_runner"
 
 
 @contextmanager
@@ -143,8 +151,9 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
     portable = options.view_as(PortableOptions)
     with ExitStack() as stack:
         if _is_prism(options):
-            stack.enter_context(_whole_bundles())
-            stack.enter_context(_quiet_end())
+            stack.enter_context(whole_bundles())
+        stack.enter_context(deaths_told())
+        stack.enter_context(quiet_end())
         if _is_prism(options) and not portable.job_endpoint:
             command, portable.job_endpoint = PrismJobServer(options).subprocess_cmd_and_endpoint()
             stack.enter_context(
@@ -189,6 +198,11 @@ def run_graph(
 
 def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:
     """Returns metrics by name, each over all steps; of a distribution its sum and its count."""
+    # Prism gives its own as well.
+    found = {
+        kind: [item for item in items if not item.key.metric.name.startswith("metric:")]
+        for kind, items in found.items()
+    }
     numbers: Counter[str] = Counter()
     for item in found["counters"]:
         numbers[item.key.metric.name] += item.result or 0  # Beam gives None for 0
@@ -204,7 +218,7 @@ def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:
 def _cause(error: Exception) -> str:
     match error:
         case grpc.FutureTimeoutError():
-            return "No engine answers. Look at --job_endpoint, or leave it out for one of our own."
+            return "No engine answers at --job_endpoint. Start it, or name another."
         case grpc.RpcError():
             details = error.details() if isinstance(error, grpc.Call) else str(error)
             return f"The engine is gone: {details}"
@@ -216,8 +230,12 @@ def root_cause(text: str) -> str:
 
     Runners hand on what a worker raised as text, traceback and all.
     """
-    if "Channel closed prematurely" in text:
+    if ENDED in text:
         return "A worker process ended before its work did: killed, or out of memory."
+    if found := re.search(r"RPC that terminated with:.*?details = \"(.*?)\"\n", text, re.DOTALL):
+        return f"Something that the engine needs does not answer ({found[1]}): its worker pool?"
+    if found := re.search(r"KeyError: '(beam:env:\S+)'", text):
+        return f"The engine has no workers of the kind {found[1]}: give another --environment_type."
     lines = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(:|$)", line)]
     line = lines[-1] if lines else text.strip().splitlines()[-1]
     line = re.sub(r" \[while running '.*$", "", line)

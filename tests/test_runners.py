@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,20 @@ import grpc
 import pytest
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import ControlConnection
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from pipeline.runners import GraphError, check_runner, make_options, root_cause, run_graph
+from pipeline.beam_workarounds import ENDED, answer_for_the_dead
+from pipeline.runners import (
+    GraphError,
+    check_runner,
+    count_lanes,
+    is_heard,
+    make_options,
+    root_cause,
+    run_graph,
+)
 from transforms.errors import ConfigurationError
 
 PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
@@ -27,6 +39,54 @@ PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 )
 def test_the_local_engine_is_pinned_and_others_are_left(args: list[str], runner: str) -> None:
     assert make_options(args).view_as(StandardOptions).runner == runner
+
+
+@pytest.mark.parametrize(
+    ("args", "lanes"),
+    [
+        ([], 1),
+        (["--direct_running_mode=multi_processing", "--direct_num_workers=4"], 1),
+        (["--runner=PrismRunner"], 1),
+        (["--runner=PortableRunner"], 8),
+        (["--runner=FlinkRunner", "--parallelism=-1"], 8),
+        (["--runner=FlinkRunner", "--parallelism=40"], 320),
+        (["--runner=DataflowRunner"], 64),
+        (["--runner=DataflowRunner", "--num_workers=2", "--max_num_workers=300"], 2400),
+    ],
+)
+def test_there_are_more_lanes_than_workers_where_workers_share_them(
+    args: list[str], lanes: int
+) -> None:
+    assert count_lanes(args) == lanes
+
+
+@pytest.mark.parametrize(
+    ("args", "heard"),
+    [
+        ([], True),
+        (["--runner=PrismRunner"], True),
+        (["--direct_running_mode=multi_processing"], False),
+        (["--runner=PortableRunner"], False),
+        (["--runner=PortableRunner", "--environment_type=LOOPBACK"], True),
+    ],
+)
+def test_what_happens_is_heard_where_threads_are_the_workers(args: list[str], heard: bool) -> None:
+    assert is_heard(args) == heard
+
+
+def test_a_worker_that_has_ended_is_answered_for() -> None:
+    """What it was asked before is failed, and what it is asked afterwards."""
+    connection, alive = ControlConnection(), threading.Event()
+    worker = threading.Thread(target=alive.wait)
+    worker.start()
+    answer_for_the_dead(connection, worker)
+    before = connection.push(beam_fn_api_pb2.InstructionRequest(instruction_id="before"))
+    assert not before.is_done()
+    alive.set()
+    assert before.get(timeout=10).error == ENDED
+    after = connection.push(beam_fn_api_pb2.InstructionRequest(instruction_id="after"))
+    assert after.get(timeout=10).error == ENDED
+    assert root_cause(f"RuntimeError: {ENDED}.").startswith("A worker process ended")
 
 
 class Fail(beam.DoFn):
@@ -60,8 +120,10 @@ def test_an_engine_that_ends_is_told() -> None:
         run_graph(build, [])
 
 
-def test_prism_with_workers_elsewhere_is_refused() -> None:
+def test_engines_that_cannot_be_used_are_refused() -> None:
     check_runner(["--runner=PrismRunner", "--environment_type=LOOPBACK"])
+    with pytest.raises(ConfigurationError, match="needs the --job_endpoint"):
+        check_runner(["--runner=PortableRunner"])
     with pytest.raises(ConfigurationError, match="loses data"):
         check_runner(["--runner=PrismRunner", "--environment_type=EXTERNAL"])
 
@@ -120,6 +182,11 @@ def test_on_prism_a_slow_keyed_step_keeps_its_state() -> None:
             "AccountingError: a.faa",
         ),
         ("ValueError: plain", "ValueError: plain"),
+        (
+            "  File x\nKeyError: 'beam:env:process:v1'\n",
+            "The engine has no workers of the kind "
+            "beam:env:process:v1: give another --environment_type.",
+        ),
         ("Pipeline failed for a reason", "Pipeline failed for a reason"),
     ],
 )
