@@ -15,10 +15,13 @@ import grpc
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import (
     DirectOptions,
+    FlinkRunnerOptions,
     PipelineOptions,
     PortableOptions,
     StandardOptions,
 )
+from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, FlinkRunner
+from apache_beam.runners.portability.job_server import SubprocessJobServer
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import create_runner
 
@@ -143,10 +146,11 @@ def is_of_engine(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def _engine(options: PipelineOptions) -> Iterator[None]:
-    """Makes the engine ready, and runs Prism where it is asked for until the ``with`` block ends.
+    """Makes the engine ready, and runs Prism or Flink's job server until the ``with`` block ends.
 
-    Beam would start it in the terminal's process group, where a Ctrl-C that is to drain the run
-    ends the engine, and would leave it behind when this process is killed.
+    Beam would start them in the terminal's process group, where a Ctrl-C that is to drain the run
+    ends them, and would leave them behind when this process is killed; and it can start them in
+    the main thread alone.
     """
     portable = options.view_as(PortableOptions)
     with ExitStack() as stack:
@@ -154,8 +158,8 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
             stack.enter_context(whole_bundles())
         stack.enter_context(deaths_told())
         stack.enter_context(quiet_end())
-        if _is_prism(options) and not portable.job_endpoint:
-            command, portable.job_endpoint = PrismJobServer(options).subprocess_cmd_and_endpoint()
+        if server := None if portable.job_endpoint else _own_server(options):
+            command, portable.job_endpoint = server.subprocess_cmd_and_endpoint()
             stack.enter_context(
                 subprocess.Popen(
                     ["sh", "-c", _UNTIL_WE_END, "sh", *map(str, command)],
@@ -165,13 +169,23 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
                     start_new_session=True,
                 )
             )
-        if options.view_as(StandardOptions).streaming:
-            if portable.job_endpoint:
-                channel = stack.enter_context(grpc.insecure_channel(portable.job_endpoint))
-                grpc.channel_ready_future(channel).result(portable.job_server_timeout)
+        if portable.job_endpoint and portable.job_endpoint != "embed":
+            channel = stack.enter_context(grpc.insecure_channel(portable.job_endpoint))
+            grpc.channel_ready_future(channel).result(portable.job_server_timeout)
             # Beam takes the time that a job server has to answer for that of the whole job, too.
             portable.job_server_timeout = _FOR_EVER
         yield
+
+
+def _own_server(options: PipelineOptions) -> SubprocessJobServer | None:
+    """Returns the job server that a runner would start by itself; None for none."""
+    if _is_prism(options):
+        return PrismJobServer(options)
+    flink = options.view_as(FlinkRunnerOptions)
+    if _name(options) != "FlinkRunner" or flink.flink_submit_uber_jar:
+        return None
+    flink.flink_master = FlinkRunner.add_http_scheme(flink.flink_master)
+    return FlinkJarJobServer(options)
 
 
 def run_graph(

@@ -102,6 +102,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, tuple[
         yield process.pid, (
             "--runner", "PortableRunner", "--job_endpoint", f"localhost:{found.read_text()}",
             "--environment_type", "EXTERNAL", "--environment_config", f"localhost:{port}",
+            "--job_server_timeout", "2",  # to answer: a job may take longer
         )  # fmt: skip
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,31 @@ def test_an_engine_that_does_not_answer_is_told() -> None:
     endpoint = ["--job_endpoint=localhost:1", "--job_server_timeout=1", "--streaming"]
     with pytest.raises(GraphError, match="No engine answers"):
         run_graph(lambda p: p | beam.Create([1]), ["--runner=PrismRunner", *endpoint])
+
+
+def test_the_job_server_of_flink_is_started_and_a_job_runs_on_it(tmp_path: Path) -> None:
+    """As in a watch, not in the main thread. There is no jar here: Beam's own service stands in."""
+    java, jar = tmp_path / "java", tmp_path / "job-server.jar"
+    service = "apache_beam.runners.portability.local_job_service_main"
+    java.write_text(
+        f'#!/bin/sh\necho "$@" >{tmp_path}/asked\nwhile [ "$1" != --job-port ]; do shift; done\n'
+        f'exec "{sys.executable}" -m {service} --port "$2"\n'
+    )
+    java.chmod(0o755)
+    jar.touch()
+    args = [
+        "--runner=FlinkRunner", "--flink_master=localhost:8081", f"--flink_job_server_jar={jar}",
+        f"--job_server_java_launcher={java}", "--environment_type=LOOPBACK",
+    ]  # fmt: skip
+    handler = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(
+            run_graph, lambda p: p | beam.Create([1, 2]) | beam.ParDo(Count()), args
+        )
+        assert found.result()["seen"] == 2
+    assert signal.getsignal(signal.SIGINT) is handler
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith(f"-jar {jar} --flink-master http://localhost:8081")
 
 
 def test_an_engine_that_ends_is_told() -> None:
