@@ -65,15 +65,18 @@ def quiet_end() -> Iterator[None]:
 
 
 @contextmanager
-def deaths_told() -> Iterator[None]:
-    """Lets FnApiRunner hear of each worker process that has ended.
+def minding_workers() -> Iterator[None]:
+    """Lets FnApiRunner hear of each worker process that has ended, and keeps Ctrl-C from them.
 
     By itself it hears of one that was at work. What it gives to one that was idle when it was
-    killed, or died before it answered for the first time, it waits for for ever.
+    killed, or died before it answered for the first time, it waits for for ever. And a terminal
+    sends its signals to them as well, while the run is to be drained.
     """
     start = SubprocessSdkWorkerHandler.start_worker
 
     def start_worker(handler: Any) -> None:
+        # A line for the shell; who is started with a signal ignored goes on to ignore it.
+        handler._worker_command_line = b"trap '' INT HUP; exec " + handler._worker_command_line
         start(handler)
         answer_for_the_dead(handler.control_conn, handler.worker_thread)
 

@@ -25,7 +25,7 @@ from apache_beam.runners.portability.job_server import SubprocessJobServer
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import create_runner
 
-from pipeline.beam_workarounds import ENDED, deaths_told, quiet_end, whole_bundles
+from pipeline.beam_workarounds import ENDED, minding_workers, quiet_end, whole_bundles
 from transforms.errors import ConfigurationError
 
 LOCAL_RUNNER = "FnApiRunner"
@@ -83,6 +83,12 @@ def check_runner(beam_args: Sequence[str]) -> None:
         raise ConfigurationError(
             f"Prism loses data with workers elsewhere (--environment_type {workers}): it divides "
             "bundles of keyed steps, which only those of this process refuse. Leave it out."
+        )
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "in_memory" and direct.direct_num_workers != 1:
+        logger.warning(
+            "Beam's local runner gives keyed steps, which hold this line together, to one worker "
+            "at a time: more than one of them load the model once more each, and do little."
         )
     try:
         create_runner(runner)
@@ -156,7 +162,7 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
     with ExitStack() as stack:
         if _is_prism(options):
             stack.enter_context(whole_bundles())
-        stack.enter_context(deaths_told())
+        stack.enter_context(minding_workers())
         stack.enter_context(quiet_end())
         if server := None if portable.job_endpoint else _own_server(options):
             command, portable.job_endpoint = server.subprocess_cmd_and_endpoint()

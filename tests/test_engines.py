@@ -134,13 +134,21 @@ def test_an_engine_gives_what_this_process_gives(
     in_memory: tuple[Outcome, dict[str, int]], request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
     args = args or request.getfixturevalue("pool")[1]
-    assert exit_code(command(inputs, tmp_path, *args)) == 3
+    with feeding(interrupt_workers if args is ON_PROCESSES else list):
+        assert exit_code(command(inputs, tmp_path, *args)) == 3
     assert_equal(read_outcome(tmp_path), in_memory[0])
     assert counted(tmp_path) == in_memory[1]
     metrics = json.loads((tmp_path / "run_report.json").read_text())["metrics"]
     assert not [name for name in metrics if ":" in name]
     if loads:  # each process that there is loads the model once
         assert metrics["model_loads"] == loads
+
+
+def interrupt_workers() -> None:
+    """What a terminal does at Ctrl-C, beside telling the command."""
+    wait_for(lambda: len(processes_below(os.getpid(), "sdk_worker_main")) == 2)
+    for pid in processes_below(os.getpid(), "sdk_worker_main"):
+        os.kill(pid, signal.SIGINT)
 
 
 @pytest.mark.parametrize(
