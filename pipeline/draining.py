@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Thread
 from types import FrameType
 from typing import Any
 
+from transforms.commits import Output
 from transforms.reading import clear_stop, request_stop
+from transforms.stopping import forget_end, request_end
 from transforms.under_way import clear_notes
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def draining(root: str) -> Iterator[list[int]]:
+def draining(root: str, and_then: Callable[[], object] | None = None) -> Iterator[list[int]]:
     """Turns the first SIGINT, SIGTERM or SIGHUP into a drain; a second one ends the process.
 
     SIGHUP comes when a terminal is closed; under nohup it is ignored, and stays so.
 
     Args:
         root: The output root.
+        and_then: Called with the first signal, by a thread of its own.
 
     Yields:
         The signals received.
@@ -36,6 +43,8 @@ def draining(root: str) -> Iterator[list[int]]:
         print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
         for each in previous:
             signal.signal(each, signal.SIG_DFL)
+        if and_then:
+            Thread(target=and_then, name="drain", daemon=True).start()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -47,3 +56,27 @@ def draining(root: str) -> Iterator[list[int]]:
         for each, handler in previous.items():
             signal.signal(each, handler)
         clear_stop()
+
+
+@contextmanager
+def draining_elsewhere(output: Output) -> Iterator[list[int]]:
+    """As :func:`draining`, where what reads is in other processes, or on other machines.
+
+    Args:
+        output: Where they look whether they are to end.
+
+    Yields:
+        The signals received.
+    """
+
+    def tell() -> None:
+        try:
+            request_end(output)
+        except OSError as error:
+            logger.error("The workers cannot be told to stop: %s. They go on to the end.", error)
+
+    with draining(output.root, tell) as received:
+        try:
+            yield received
+        finally:
+            forget_end(output)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
+from pipeline.runners import is_heard
 from transforms import events, storage
 from transforms.dead_letters import now
 from transforms.errors import ConfigurationError
@@ -39,6 +40,19 @@ class EventLog:
         except OSError as error:  # no reason to lose the run
             self._stream = None
             logger.warning("The event log ends here: %s", error)
+
+
+def check_event_log(path: str | None, beam_args: Sequence[str]) -> None:
+    """Makes sure that there will be something to write.
+
+    Raises:
+        ConfigurationError: The steps will run in other processes.
+    """
+    if path is not None and not is_heard(beam_args):
+        raise ConfigurationError(
+            "--event_log tells what happens in this process, and with these options the records "
+            "are embedded in others. Leave it out, or run on the local runner."
+        )
 
 
 @contextmanager

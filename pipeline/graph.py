@@ -42,7 +42,7 @@ def build(
         is_begun: Whether an earlier run may have committed records of the files.
     """
     wait = config.max_batch_wait
-    read = ReadRanges() if config.lanes > 1 else ReadFasta()
+    read = ReadRanges(output) if config.lanes > 1 else ReadFasta(output)
     return (
         pipeline
         | "Find FASTA" >> source

@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import NoReturn
 
 from pipeline.checks import Plan, prepare
-from pipeline.draining import draining
+from pipeline.draining import draining, draining_elsewhere
 from pipeline.ending import EXIT_USAGE, complain, exit_code, leave, tell
 from pipeline.endpoint import check_endpoint, serving_metrics
-from pipeline.event_log import logging_events
+from pipeline.event_log import check_event_log, logging_events
+from pipeline.following import Following
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
 from pipeline.progress import showing
@@ -24,7 +25,7 @@ from pipeline.publishing import open_topics
 from pipeline.receiving import check_receiving, receive
 from pipeline.report import Report, make_report
 from pipeline.rounds import embed
-from pipeline.runners import GraphError, is_in_this_process
+from pipeline.runners import GraphError, is_heard, is_in_this_process, is_of_engine
 from pipeline.stream import stream
 from pipeline.subscription import open_subscription
 from pipeline.tally import Tally
@@ -101,6 +102,7 @@ def check_options(config: RunConfig) -> None:
     """
     check_limit(config.max_dead_letters, config.beam_args)
     check_endpoint(config.metrics_port, config.beam_args)
+    check_event_log(config.event_log, config.beam_args)
     check_watch(config)
     check_receiving(config)
 
@@ -108,7 +110,8 @@ def check_options(config: RunConfig) -> None:
 def _run_once(config: RunConfig, plan: Plan) -> tuple[Report, list[int]]:
     """Returns what has come of a run, and the signals that kept it from its end."""
     _announce(plan, config.quiet)
-    with _watched(plan, config.quiet) as received:
+    watched = _watched if is_heard(config.beam_args) else _followed
+    with watched(plan, config.quiet) as received:
         report = execute(plan, config.beam_args)
     return report, received if report.missing else []
 
@@ -126,6 +129,22 @@ def _watched(plan: Plan, quiet: bool) -> Iterator[list[int]]:
         received = stack.enter_context(draining(plan.output.root))
         # Within the draining, which lets readers read again at its end.
         stack.enter_context(plan.lock.watched(tally.numbers, request_stop))
+        yield received
+
+
+@contextmanager
+def _followed(plan: Plan, quiet: bool) -> Iterator[list[int]]:
+    """Does the same for a run in other processes, of which nothing is heard here.
+
+    Yields:
+        The signals received.
+    """
+    with ExitStack() as stack:
+        following = Following(plan.output, len(plan.todo))
+        stack.enter_context(following.showing(quiet))
+        received = stack.enter_context(draining_elsewhere(plan.output))
+        # If the lock is lost, the workers find that out themselves.
+        stack.enter_context(plan.lock.watched(following.numbers, request_stop))
         yield received
 
 
@@ -165,7 +184,10 @@ def _set_up_logging(config: RunConfig) -> None:
     logging.getLogger().setLevel(logging.DEBUG if config.verbose else logging.ERROR)
     if not config.verbose:
         # What a worker raises is told in one line at the end; Beam would log it with its traceback.
-        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+        for name in ("apache_beam", "grpc"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(lambda record: not is_of_engine(record))
     if not config.quiet and not config.verbose:
         for name in ("pipeline", "transforms"):
             logging.getLogger(name).setLevel(logging.INFO)

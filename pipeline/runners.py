@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import subprocess
-import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,11 +21,13 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     WorkerOptions,
 )
-from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
+from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, FlinkRunner
+from apache_beam.runners.portability.job_server import SubprocessJobServer
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import create_runner
-from apache_beam.runners.worker.bundle_processor import BundleProcessor
 
+from pipeline.beam_workarounds import ENDED, minding_workers, quiet_end, whole_bundles
 from transforms.errors import ConfigurationError
 
 LOCAL_RUNNER = "FnApiRunner"
@@ -41,7 +41,6 @@ STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRu
 
 _USUAL_WORKERS = 16  # where the engine decides how many there are
 _FOR_EVER = 10**9  # seconds
-_SECONDS_TO_END = 2.0
 
 # Its standard input is a pipe from this process: when that closes, for whatever reason, it ends.
 _UNTIL_WE_END = '"$@" & read -r _; kill $!'
@@ -71,10 +70,21 @@ def check_runner(beam_args: Sequence[str]) -> None:
     options = make_options(beam_args)
     runner = options.view_as(StandardOptions).runner
     workers = options.view_as(PortableOptions).environment_type
+    if _name(options) == "PortableRunner" and not options.view_as(PortableOptions).job_endpoint:
+        raise ConfigurationError(
+            "--runner PortableRunner needs the --job_endpoint of an engine, e.g. localhost:8099. "
+            "Or name the engine itself, e.g. --runner FlinkRunner."
+        )
     if _is_prism(options) and workers not in (None, "LOOPBACK"):
         raise ConfigurationError(
             f"Prism loses data with workers elsewhere (--environment_type {workers}): it divides "
             "bundles of keyed steps, which only those of this process refuse. Leave it out."
+        )
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "in_memory" and direct.direct_num_workers != 1:
+        logger.warning(
+            "Beam's local runner gives keyed steps, which hold this line together, to one worker "
+            "at a time: more than one of them load the model once more each, and do little."
         )
     try:
         create_runner(runner)
@@ -119,6 +129,15 @@ def count_workers(beam_args: Sequence[str]) -> int:
     return most if most > 0 else _USUAL_WORKERS
 
 
+def is_heard(beam_args: Sequence[str]) -> bool:
+    """Tells whether events of the steps reach this process: its threads are the workers."""
+    options = make_options(beam_args)
+    if options.view_as(PortableOptions).environment_type == "LOOPBACK":
+        return True
+    mode: str = options.view_as(DirectOptions).direct_running_mode
+    return _name(options) in LOCAL_RUNNERS and mode != "multi_processing"
+
+
 def _is_prism(options: PipelineOptions) -> bool:
     return _name(options) == "PrismRunner"
 
@@ -134,57 +153,30 @@ def can_stream(beam_args: Sequence[str]) -> bool:
     return _name(make_options(beam_args)) in STREAMING_RUNNERS
 
 
-@contextmanager
-def _whole_bundles() -> Iterator[None]:
-    """Lets the workers of this process, which are those of Prism, divide no bundle.
+def is_of_engine(record: logging.LogRecord) -> bool:
+    """Tells whether a log record is what an engine says, which is in the exception as well.
 
-    Prism 2.77 divides one that is slow even where it is of a keyed step: both halves then run at
-    the same time, from the same state, and what the first to end has made of it is lost.
+    Beam logs it as its own program would: to the root logger, a traceback for a worker's error.
     """
-    divide = BundleProcessor.try_split
-    BundleProcessor.try_split = lambda *_: beam_fn_api_pb2.ProcessBundleSplitResponse()
-    try:
-        yield
-    finally:
-        BundleProcessor.try_split = divide
-
-
-@contextmanager
-def _quiet_end() -> Iterator[None]:
-    """Lets the threads that listen to an engine end without a traceback when it is gone."""
-    tell = threading.excepthook
-
-    def tell_of_others(args: threading.ExceptHookArgs) -> None:
-        if issubclass(args.exc_type, grpc.RpcError):
-            logger.debug("%s ends.", args.thread)
-        else:
-            tell(args)
-
-    threading.excepthook = tell_of_others
-    try:
-        yield
-    finally:
-        end = time.monotonic() + _SECONDS_TO_END
-        for thread in threading.enumerate():
-            if thread.name.startswith(("read_", "run_worker_", "wait_until_finish_")):
-                thread.join(max(end - time.monotonic(), 0))
-        threading.excepthook = tell
+    return record.module == "portable_runner"
 
 
 @contextmanager
 def _engine(options: PipelineOptions) -> Iterator[None]:
-    """Makes the engine ready, and runs Prism where it is asked for until the ``with`` block ends.
+    """Makes the engine ready, and runs Prism or Flink's job server until the ``with`` block ends.
 
-    Beam would start it in the terminal's process group, where a Ctrl-C that is to drain the run
-    ends the engine, and would leave it behind when this process is killed.
+    Beam would start them in the terminal's process group, where a Ctrl-C that is to drain the run
+    ends them, and would leave them behind when this process is killed; and it can start them in
+    the main thread alone.
     """
     portable = options.view_as(PortableOptions)
     with ExitStack() as stack:
         if _is_prism(options):
-            stack.enter_context(_whole_bundles())
-            stack.enter_context(_quiet_end())
-        if _is_prism(options) and not portable.job_endpoint:
-            command, portable.job_endpoint = PrismJobServer(options).subprocess_cmd_and_endpoint()
+            stack.enter_context(whole_bundles())
+        stack.enter_context(minding_workers())
+        stack.enter_context(quiet_end())
+        if server := None if portable.job_endpoint else _own_server(options):
+            command, portable.job_endpoint = server.subprocess_cmd_and_endpoint()
             stack.enter_context(
                 subprocess.Popen(
                     ["sh", "-c", _UNTIL_WE_END, "sh", *map(str, command)],
@@ -194,13 +186,23 @@ def _engine(options: PipelineOptions) -> Iterator[None]:
                     start_new_session=True,
                 )
             )
-        if options.view_as(StandardOptions).streaming:
-            if portable.job_endpoint:
-                channel = stack.enter_context(grpc.insecure_channel(portable.job_endpoint))
-                grpc.channel_ready_future(channel).result(portable.job_server_timeout)
+        if portable.job_endpoint and portable.job_endpoint != "embed":
+            channel = stack.enter_context(grpc.insecure_channel(portable.job_endpoint))
+            grpc.channel_ready_future(channel).result(portable.job_server_timeout)
             # Beam takes the time that a job server has to answer for that of the whole job, too.
             portable.job_server_timeout = _FOR_EVER
         yield
+
+
+def _own_server(options: PipelineOptions) -> SubprocessJobServer | None:
+    """Returns the job server that a runner would start by itself; None for none."""
+    if _is_prism(options):
+        return PrismJobServer(options)
+    flink = options.view_as(FlinkRunnerOptions)
+    if _name(options) != "FlinkRunner" or flink.flink_submit_uber_jar:
+        return None
+    flink.flink_master = FlinkRunner.add_http_scheme(flink.flink_master)
+    return FlinkJarJobServer(options)
 
 
 def run_graph(
@@ -249,6 +251,11 @@ def build_job(
 
 def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:
     """Returns metrics by name, each over all steps; of a distribution its sum and its count."""
+    # Prism gives its own as well.
+    found = {
+        kind: [item for item in items if not item.key.metric.name.startswith("metric:")]
+        for kind, items in found.items()
+    }
     numbers: Counter[str] = Counter()
     for item in found["counters"]:
         numbers[item.key.metric.name] += item.result or 0  # Beam gives None for 0
@@ -264,7 +271,7 @@ def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:
 def _cause(error: Exception) -> str:
     match error:
         case grpc.FutureTimeoutError():
-            return "No engine answers. Look at --job_endpoint, or leave it out for one of our own."
+            return "No engine answers at --job_endpoint. Start it, or name another."
         case grpc.RpcError():
             details = error.details() if isinstance(error, grpc.Call) else str(error)
             return f"The engine is gone: {details}"
@@ -276,8 +283,12 @@ def root_cause(text: str) -> str:
 
     Runners hand on what a worker raised as text, traceback and all.
     """
-    if "Channel closed prematurely" in text:
+    if ENDED in text:
         return "A worker process ended before its work did: killed, or out of memory."
+    if found := re.search(r"RPC that terminated with:.*?details = \"(.*?)\"\n", text, re.DOTALL):
+        return f"Something that the engine needs does not answer ({found[1]}): its worker pool?"
+    if found := re.search(r"KeyError: '(beam:env:\S+)'", text):
+        return f"The engine has no workers of the kind {found[1]}: give another --environment_type."
     lines = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(:|$)", line)]
     line = lines[-1] if lines else text.strip().splitlines()[-1]
     line = re.sub(r" \[while running '.*$", "", line)

@@ -27,8 +27,9 @@ from transforms.finding import find_fasta
 from transforms.locks import LostError, check_held
 from transforms.reading import request_stop
 from transforms.resuming import tidy
+from transforms.stopping import forget_end, request_end
 from transforms.text import counted, printable
-from transforms.watching import Watched, WatchFasta, forget_end, request_end
+from transforms.watching import Watched, WatchFasta
 
 _TICK = 0.2  # seconds after which a signal is heeded at the latest
 

@@ -113,12 +113,12 @@ def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
 
 
 def _tell_progress(progress: Mapping[str, float], is_alive: bool) -> str:
-    done, total = progress.get("residues", 0), progress.get("residues_total", 0)
-    told = f"{done:,.0f} residues"
-    if total:
-        told = f"{min(done / total, 1):.0%}: {done:,.0f} of about {total:,.0f} residues"
+    done, total = progress.get("residues"), progress.get("residues_total", 0)
+    told = "" if done is None else f"{done:,.0f} residues, "
+    if done is not None and total:
+        told = f"{min(done / total, 1):.0%}: {done:,.0f} of about {total:,.0f} residues, "
     told += (
-        f", {progress.get('records', 0):,.0f} records, "
+        f"{progress.get('records', 0):,.0f} records, "
         f"{progress.get('files_done', 0):,.0f} of {progress.get('files', 0):,.0f} files, "
         f"in {_duration(progress.get('seconds', 0))}"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.event_log import EventLog, logging_events
+from pipeline.event_log import EventLog, check_event_log, logging_events
 from pipeline.run import main
 from transforms import events
 from transforms.errors import ConfigurationError
@@ -58,6 +58,13 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         logging_events(str(tmp_path)),
     ):
         pass
+
+
+def test_where_nothing_would_be_heard_it_is_refused() -> None:
+    check_event_log("events.jsonl", ["--runner=PrismRunner"])
+    check_event_log(None, ["--direct_running_mode=multi_processing"])
+    with pytest.raises(ConfigurationError, match="--event_log tells what happens in this process"):
+        check_event_log("events.jsonl", ["--direct_running_mode=multi_processing"])
 
 
 def test_the_log_of_a_run_tells_all_that_became_of_it(tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from transforms.finding import FindFasta, find_fasta
 from transforms.items import Item
 from transforms.model import ModelConfig
 
-PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 STEPS = [
     "Find FASTA",
     "Read FASTA",
@@ -101,26 +100,19 @@ RUNNERS = {
     "threads": (
         "--runner=FnApiRunner", "--direct_running_mode=multi_threading", "--direct_num_workers=2",
     ),
-    "processes": (
-        "--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2",
-    ),
     "bundles": ("--runner=BundleBasedDirectRunner",),
-    "prism": ("--runner=PrismRunner", f"--prism_location={PRISM}"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("runner", "lanes"),
     [
-        ("in memory", 1), ("in memory", 3), ("threads", 3), ("processes", 3),
-        ("bundles", 1), ("bundles", 3), ("prism", 1), ("prism", 3),
+        ("in memory", 1), ("in memory", 3), ("threads", 3), ("bundles", 1), ("bundles", 3),
     ],
 )  # fmt: skip
-def test_every_record_comes_out_on_every_local_engine(
+def test_every_record_comes_out_on_every_engine_of_this_process(
     runner: str, lanes: int, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
-    if runner == "prism" and not PRISM.exists():
-        pytest.skip("Beam's Prism runner is not at hand")
     ids = write_inputs(tmp_path / "in")
     output = make_output(tmp_path)
     counted = run(tmp_path / "in", output, tiny_checkpoint, *RUNNERS[runner], lanes=lanes)

@@ -9,12 +9,7 @@ import errno
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -234,35 +229,3 @@ def test_thousands_of_tiny_files(tmp_path: Path, out: Path) -> None:
     assert torch.load(out / "pt/d7/f77_ESM.pt", weights_only=True)["proteins"] == ["p77"]
     # They share parts and records.
     assert len(list((out / "embeddings").iterdir())) < 10
-
-
-@pytest.mark.slow
-def test_a_worker_process_that_is_killed(inputs: Path, out: Path, tmp_path: Path) -> None:
-    args = [sys.executable, "-m", "pipeline", "--input", inputs, "--output", out, "--model", "demo"]
-    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    small = ["--toks_per_batch=30", "--checkpoint_seconds=0.1"]
-    log = (tmp_path / "log").open("w")
-    process = subprocess.Popen([*args, *small, *workers], cwd=REPO, stdout=log, stderr=log)
-    while not list((out / "commits").glob("part-*")):
-        assert process.poll() is None, "the run ended before a worker could be killed"
-        time.sleep(0.01)
-    for pid in workers_of(process.pid):
-        os.kill(pid, signal.SIGKILL)
-    assert process.wait(timeout=60) == 1
-    said = (tmp_path / "log").read_text()
-    assert "error: A worker process ended before its work did" in said
-    assert "The same command carries on" in said
-    check_carried_on(inputs, out)
-
-
-def workers_of(pid: int) -> list[int]:
-    """The Python processes below a process; Beam starts each by way of a shell."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has ended meanwhile
-            name, _, rest = stat.read_text().partition(") ")
-            found[int(stat.parent.name)] = (int(rest.split()[1]), name.partition("(")[2])
-    below = {pid}
-    for _ in range(3):
-        below |= {each for each, (parent, _) in found.items() if parent in below}
-    return [each for each in below - {pid} if found[each][1] != "sh"]

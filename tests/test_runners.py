@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,8 +14,11 @@ import grpc
 import pytest
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import ControlConnection
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
+from pipeline.beam_workarounds import ENDED, answer_for_the_dead
 from pipeline.checks import prepare
 from pipeline.options import parse_options
 from pipeline.runners import (
@@ -19,6 +26,7 @@ from pipeline.runners import (
     are_workers_elsewhere,
     check_runner,
     count_workers,
+    is_heard,
     make_options,
     root_cause,
     run_graph,
@@ -92,6 +100,35 @@ def test_a_run_has_lanes_for_its_workers_and_its_input(
         assert prepare(parse_options(options), held).embed.lanes == lanes
 
 
+@pytest.mark.parametrize(
+    ("args", "heard"),
+    [
+        ([], True),
+        (["--runner=PrismRunner"], True),
+        (["--direct_running_mode=multi_processing"], False),
+        (["--runner=PortableRunner"], False),
+        (["--runner=PortableRunner", "--environment_type=LOOPBACK"], True),
+    ],
+)
+def test_what_happens_is_heard_where_threads_are_the_workers(args: list[str], heard: bool) -> None:
+    assert is_heard(args) == heard
+
+
+def test_a_worker_that_has_ended_is_answered_for() -> None:
+    """What it was asked before is failed, and what it is asked afterwards."""
+    connection, alive = ControlConnection(), threading.Event()
+    worker = threading.Thread(target=alive.wait)
+    worker.start()
+    answer_for_the_dead(connection, worker)
+    before = connection.push(beam_fn_api_pb2.InstructionRequest(instruction_id="before"))
+    assert not before.is_done()
+    alive.set()
+    assert before.get(timeout=10).error == ENDED
+    after = connection.push(beam_fn_api_pb2.InstructionRequest(instruction_id="after"))
+    assert after.get(timeout=10).error == ENDED
+    assert root_cause(f"RuntimeError: {ENDED}.").startswith("A worker process ended")
+
+
 class Fail(beam.DoFn):
     def process(self, element: int) -> None:
         raise OSError(28, "No space left on device")
@@ -115,6 +152,31 @@ def test_an_engine_that_does_not_answer_is_told() -> None:
         run_graph(lambda p: p | beam.Create([1]), ["--runner=PrismRunner", *endpoint])
 
 
+def test_the_job_server_of_flink_is_started_and_a_job_runs_on_it(tmp_path: Path) -> None:
+    """As in a watch, not in the main thread. There is no jar here: Beam's own service stands in."""
+    java, jar = tmp_path / "java", tmp_path / "job-server.jar"
+    service = "apache_beam.runners.portability.local_job_service_main"
+    java.write_text(
+        f'#!/bin/sh\necho "$@" >{tmp_path}/asked\nwhile [ "$1" != --job-port ]; do shift; done\n'
+        f'exec "{sys.executable}" -m {service} --port "$2"\n'
+    )
+    java.chmod(0o755)
+    jar.touch()
+    args = [
+        "--runner=FlinkRunner", "--flink_master=localhost:8081", f"--flink_job_server_jar={jar}",
+        f"--job_server_java_launcher={java}", "--environment_type=LOOPBACK",
+    ]  # fmt: skip
+    handler = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(
+            run_graph, lambda p: p | beam.Create([1, 2]) | beam.ParDo(Count()), args
+        )
+        assert found.result()["seen"] == 2
+    assert signal.getsignal(signal.SIGINT) is handler
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith(f"-jar {jar} --flink-master http://localhost:8081")
+
+
 def test_an_engine_that_ends_is_told() -> None:
     def build(pipeline: beam.Pipeline) -> None:
         raise grpc.RpcError("Socket closed")
@@ -123,8 +185,10 @@ def test_an_engine_that_ends_is_told() -> None:
         run_graph(build, [])
 
 
-def test_prism_with_workers_elsewhere_is_refused() -> None:
+def test_engines_that_cannot_be_used_are_refused() -> None:
     check_runner(["--runner=PrismRunner", "--environment_type=LOOPBACK"])
+    with pytest.raises(ConfigurationError, match="needs the --job_endpoint"):
+        check_runner(["--runner=PortableRunner"])
     with pytest.raises(ConfigurationError, match="loses data"):
         check_runner(["--runner=PrismRunner", "--environment_type=EXTERNAL"])
 
@@ -183,6 +247,11 @@ def test_on_prism_a_slow_keyed_step_keeps_its_state() -> None:
             "AccountingError: a.faa",
         ),
         ("ValueError: plain", "ValueError: plain"),
+        (
+            "  File x\nKeyError: 'beam:env:process:v1'\n",
+            "The engine has no workers of the kind "
+            "beam:env:process:v1: give another --environment_type.",
+        ),
         ("Pipeline failed for a reason", "Pipeline failed for a reason"),
     ],
 )

@@ -13,7 +13,8 @@ from tests.helpers import make_output
 from tests.test_watch import feeding, wait_for
 from transforms.commits import FileRecord, Output, write_file_records
 from transforms.finding import FastaFile
-from transforms.watching import Watched, WatchFasta, _TickProvider, forget_end, request_end
+from transforms.stopping import forget_end, request_end
+from transforms.watching import Watched, WatchFasta, _TickProvider
 
 
 class Finish(beam.DoFn):

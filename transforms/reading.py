@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 
 from transforms import events, storage
+from transforms.commits import Output
 from transforms.compression import BombError, CorruptError, TruncatedError, decompress
 from transforms.dead_letters import announce, file_failed, now, record_failed
 from transforms.errors import FastaFormatError
@@ -29,6 +30,7 @@ from transforms.fasta import (
 from transforms.finding import FastaFile
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.retrying import RetriedError
+from transforms.stopping import EndLook
 
 BATCH_ITEMS = 64
 BATCH_RESIDUES = 1 << 14
@@ -46,6 +48,7 @@ class _Readers:
     # A plain flag: a signal handler sets it, and the thread that the handler interrupts might hold
     # the lock of an Event.
     are_to_stop = False
+    end: EndLook | None = None
 
 
 class StoppedError(Exception):
@@ -59,7 +62,16 @@ def request_stop() -> None:
 
 def stop_requested() -> bool:
     """Tells whether readers are to end."""
-    return _Readers.are_to_stop
+    return _Readers.are_to_stop or (_Readers.end is not None and _Readers.end.is_requested())
+
+
+def heed_end(output: Output | None) -> None:
+    """Lets readers of this process end when the run does, whose command may be in another one.
+
+    Args:
+        output: Where the run writes; it is looked there once a second. None for nowhere.
+    """
+    _Readers.end = EndLook(output) if output else None
 
 
 def clear_stop() -> None:
@@ -67,18 +79,30 @@ def clear_stop() -> None:
     _Readers.are_to_stop = False
 
 
+@dataclass
 class ReadFasta(beam.PTransform):  # type: ignore[misc]
     """Reads files: each FastaFile becomes its records and an EndOfFile, or one DeadLetter.
 
     They come in batches, of one file each.
+
+    Attributes:
+        output: Where it is looked whether the run is to end; None for nowhere.
     """
+
+    output: Output | None = None
 
     def expand(self, files: beam.PCollection[FastaFile]) -> beam.PCollection[Item]:
         """Returns the batches, those of one file in order."""
-        return files | beam.ParDo(_ReadFastaDoFn()).with_output_types(Item)
+        return files | beam.ParDo(_ReadFastaDoFn(self.output)).with_output_types(Item)
 
 
 class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, output: Output | None) -> None:
+        self._output = output
+
+    def setup(self) -> None:
+        heed_end(self._output)
+
     def process(self, element: FastaFile) -> Iterator[Item]:
         if not stop_requested():
             events.emit(events.FileBegun(element.source))

@@ -8,15 +8,20 @@ from dataclasses import dataclass, replace
 import apache_beam as beam
 
 from transforms import events
+from transforms.commits import Output
 from transforms.finding import FastaFile
 from transforms.items import Item
 from transforms.ranges import RANGE_BYTES, FileRange, cut_file, read_range
-from transforms.reading import in_batches, look_again, stop_requested
+from transforms.reading import heed_end, in_batches, look_again, stop_requested
 
 
 class _CutDoFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, range_bytes: int) -> None:
+    def __init__(self, output: Output | None, range_bytes: int) -> None:
+        self._output = output
         self._range_bytes = range_bytes
+
+    def setup(self) -> None:
+        heed_end(self._output)
 
     def process(self, element: FastaFile) -> Iterator[FileRange]:
         if not stop_requested():
@@ -25,6 +30,12 @@ class _CutDoFn(beam.DoFn):  # type: ignore[misc]
 
 
 class _ReadRangesDoFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, output: Output | None) -> None:
+        self._output = output
+
+    def setup(self) -> None:
+        heed_end(self._output)
+
     def process(self, element: FileRange) -> Iterator[Item]:
         if element.stop is None:
             element = replace(element, file=look_again(element.file))
@@ -39,17 +50,20 @@ class ReadRanges(beam.PTransform):  # type: ignore[misc]
     of the two would only hold up what follows until all files are looked at.
 
     Attributes:
+        output: Where it is looked whether the run is to end; None for nowhere.
         range_bytes: A plain file with more bytes is cut into ranges of so many.
     """
 
+    output: Output | None = None
     range_bytes: int = RANGE_BYTES
 
     def expand(self, files: beam.PCollection[FastaFile]) -> beam.PCollection[Item]:
         """Returns the records in batches, those of one range in order."""
+        cut = beam.ParDo(_CutDoFn(self.output, self.range_bytes))
         return (
             files
             | "Spread files" >> beam.Reshuffle()
-            | "Cut files" >> beam.ParDo(_CutDoFn(self.range_bytes)).with_output_types(FileRange)
+            | "Cut files" >> cut.with_output_types(FileRange)
             | "Spread ranges" >> beam.Reshuffle()
-            | "Read ranges" >> beam.ParDo(_ReadRangesDoFn()).with_output_types(Item)
+            | "Read ranges" >> beam.ParDo(_ReadRangesDoFn(self.output)).with_output_types(Item)
         )

@@ -18,12 +18,11 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
-from transforms import storage
 from transforms.commits import Output
 from transforms.finding import FastaFile, find_fasta
-from transforms.holders import LOCKS
 from transforms.looking import Looker, Memory
 from transforms.reading import stop_requested
+from transforms.stopping import is_end_requested, request_end
 
 TICK_SECONDS = 1.0
 """Longest time between two calls of the step that looks: a stop is heeded no later."""
@@ -46,20 +45,6 @@ class Watched:
     output: Output
     poll_seconds: float = 5.0
     stop_after: float | None = None
-
-
-def request_end(output: Output) -> None:
-    """Asks the source of a job to end, on whatever machine it is."""
-    storage.overwrite(_end_url(output), b"")
-
-
-def forget_end(output: Output) -> None:
-    """Takes the request back, once the job is over."""
-    storage.delete(_end_url(output))
-
-
-def _end_url(output: Output) -> str:
-    return storage.join(output.root, LOCKS, f"end-{output.run}")
 
 
 class _Tracker(OffsetRestrictionTracker):  # type: ignore[misc]
@@ -108,7 +93,7 @@ class _TickDoFn(beam.DoFn):  # type: ignore[misc]
         watermark: Any = beam.DoFn.WatermarkEstimatorParam(_WATERMARKS),
     ) -> Iterator[TimestampedValue]:
         numbers = tracker.current_restriction()
-        if stop_requested() or storage.exists(_end_url(self._output)):
+        if stop_requested() or is_end_requested(self._output):
             tracker.try_claim(numbers.stop - 1)
             return
         if not tracker.try_claim(numbers.start):
