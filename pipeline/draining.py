@@ -14,13 +14,14 @@ from transforms.under_way import clear_notes
 
 
 @contextmanager
-def draining(root: str) -> Iterator[list[int]]:
+def draining(root: str, runs: str = "") -> Iterator[list[int]]:
     """Turns the first SIGINT, SIGTERM or SIGHUP into a drain; a second one ends the process.
 
     SIGHUP comes when a terminal is closed; under nohup it is ignored, and stays so.
 
     Args:
         root: The output root.
+        runs: How the names of the runs begin that it stops; empty for all that are at work there.
 
     Yields:
         The signals received.
@@ -32,7 +33,7 @@ def draining(root: str) -> Iterator[list[int]]:
         received.append(number)
         request_stop()
         # So that a second signal, which ends the process at once, is not taken for a death.
-        clear_notes(root)
+        clear_notes(root, runs)
         print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
         for each in previous:
             signal.signal(each, signal.SIG_DFL)

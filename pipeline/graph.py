@@ -15,6 +15,7 @@ from transforms.messages import has_messages
 from transforms.pulls import ReadMessages
 from transforms.reading import ReadFasta
 from transforms.residues import CheckResidues
+from transforms.shares import WriteShares
 from transforms.skipping import SkipCommitted
 from transforms.validation import ValidateEmbeddings
 
@@ -45,7 +46,7 @@ def build(
         pipeline
         | "Find FASTA" >> source
         | "Read FASTA"
-        >> (ReadMessages() if has_messages(dict(output.configuration)) else ReadFasta())
+        >> (ReadMessages() if has_messages(dict(output.configuration)) else ReadFasta(output.shard))
         | "Check residues" >> CheckResidues(config.residues)
         | "Skip committed" >> SkipCommitted(output, is_begun)
         | "Batch by tokens"
@@ -54,5 +55,6 @@ def build(
         | "Validate embeddings" >> ValidateEmbeddings(config.dim)
         | "Write parts" >> WriteParts(output, checkpoint_seconds, config.lanes, wait)
         | "Complete files" >> CompleteFiles(lanes=config.lanes)
-        | "Write ESM pt" >> WriteEsmPt(output)
+        | "Write ESM pt"
+        >> (WriteShares(output, output.shard) if output.shard else WriteEsmPt(output))
     )

@@ -10,6 +10,7 @@ from pipeline import __version__
 from pipeline.beam_options import BeamHelp, Parser, check_beam_args
 from pipeline.endpoint import Address, parse_address
 from pipeline.limits import DeadLetterLimit, parse_limit
+from pipeline.shard_options import Sharing, add_shard_options, make_sharing
 from pipeline.subscription_options import add_subscription_options, check_subscription_options
 from pipeline.values import positive, seconds, tokens
 from pipeline.watch_options import add_watch_options, check_watch_options
@@ -57,6 +58,7 @@ class RunConfig:
         input_subscription: The subscription whose messages are embedded; None for files.
         max_batch_wait: Seconds after which what has come is sent on: messages into a round, in a
             stream partial batches and parts; None for what is usual.
+        sharing: Which share of the records is embedded, and by how many processes.
         beam_args: Options for Beam.
     """
 
@@ -81,6 +83,7 @@ class RunConfig:
     stop_after: float | None = None
     input_subscription: str | None = None
     max_batch_wait: float | None = None
+    sharing: Sharing = Sharing()
     beam_args: tuple[str, ...] = ()
 
     @property
@@ -154,6 +157,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_watch_options(parser)
     add_subscription_options(parser)
+    add_shard_options(parser)
     _add_model_options(parser)
     _add_sequence_options(parser)
     add = parser.add_argument_group("what to say").add_argument
@@ -286,5 +290,6 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         stop_after=ours.stop_after,
         input_subscription=ours.input_subscription,
         max_batch_wait=ours.max_batch_wait,
+        sharing=make_sharing(ours),
         beam_args=tuple(beam_args),
     )

@@ -7,33 +7,33 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import NoReturn
 
+from pipeline.attending import announce, attended
 from pipeline.checks import Plan, prepare
-from pipeline.draining import draining
 from pipeline.ending import EXIT_USAGE, complain, exit_code, leave, tell
 from pipeline.endpoint import check_endpoint, serving_metrics
 from pipeline.event_log import logging_events
+from pipeline.gpus import run_on_gpus
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
-from pipeline.progress import showing
 from pipeline.receiving import check_receiving, receive
 from pipeline.report import Report, make_report
 from pipeline.rounds import embed
 from pipeline.runners import GraphError, is_in_this_process
+from pipeline.sharding import prepare_shard
+from pipeline.share_run import run_shard
 from pipeline.stream import stream
 from pipeline.subscription import open_subscription
-from pipeline.tally import Tally
 from pipeline.terminal import allow_any_text
 from pipeline.watch import check_watch, watch
 from transforms import events
 from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.locks import LostError
-from transforms.reading import request_stop
 from transforms.resuming import tidy
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     try:
         config = parse_options(argv)
         _set_up_logging(config)
+        if config.sharing.gpus:
+            sys.exit(run_on_gpus(config, sys.argv[1:] if argv is None else argv))
         sys.exit(run(config))
     except ConfigurationError as error:
         complain(str(error))
@@ -71,14 +73,18 @@ def run(config: RunConfig) -> int:
     with ExitStack() as held:
         held.enter_context(logging_events(config.event_log))
         held.enter_context(serving_metrics(config.metrics_port, config.quiet))
+        lock = held.enter_context(ExitStack())
+        shard = config.sharing.shard
         try:
-            plan = prepare(config, held)
+            plan = prepare_shard(config, shard, lock) if shard else prepare(config, lock)
         except OSError as error:
             logger.debug("The output cannot be made ready.", exc_info=True)
             raise ConfigurationError(
                 f"{config.output} cannot be made ready ({error}). Free some space, or make it "
                 "writable; then the same command goes on."
             ) from error
+        if shard:
+            return run_shard(config, plan, lock)
         guard = DeadLetterGuard(config.max_dead_letters)
         if config.watch:
             follow = watch if is_in_this_process(config.beam_args) else stream
@@ -96,26 +102,10 @@ def run(config: RunConfig) -> int:
 
 def _run_once(config: RunConfig, plan: Plan) -> tuple[Report, list[int]]:
     """Returns what has come of a run, and the signals that kept it from its end."""
-    _announce(plan, config.quiet)
-    with _watched(plan, config.quiet) as received:
+    announce(plan, config.quiet)
+    with attended(plan, config.quiet) as received:
         report = execute(plan, config.beam_args)
     return report, received if report.missing else []
-
-
-@contextmanager
-def _watched(plan: Plan, quiet: bool) -> Iterator[list[int]]:
-    """Shows progress and lets the heartbeat tell it; drains on a signal, or if the lock is lost.
-
-    Yields:
-        The signals received.
-    """
-    with ExitStack() as stack:
-        tally = Tally(len(plan.todo), sum(file.size for file in plan.todo))
-        stack.enter_context(showing(tally, quiet))
-        received = stack.enter_context(draining(plan.output.root))
-        # Within the draining, which lets readers read again at its end.
-        stack.enter_context(plan.lock.watched(tally.numbers, request_stop))
-        yield received
 
 
 def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
@@ -136,16 +126,6 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
         except (GraphError, LostError, OSError) as error:
             failure = str(error)
     return make_report(plan, time.monotonic() - start, metrics, failure)
-
-
-def _announce(plan: Plan, quiet: bool) -> None:
-    size = sum(file.size for file in plan.todo)
-    events.emit(events.RunStarted(plan.output.run, plan.output.root, len(plan.todo), size))
-    if quiet:
-        return
-    todo, done = len(plan.todo), len(plan.listing.files) - len(plan.todo)
-    finished = f", {done:,} finished before" if done else ""
-    print(f"{todo:,} file{'s' * (todo != 1)} to do{finished}.", file=sys.stderr)
 
 
 def _set_up_logging(config: RunConfig) -> None:

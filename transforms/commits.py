@@ -17,6 +17,7 @@ from typing import Any
 
 from transforms import storage
 from transforms.errors import ConfigurationError
+from transforms.shards import Shard
 
 EMBEDDINGS, DEAD_LETTERS, COMMITS, PT = "embeddings", "dead_letters", "commits", "pt"
 _CONFIGURATION = f"{COMMITS}/output.json"
@@ -36,6 +37,7 @@ class Output:
         pt_order: ``input`` for FASTA order, ``length`` for the longest first.
         lock: Name under which the lock of the output is held, and commits are made only while it
             is; empty for no lock.
+        shard: The shard that writes; None for a run that does everything.
     """
 
     root: str
@@ -46,6 +48,7 @@ class Output:
     pt: bool = True
     pt_order: str = "input"
     lock: str = ""
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True)

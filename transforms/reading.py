@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 
@@ -29,6 +29,7 @@ from transforms.fasta import (
 from transforms.finding import FastaFile
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.retrying import RetriedError
+from transforms.shards import Shard
 
 BATCH_ITEMS = 64
 BATCH_RESIDUES = 1 << 14
@@ -67,22 +68,31 @@ def clear_stop() -> None:
     _Readers.are_to_stop = False
 
 
+@dataclass
 class ReadFasta(beam.PTransform):  # type: ignore[misc]
     """Reads files: each FastaFile becomes its records and an EndOfFile, or one DeadLetter.
 
     They come in batches, of one file each.
+
+    Attributes:
+        shard: The shard whose records are wanted; None for all.
     """
+
+    shard: Shard | None = None
 
     def expand(self, files: beam.PCollection[FastaFile]) -> beam.PCollection[Item]:
         """Returns the batches, those of one file in order."""
-        return files | beam.ParDo(_ReadFastaDoFn()).with_output_types(Item)
+        return files | beam.ParDo(_ReadFastaDoFn(self.shard)).with_output_types(Item)
 
 
 class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, shard: Shard | None) -> None:
+        self._shard = shard
+
     def process(self, element: FastaFile) -> Iterator[Item]:
         if not stop_requested():
             events.emit(events.FileBegun(element.source))
-        yield from in_batches(read_items(_look_again(element)))
+        yield from in_batches(read_items(_look_again(element), shard=self._shard))
 
 
 def _look_again(file: FastaFile) -> FastaFile:
@@ -111,7 +121,11 @@ def in_batches(items: Iterable[Item]) -> Iterator[Batch]:
         yield Batch(tuple(held))
 
 
-def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -> Iterator[Item]:
+def read_items(
+    file: FastaFile,
+    open_chunks: OpenChunks = storage.open_chunks,
+    shard: Shard | None = None,
+) -> Iterator[Item]:
     """Yields the records of a file, lazily, and its EndOfFile.
 
     A record without residues or with too many is a DeadLetter. A file that cannot be read to
@@ -122,6 +136,8 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
     Args:
         file: The file.
         open_chunks: Returns the bytes of a URL in chunks.
+        shard: The shard whose records are yielded and, in the EndOfFile, counted; None for all.
+            What is wrong with the file as a whole concerns every shard.
     """
     if stop_requested():
         return
@@ -146,23 +162,36 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
     if file.sha256 not in ("", digest.hexdigest()):
         yield _changed(file)  # else there would be rows of two versions
         return
-    yield from _items_of(file, held, open_chunks, digest.hexdigest(), counts)
+    yield from _items_of(file, held, open_chunks, digest.hexdigest(), counts, shard)
 
 
 def _items_of(
-    file: FastaFile, held: list[bytes], open_chunks: OpenChunks, file_sha256: str, counts: Counts
+    file: FastaFile,
+    held: list[bytes],
+    open_chunks: OpenChunks,
+    file_sha256: str,
+    counts: Counts,
+    shard: Shard | None,
 ) -> Iterator[Item]:
     """The second pass, over the text that the first has held or, without any, over the file.
 
     Its failure carries no digest, since what was sent on may be of no version that there ever
     was, and every later run reads the file anew.
     """
-    events.emit(events.FileOpened(file.source, file.size, counts.records, counts.residues))
+    # What falls to a shard is known once it has been read; until then it is an even share.
+    among = shard.count if shard else 1
+    events.emit(
+        events.FileOpened(file.source, file.size, counts.records // among, counts.residues // among)
+    )
+    records = residues = 0
     digest = hashlib.sha256()
     try:
         for record in parse_fasta(held or decompress(_hashed(open_chunks(file.url), digest))):
             if stop_requested():
                 return
+            if shard and not shard.holds(record):
+                continue
+            records, residues = records + 1, residues + record.length
             yield item_of(record, file.source, file_sha256)
     except _StoppedError:
         return
@@ -175,7 +204,7 @@ def _items_of(
     if not held and digest.hexdigest() != file_sha256:
         yield _changed(file)
         return
-    yield end_of(file, file_sha256, counts)
+    yield end_of(file, file_sha256, Counts(records, residues) if shard else counts)
 
 
 def end_of(file: FastaFile, file_sha256: str, counts: Counts) -> EndOfFile:

@@ -13,6 +13,8 @@ from transforms.commits import (
     read_all_parts,
     replaced_by,
 )
+from transforms.division import SHARES
+from transforms.shards import Shard
 
 MERGED = "part-merged-"
 """How the names of parts begin that were merged of others."""
@@ -26,6 +28,19 @@ def sweep(root: str) -> None:
     """
     storage.delete(storage.join(root, storage.STAGING))
     _sweep_parts(root, "part-")
+
+
+def sweep_shard(root: str, shard: Shard) -> None:
+    """Removes what killed runs of a shard left half done, and nothing that is another's.
+
+    Only for one that holds the lock of the shard and the parts; other shards may be at work.
+    """
+    own = f"part-{shard.runs}", f"{SHARES}{shard.division}-{shard.number}-"
+    staging = storage.join(root, storage.STAGING)
+    for name in storage.list_names(staging):
+        if name.startswith(own):
+            storage.delete(storage.join(staging, name))
+    _sweep_parts(root, own[0])
 
 
 def sweep_merges(root: str) -> None:
