@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 
 import torch
 
@@ -64,7 +65,9 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
         # It would count anew, and stop at the same record.
         restarts_failed=config.max_dead_letters is None,
     )
-    code = fleet.run(None if config.quiet else _Progress(root, shards))
+    with ExitStack() as stack:
+        shown = None if config.quiet else stack.enter_context(closing(AllProgress(root, shards)))
+        code = fleet.run(shown)
     if code not in (EXIT_OK, EXIT_DEAD_LETTERS):
         print("What is committed is safe. The same command carries on from there.", file=sys.stderr)
         return code
@@ -167,30 +170,49 @@ def start_process(command: Sequence[str], shard: Shard, device: str) -> Process:
     return _Named(command, shard, device)
 
 
-class _Progress:
-    """Shows how far all shards are together."""
+class AllProgress:
+    """Shows how far all shards are together.
 
-    def __init__(self, root: str, shards: Sequence[Shard]) -> None:
+    Args:
+        root: The output root.
+        shards: The shards.
+        clock: Seconds; replaced by tests.
+
+    Attributes:
+        residues: Residues of the records that have an outcome.
+        residues_total: Residues of all, as far as is known.
+    """
+
+    def __init__(
+        self, root: str, shards: Sequence[Shard], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.residues = self.residues_total = 0
         self._root = root
         self._shards = shards
-        self._start = self._looked = time.monotonic()
+        self._clock = clock
+        self._start = self._looked = clock()
         self._progress = Progress(self)
-        self.residues = self.residues_total = 0
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._start
+        """Seconds since the beginning."""
+        return self._clock() - self._start
 
     def __call__(self) -> None:
-        if time.monotonic() - self._looked < _SECONDS_BETWEEN_LOOKS:
+        """Looks at the heartbeats, if that is some time ago, and shows what they tell."""
+        if self._clock() - self._looked < _SECONDS_BETWEEN_LOOKS:
             return
-        self._looked = time.monotonic()
+        self._looked = self._clock()
         try:
             holders = [read_holder(self._root, shard.name) for shard in self._shards]
-        except OSError:
+        except OSError:  # a server that is away for a moment
             return
         told = [holder.progress or {} for holder in holders if holder]
         self.residues = int(sum(numbers.get("residues", 0) for numbers in told))
         self.residues_total = int(sum(numbers.get("residues_total", 0) for numbers in told))
         if self.residues_total:
             self._progress.show()
+
+    def close(self) -> None:
+        """Leaves the terminal as it should be."""
+        self._progress.close()

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from pipeline.fleet import Fleet, Member, Process
-from pipeline.gpus import arguments_of, find_devices, start_process
+from pipeline.gpus import AllProgress, arguments_of, find_devices, start_process
 from pipeline.run import main
 from tests.faults.outcome import assert_equal, read_outcome, write_inputs
 from transforms.errors import ConfigurationError
+from transforms.holders import LOCKS, Holder, write_holder
 from transforms.shards import Shard
 
 Capture = pytest.CaptureFixture[str]
@@ -147,6 +148,20 @@ def test_a_process_sees_one_gpu_and_its_complaints_have_a_name(capsys: Capture) 
 
     assert Fleet([Member(Shard(0, 1), "GPU-7")], start, 0).run() == 1
     assert "[shard 0 of 1] GPU-7" in capsys.readouterr().err
+
+
+def test_progress_is_that_of_all_heartbeats_together(tmp_path: Path) -> None:
+    (tmp_path / LOCKS).mkdir()
+    shards = [Shard(n, 3) for n in range(3)]  # the last has not begun
+    for shard, residues in zip(shards, (10, 30), strict=False):
+        progress = {"residues": residues, "residues_total": 100.0}
+        write_holder(str(tmp_path), Holder(shard.name, progress=progress))
+    clock = iter([0.0, 0.5, 0.5, 9.0, 9.0, 9.0])
+    shown = AllProgress(str(tmp_path), shards, lambda: next(clock, 9.0))
+    shown()
+    assert (shown.residues, shown.residues_total) == (0, 0)  # not at every tick
+    shown()
+    assert (shown.residues, shown.residues_total) == (40, 200)
 
 
 def test_two_shards_of_one_command_one_of_them_killed_make_what_one_run_makes(

@@ -90,6 +90,9 @@ def test_shards_one_after_the_other_make_what_one_run_makes(
         lambda: shard(inputs, output, 0, 2),
         lambda: exit_code(compact.main, output),
     ]
+    several = ("--direct_running_mode", "multi_processing")
+    assert shard(inputs, output, 1, 3, *several) == 2
+    assert "other engines divide it among workers of their own" in text(capsys)
     for call in refused:
         assert call() == 2
         told = text(capsys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from transforms.errors import ConfigurationError
@@ -10,6 +11,8 @@ from transforms.fasta import FastaRecord
 
 _DIGEST_BYTES = 8
 """Of the SHA-256; more than any number of shards needs."""
+
+_RUN = re.compile(r"shard-(\d+)-of-(\d+)-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,15 @@ class Shard:
         text = f"{record.length}" if record.sequence is None else record.sequence
         digest = hashlib.sha256(text.encode()).digest()[:_DIGEST_BYTES]
         return int.from_bytes(digest, "big") % self.count == self.number
+
+    def may_find(self, run: str) -> bool:
+        """Tells whether records that fall to it may lie in the parts of a run.
+
+        In those of another shard of as many they do not, of whatever division: so a shard need not
+        read what all others have committed.
+        """
+        found = _RUN.match(run)
+        return not found or int(found[2]) != self.count or int(found[1]) == self.number
 
 
 def lock_share(shard: Shard | None) -> str:
