@@ -36,7 +36,7 @@ from transforms.model import EsmModelHandler
 from transforms.shards import Shard
 from transforms.share_work import find_share
 from transforms.shares import read_shares
-from transforms.sweeping import sweep_shard
+from transforms.sweeping import sweep_parts, sweep_shard
 from transforms.under_way import count_deaths
 
 
@@ -125,9 +125,14 @@ def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -
             f"--shard I/{division.count} until all have ended. To divide anew what is left, end "
             f"them, and then `python -m pipeline.finish {root} --release`."
         )
+    if division is None:
+        # Nobody else is at work yet: what a killed run without shards has left can go.
+        sweep_parts(root)
+        count_deaths(root)
+        division = begin_division(root, shard.count)
     if begun is None:
         commits.write_configuration(root, configuration)
-    return (division or begin_division(root, shard.count)).shard(shard.number)
+    return division.shard(shard.number)
 
 
 def _is_held(root: str, run: str) -> bool:

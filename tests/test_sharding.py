@@ -265,3 +265,35 @@ def test_a_shard_that_is_told_to_stop_drains_and_carries_on(
     assert shard(inputs, output, 0, 1) == 3
     assert_equal(read_outcome(output), whole)
     assert storage.list_names(str(output / ".under_way")) == []
+
+
+def test_a_completion_that_breaks_off_is_completed_by_the_next(
+    inputs: Path, whole: Outcome, output: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = leave(output, "embeddings/part-0123-0-0-89ab.parquet")  # by a run without shards
+    leave(output, "commits/output.json")
+    bound = (inputs.parent / "whole/commits/output.json").read_bytes()
+    (output / "commits/output.json").write_bytes(bound)
+    assert shard(inputs, output, 0, 2) == 3
+    assert killed not in files_below(output)
+
+    def fail(*args: object) -> None:
+        raise OSError("No space left on device")
+
+    with hold(str(output), "shard-0-of-2-0123", "shard-0-of-2"):  # it has not let go yet
+        assert shard(inputs, output, 1, 2) == 3
+    assert "A shard is at work" in text(capsys)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.finishing.write_report", fail)
+        assert shard(inputs, output, 1, 2) == 1
+    assert "The share is done, but the output is not complete" in text(capsys)
+    with monkeypatch.context() as patch:
+        patch.setattr("transforms.division._delete", fail)  # when it does not count any more
+        assert exit_code(finish.main, output) == 1
+    assert read_division(str(output)) is None
+    assert exit_code(finish.main, output) == 3
+    assert exit_code(verify.main, output, "--sample", 0) == 0
+    assert_equal(read_outcome(output), whole)
+    # What is left of the first division does not count in the next.
+    assert shard(inputs, output, 0, 2) == 3
+    assert "1 of 2 shards has not ended: 1 (stopped)" in text(capsys)

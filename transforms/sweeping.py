@@ -27,7 +27,7 @@ def sweep(root: str) -> None:
     run that has the output to itself, while neither it nor a compaction writes anything.
     """
     storage.delete(storage.join(root, storage.STAGING))
-    _sweep_parts(root, "part-")
+    sweep_parts(root)
 
 
 def sweep_shard(root: str, shard: Shard) -> None:
@@ -40,7 +40,7 @@ def sweep_shard(root: str, shard: Shard) -> None:
     for name in storage.list_names(staging):
         if name.startswith(own):
             storage.delete(storage.join(staging, name))
-    _sweep_parts(root, own[0])
+    sweep_parts(root, own[0])
 
 
 def sweep_merges(root: str) -> None:
@@ -48,7 +48,7 @@ def sweep_merges(root: str) -> None:
 
     Only for one that holds the parts; a run may write parts of its own meanwhile.
     """
-    _sweep_parts(root, MERGED)
+    sweep_parts(root, MERGED)
 
 
 def delete_replaced(
@@ -70,8 +70,15 @@ def delete_replaced(
         delete_part_record(root, part.part)
 
 
-def _sweep_parts(root: str, prefix: str) -> None:
-    """Removes replaced parts, and data files of a prefix that no commit names."""
+def sweep_parts(root: str, prefix: str = "part-") -> None:
+    """Removes replaced parts, and data files that no commit names.
+
+    Only for who holds the parts.
+
+    Args:
+        root: The output root.
+        prefix: How the names of the data files begin; nothing writes such files meanwhile.
+    """
     parts = read_all_parts(root)
     gone = replaced_by(parts).keys()
     counting = [part for name, part in parts.items() if name not in gone]
