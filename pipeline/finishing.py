@@ -150,11 +150,12 @@ class _Finisher:
 
     def finish(self, release: bool) -> Finished:
         root, start = self.plan.output.root, time.monotonic()
+        # In this order: a shard that ends meanwhile is missing, though what it has done may count.
+        missing = _find_missing(root)
         ends = read_ends(root, self.division)
         committed = read_commits(root)
         whole, faults = join_shares(root, self.division, committed, ends)
         write_whole(whole, committed, self.plan.output)
-        missing = _find_missing(root)
         is_over = False
         with ExitStack() as held:
             if release or not (missing or faults):

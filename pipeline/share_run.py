@@ -85,9 +85,13 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
         The exit code.
     """
     guard = DeadLetterGuard(config.max_dead_letters)
-    with lock:
-        announce(plan, config.quiet)
-        outcome = _run(plan, config, guard)
+    try:
+        with lock:
+            announce(plan, config.quiet)
+            outcome = _run(plan, config, guard)
+    except OSError as error:
+        complain(f"What the shard has done cannot be noted: {error}. The same command carries on.")
+        return EXIT_FAILED
     _tell(plan, outcome, config.quiet, was_too_much=guard.sentence is not None)
     if not outcome.has_ended:
         return outcome.code
@@ -101,7 +105,9 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
             f"python -m pipeline.finish {plan.output.root} tries again."
         )
         return EXIT_FAILED
-    if not config.quiet:
+    if finished.faults:
+        print("\n".join(finished.as_lines()), file=sys.stderr)
+    elif not config.quiet:
         print("\n".join(finished.as_lines()))
     # What is missing is for others, unless none is left to come.
     return outcome.code if finished.missing else finished.code

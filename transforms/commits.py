@@ -158,23 +158,23 @@ class Commits:
 
 def write_part_record(root: str, record: PartRecord) -> None:
     """Commits a part; one of the same name is replaced."""
-    _write_json(root, f"{COMMITS}/{record.part}.json", record)
+    write_json(root, f"{COMMITS}/{record.part}.json", record)
 
 
 def write_file_records(root: str, name: str, records: Iterable[FileRecord]) -> None:
     """Writes the records of finished files under ``commits/files-<name>.json``."""
-    _write_json(root, f"{COMMITS}/files-{name}.json", {"files": list(records)})
+    write_json(root, f"{COMMITS}/files-{name}.json", {"files": list(records)})
 
 
 def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:
     """Binds an output to what its rows are computed with."""
-    _write_json(root, _CONFIGURATION, configuration)
+    write_json(root, _CONFIGURATION, configuration)
 
 
 def read_configuration(root: str) -> dict[str, Any] | None:
     """Returns what an output is bound to; None for a new one."""
     url = storage.join(root, _CONFIGURATION)
-    return _read_json(url) if has_configuration(root) else None
+    return read_json(url) if has_configuration(root) else None
 
 
 def has_configuration(root: str) -> bool:
@@ -184,12 +184,12 @@ def has_configuration(root: str) -> bool:
 
 def read_part_record(root: str, part: str) -> PartRecord:
     """Returns the commit record of a part."""
-    return _part_record(_read_json(_record_url(root, part)))
+    return _part_record(read_json(_record_url(root, part)))
 
 
 def read_file_records(root: str, name: str) -> list[FileRecord]:
     """Returns what one ``files-*.json`` holds."""
-    content = _read_json(storage.join(root, COMMITS, name))["files"]
+    content = read_json(storage.join(root, COMMITS, name))["files"]
     return [FileRecord(**{**fields, "parts": tuple(fields["parts"])}) for fields in content]
 
 
@@ -277,7 +277,8 @@ def _part_record(fields: dict[str, Any]) -> PartRecord:
     )
 
 
-def _read_json(url: str) -> dict[str, Any]:
+def read_json(url: str) -> dict[str, Any]:
+    """Returns what a record holds; raises a ConfigurationError if it is damaged."""
     try:
         content: dict[str, Any] = json.loads(storage.read_bytes(url))
     except ValueError as error:
@@ -287,7 +288,8 @@ def _read_json(url: str) -> dict[str, Any]:
     return content
 
 
-def _write_json(root: str, name: str, content: object) -> None:
+def write_json(root: str, name: str, content: object) -> None:
+    """Writes a record of plain values and dataclasses with slots."""
     data = json.dumps(content, default=_fields).encode()
     storage.publish(root, name, lambda handle: handle.write(data))
 

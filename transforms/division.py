@@ -10,14 +10,13 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from transforms import storage
-from transforms.commits import COMMITS
+from transforms.commits import COMMITS, read_json, write_json
 from transforms.dead_letters import now
 from transforms.errors import ConfigurationError
 from transforms.holders import State, read_holder, state_of
@@ -97,14 +96,14 @@ def read_division(root: str) -> Division | None:
     """
     if not storage.exists(url := storage.join(root, DIVISION)):
         return None
-    return Division(**_read(url))
+    return Division(**read_json(url))
 
 
 def begin_division(root: str, count: int) -> Division:
     """Divides an output among so many shards; only for who holds the parts."""
     _delete(root)
     division = Division(uuid.uuid4().hex[:12], count, now())
-    _write(root, DIVISION, asdict(division))
+    write_json(root, DIVISION, division)
     return division
 
 
@@ -138,7 +137,7 @@ def check_undivided(root: str) -> None:
 
 def note_end(root: str, shard: Shard, end: ShardEnd) -> None:
     """Says that a shard has an outcome for all that falls to it."""
-    _write(root, _end(shard), asdict(end))
+    write_json(root, _end(shard), end)
 
 
 def forget_end(root: str, shard: Shard) -> None:
@@ -158,7 +157,7 @@ def read_ends(root: str, division: Division) -> dict[int, ShardEnd]:
     ends = {}
     for shard in shards:
         if _end(shard).rpartition("/")[2] in there:
-            fields = _read(storage.join(root, _end(shard)))
+            fields = read_json(storage.join(root, _end(shard)))
             ends[shard.number] = ShardEnd(**{**fields, "failed": tuple(fields["failed"])})
     return ends
 
@@ -185,18 +184,3 @@ def describe_missing(states: Sequence[ShardState]) -> str:
 
 def _end(shard: Shard) -> str:
     return f"{COMMITS}/{ENDS}{shard.division}-{shard.number}.json"
-
-
-def _read(url: str) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(storage.read_bytes(url))
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{url} is damaged. Put it back from a copy, or give another --output."
-        ) from error
-    return content
-
-
-def _write(root: str, name: str, content: Mapping[str, Any]) -> None:
-    data = json.dumps(content, indent=1).encode()
-    storage.publish(root, name, lambda handle: handle.write(data))

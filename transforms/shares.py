@@ -6,16 +6,15 @@ them have an outcome; when all shards have noted a file, it is finished from the
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import apache_beam as beam
 
 from transforms import events, storage
-from transforms.commits import COMMITS, Output
+from transforms.commits import COMMITS, Output, read_json, write_json
 from transforms.division import SHARES
 from transforms.esm_pt import FILES_PER_RECORD, SECONDS_PER_RECORD
 from transforms.items import FinishedFile, Item, Settled
@@ -68,9 +67,8 @@ def share_of(file: FinishedFile) -> Share:
 
 def write_shares(root: str, shard: Shard, shares: Iterable[Share]) -> None:
     """Notes what a shard has of some files."""
-    data = json.dumps({"files": [asdict(share) for share in shares]}).encode()
     name = f"{SHARES}{shard.division}-{shard.number}-{uuid.uuid4().hex[:12]}.json"
-    storage.publish(root, f"{COMMITS}/{name}", lambda handle: handle.write(data))
+    write_json(root, f"{COMMITS}/{name}", {"files": list(shares)})
 
 
 def read_shares(root: str, shards: Iterable[Shard]) -> Iterator[tuple[int, Share]]:
@@ -80,7 +78,7 @@ def read_shares(root: str, shards: Iterable[Shard]) -> Iterator[tuple[int, Share
     for name in storage.list_names(folder):
         number = prefixes.get(name.rpartition("-")[0])
         if number is not None:
-            for fields in json.loads(storage.read_bytes(storage.join(folder, name)))["files"]:
+            for fields in read_json(storage.join(folder, name))["files"]:
                 yield number, Share(**fields)
 
 
