@@ -10,6 +10,7 @@ from pipeline import __version__
 from pipeline.beam_options import BeamHelp, Parser, check_beam_args
 from pipeline.endpoint import Address, parse_address
 from pipeline.limits import DeadLetterLimit, parse_limit
+from pipeline.sequence_options import add_sequence_options
 from pipeline.shard_options import Sharing, add_shard_options, make_sharing
 from pipeline.subscription_options import add_subscription_options, check_subscription_options
 from pipeline.values import positive, seconds, tokens
@@ -56,6 +57,8 @@ class RunConfig:
         poll_seconds: Time between two looks for new files.
         stop_after: Time without anything new that ends a watch; None for no end.
         input_subscription: The subscription whose messages are embedded; None for files.
+        output_topic: The topic that gets the result of each message; None for none.
+        dead_letter_topic: The topic that gets the dead letters; None for none.
         max_batch_wait: Seconds after which what has come is sent on: messages into a round, in a
             stream partial batches and parts; None for what is usual.
         sharing: Which share of the records is embedded, and by how many processes.
@@ -82,6 +85,8 @@ class RunConfig:
     poll_seconds: float = 5.0
     stop_after: float | None = None
     input_subscription: str | None = None
+    output_topic: str | None = None
+    dead_letter_topic: str | None = None
     max_batch_wait: float | None = None
     sharing: Sharing = Sharing()
     beam_args: tuple[str, ...] = ()
@@ -159,7 +164,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_subscription_options(parser)
     add_shard_options(parser)
     _add_model_options(parser)
-    _add_sequence_options(parser)
+    add_sequence_options(parser)
     add = parser.add_argument_group("what to say").add_argument
     add("--event_log", metavar="FILE", help="append what happens, a JSON object a line")
     add(
@@ -209,32 +214,6 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="D",
         help="refuse a model of another width, e.g. 1280 for FastESM2_650",
-    )
-
-
-def _add_sequence_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("the sequences").add_argument
-    add(
-        "--residues",
-        choices=("clean", "strict"),
-        default="clean",
-        help="clean: upper-case, drop one terminal *, map J to X, dead-letter what is then not "
-        "an amino acid letter; strict: dead-letter anything that is not one as written "
-        "(default: %(default)s)",
-    )
-    add(
-        "--long_sequences",
-        choices=("truncate", "reject", "window"),
-        default="truncate",
-        help="what is done beyond --truncation_seq_length: keep the first residues, dead-letter "
-        "the record, or average overlapping windows (default: %(default)s)",
-    )
-    add(
-        "--truncation_seq_length",
-        type=positive,
-        default=1024,
-        metavar="N",
-        help="residues that the model is given at the most (default: %(default)s)",
     )
 
 
@@ -289,6 +268,8 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         poll_seconds=ours.poll_seconds or RunConfig.poll_seconds,
         stop_after=ours.stop_after,
         input_subscription=ours.input_subscription,
+        output_topic=ours.output_topic,
+        dead_letter_topic=ours.dead_letter_topic,
         max_batch_wait=ours.max_batch_wait,
         sharing=make_sharing(ours),
         beam_args=tuple(beam_args),
