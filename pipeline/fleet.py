@@ -41,6 +41,7 @@ class Member:
         process: Its process now.
         code: How that ended, once nothing more is to come of it.
         restarts: How often it was started again.
+        signals: How many of the signals that came were sent to its process.
     """
 
     shard: Shard
@@ -48,6 +49,7 @@ class Member:
     process: Process | None = None
     code: int | None = None
     restarts: int = 0
+    signals: int = 0
 
 
 class Fleet:
@@ -82,7 +84,7 @@ class Fleet:
         with self._passing_on_signals():
             try:
                 for member in self._members:
-                    member.process = self._start(member.shard, member.device)
+                    self._begin(member)
                 while self._running():
                     for member in self._running():
                         self._look_at(member)
@@ -90,7 +92,7 @@ class Fleet:
                         show()
                     time.sleep(_TICK)
             finally:
-                self._send(signal.SIGTERM)  # none is left but after an exception
+                self._end()
         return self._code()
 
     def _running(self) -> list[Member]:
@@ -115,7 +117,12 @@ class Fleet:
             f"({member.restarts} of {self._restarts}).",
             file=sys.stderr,
         )
-        member.process = self._start(member.shard, member.device)
+        self._begin(member)
+
+    def _begin(self, member: Member) -> None:
+        process = self._start(member.shard, member.device)
+        member.process, member.signals = process, 0
+        self._pass_on(member)  # what came before it was there
 
     def _code(self) -> int:
         codes = [member.code for member in self._members if member.code is not None]
@@ -135,7 +142,8 @@ class Fleet:
 
         def pass_on(number: int, frame: FrameType | None) -> None:
             self._received.append(number)
-            self._send(number)
+            for member in self._running():
+                self._pass_on(member)
 
         each: int
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -147,7 +155,14 @@ class Fleet:
             for each, handler in previous.items():
                 signal.signal(each, handler)
 
-    def _send(self, number: int) -> None:
+    def _pass_on(self, member: Member) -> None:
+        """Sends a process what it was not sent yet; a signal may come in between."""
+        while member.process and member.signals < len(self._received):
+            member.signals += 1
+            member.process.send_signal(self._received[member.signals - 1])
+
+    def _end(self) -> None:
+        """Leaves no process behind, should an exception have ended the watch."""
         for member in self._running():
             if member.process:
-                member.process.send_signal(number)
+                member.process.send_signal(signal.SIGTERM)

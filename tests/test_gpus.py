@@ -140,6 +140,18 @@ def test_signals_are_passed_on_and_none_is_started_again() -> None:
     assert len(fakes.started) == 2
 
 
+def test_a_signal_that_comes_while_they_are_started_reaches_all_of_them() -> None:
+    fakes = Fakes([[None], [None], [None]])
+
+    def start(shard: Shard, device: str) -> Process:
+        if shard.number == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return fakes(shard, device)
+
+    assert Fleet([Member(Shard(n, 3), "gpu") for n in range(3)], start, 2).run() == 143
+    assert [process.signals for process in fakes.processes] == [[signal.SIGTERM]] * 3
+
+
 def test_a_process_sees_one_gpu_and_its_complaints_have_a_name(capsys: Capture) -> None:
     script = "import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'])"  # printed as an error
 
