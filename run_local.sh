@@ -63,7 +63,7 @@ case "${1:-}" in
     ;;
   "")
     install "$(installed_extras)"
-    exec "$here/.venv/bin/fastesm-beam" --input "$here/examples" --output out --model demo
+    exec "$here/.venv/bin/fastesm-beam" --input "$here/examples/well_known.fasta" --output out --model demo
     ;;
   *)
     install "$(installed_extras)"

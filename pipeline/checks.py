@@ -28,6 +28,7 @@ from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
 from transforms.commits import Output
 from transforms.devices import resolve_device, resolve_dtype
+from transforms.division import check_undivided
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
 from transforms.esm_pt import check_pt_names
@@ -37,6 +38,7 @@ from transforms.locks import Lock, hold_parts
 from transforms.messages import INPUTS, MESSAGES, has_messages
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.resuming import Work, apply, failed_urls, find_work, holds_condemned
+from transforms.shards import Shard
 from transforms.sweeping import sweep
 from transforms.text import printable
 from transforms.under_way import count_deaths, forget_condemned
@@ -86,14 +88,9 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     """
     check_runner(config.beam_args)
     root = storage.absolute(config.output)
-    try:
-        found = commits.read_configuration(root)
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot read {root} ({error.strerror or error}). Give another --output."
-        ) from error
+    found = read_begun(root)
     begun = None if config.overwrite else found
-    listing = _list_files(config, root, begun)
+    listing = list_files(config, root, begun)
     files = () if config.watch else listing.files
     check_names(files)
     if config.pt:
@@ -105,10 +102,11 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         raise ConfigurationError(
             f"Another run has begun {root} anew in this moment. Give the command again."
         )
-    model, checkpoint = _find_model(config, checkpoint)
-    configuration = _configuration(config, listing.root, checkpoint, model.dtype)
+    model, checkpoint = find_model(config, checkpoint)
+    configuration = make_configuration(config, listing.root, checkpoint, model.dtype)
     # A compaction keeps away until it is known, and on disk, which files are not finished.
     with hold_parts(root, run):
+        check_undivided(root)
         work = Work(files)
         committed = commits.read_commits(root)
         if begun is not None:
@@ -129,16 +127,7 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         sweep(root)
         count_deaths(root)
         apply(root, run, work)
-    output = Output(
-        root=root,
-        run=run,
-        model=checkpoint.model,
-        revision=checkpoint.revision or checkpoint.fingerprint,
-        configuration=tuple(configuration.items()),
-        pt=config.pt,
-        pt_order=config.pt_order,
-        lock=run,
-    )
+    output = make_output(root, run, configuration)
     size = None if config.goes_on else sum(file.size for file in work.todo)
     lanes = enough_lanes(count_workers(config.beam_args), size)
     embed = EmbedConfig(
@@ -158,7 +147,48 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     )
 
 
-def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -> Listing:
+def read_begun(root: str) -> dict[str, Any] | None:
+    """Returns what an output is bound to; None for a new one.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    try:
+        return commits.read_configuration(root)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot read {root} ({error.strerror or error}). Give another --output."
+        ) from error
+
+
+def make_output(
+    root: str, run: str, configuration: Mapping[str, Any], shard: Shard | None = None
+) -> Output:
+    """Returns where a run writes, by what the output is bound to."""
+    return Output(
+        root=root,
+        run=run,
+        model=configuration["model"],
+        revision=configuration["revision"] or configuration["fingerprint"],
+        configuration=tuple(configuration.items()),
+        pt=configuration["pt"],
+        pt_order=configuration["pt_order"],
+        lock=run,
+        shard=shard,
+    )
+
+
+def list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -> Listing:
+    """Returns the input files.
+
+    Args:
+        config: What is asked for.
+        root: The output root.
+        begun: What the output is bound to; None if it is to begin anew.
+
+    Raises:
+        ConfigurationError: There are none, or they cannot go into this output.
+    """
     if begun is not None and has_messages(begun) != (config.input_subscription is not None):
         kind, option = "files", "--input"
         if has_messages(begun):
@@ -185,7 +215,7 @@ def _list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
     return find_fasta(there, begun["input_root"])
 
 
-def _find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelConfig, Checkpoint]:
+def find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelConfig, Checkpoint]:
     """Returns how the model is run, with nothing left to be decided on a worker."""
     device = resolve_device(
         config.model.device, is_here=not are_workers_elsewhere(config.beam_args)
@@ -208,7 +238,7 @@ def _find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[Model
     return model, checkpoint
 
 
-def _configuration(
+def make_configuration(
     config: RunConfig, input_root: str, checkpoint: Checkpoint, dtype: str
 ) -> dict[str, Any]:
     """Returns what may not change from one run on an output to the next."""

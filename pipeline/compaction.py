@@ -26,6 +26,7 @@ from transforms.commits import (
     read_commits,
     read_part_record,
 )
+from transforms.division import check_undivided, read_division
 from transforms.errors import ConfigurationError
 from transforms.locks import COMPACT, HeldError, hold, hold_parts
 from transforms.merging import merge_parts
@@ -132,6 +133,7 @@ class _Compactor:
 
     def run(self, sleep: Callable[[float], object]) -> Compaction:
         with hold_parts(self.root, self.name):
+            check_undivided(self.root)
             sweep_merges(self.root)
             committed = read_commits(self.root)
             self.at_work = find_at_work(self.root, committed.parts.values())
@@ -177,6 +179,8 @@ class _Compactor:
         Looks at nothing but the group, for there may be many.
         """
         if not all(has_part_record(self.root, part.part) for part in group):
+            return False
+        if read_division(self.root):
             return False
         now = find_at_work(self.root)
         if not now.run:

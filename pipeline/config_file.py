@@ -12,6 +12,7 @@ import yaml
 from pipeline.beam_options import Parser, check_no_secret, given_beam_options
 from transforms import storage
 from transforms.errors import ConfigurationError
+from transforms.shards import Shard
 
 Value = str | None | list[str]
 """Of an option, as it is written: nothing is taken for a number, a date or a time of day."""
@@ -162,4 +163,8 @@ def effective_options(ours: argparse.Namespace, beam_args: Sequence[str]) -> dic
 def _as_json(value: object) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Shard):
+        return value.option
+    if type(value) is tuple:  # of what is written with commas
+        return ",".join(map(str, value)) or None
     return [_as_json(each) for each in value] if type(value) is list else str(value)

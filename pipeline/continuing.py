@@ -24,7 +24,7 @@ from transforms.commits import Output
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
 from transforms.locks import LostError, check_held
-from transforms.reading import request_stop
+from transforms.stopping import request_stop
 from transforms.text import counted
 from transforms.under_way import clear_notes
 

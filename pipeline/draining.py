@@ -12,21 +12,23 @@ from types import FrameType
 from typing import Any
 
 from transforms.commits import Output
-from transforms.reading import clear_stop, request_stop
-from transforms.stopping import forget_end, request_end
+from transforms.stopping import clear_stop, forget_end, request_end, request_stop
 from transforms.under_way import clear_notes
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def draining(root: str, and_then: Callable[[], object] | None = None) -> Iterator[list[int]]:
+def draining(
+    root: str, runs: str = "", and_then: Callable[[], object] | None = None
+) -> Iterator[list[int]]:
     """Turns the first SIGINT, SIGTERM or SIGHUP into a drain; a second one ends the process.
 
     SIGHUP comes when a terminal is closed; under nohup it is ignored, and stays so.
 
     Args:
         root: The output root.
+        runs: How the names of the runs begin that it stops; empty for all that are at work there.
         and_then: Called with the first signal, by a thread of its own.
 
     Yields:
@@ -39,7 +41,7 @@ def draining(root: str, and_then: Callable[[], object] | None = None) -> Iterato
         received.append(number)
         request_stop()
         # So that a second signal, which ends the process at once, is not taken for a death.
-        clear_notes(root)
+        clear_notes(root, runs)
         print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
         for each in previous:
             signal.signal(each, signal.SIG_DFL)
@@ -75,7 +77,7 @@ def draining_elsewhere(output: Output) -> Iterator[list[int]]:
         except OSError as error:
             logger.error("The workers cannot be told to stop: %s. They go on to the end.", error)
 
-    with draining(output.root, tell) as received:
+    with draining(output.root, and_then=tell) as received:
         try:
             yield received
         finally:

@@ -15,6 +15,7 @@ from transforms.messages import has_messages
 from transforms.pulls import ReadMessages
 from transforms.reading import ReadFasta
 from transforms.residues import CheckResidues
+from transforms.shares import WriteShares
 from transforms.skipping import SkipCommitted
 from transforms.spreading import ReadRanges
 from transforms.validation import ValidateEmbeddings
@@ -55,5 +56,6 @@ def build(
         | "Validate embeddings" >> ValidateEmbeddings(config.dim)
         | "Write parts" >> WriteParts(output, checkpoint_seconds, config.lanes, wait)
         | "Complete files" >> CompleteFiles(lanes=config.lanes)
-        | "Write ESM pt" >> WriteEsmPt(output)
+        | "Write ESM pt"
+        >> (WriteShares(output, output.shard) if output.shard else WriteEsmPt(output))
     )

@@ -15,7 +15,7 @@ from pipeline.failures import MOST_SHOWN, name_failed
 from pipeline.runners import is_in_this_process
 from transforms import events
 from transforms.errors import ConfigurationError
-from transforms.reading import request_stop
+from transforms.stopping import request_stop
 from transforms.text import printable
 
 MIN_RECORDS = 1_000

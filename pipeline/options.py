@@ -15,7 +15,9 @@ from pipeline.config_file import add_config_option, effective_options, with_file
 from pipeline.endpoint import Address, parse_address
 from pipeline.engine_options import add_engine_options
 from pipeline.limits import DeadLetterLimit, parse_limit
-from pipeline.model_options import add_model_options, add_sequence_options
+from pipeline.model_options import add_model_options
+from pipeline.sequence_options import add_sequence_options
+from pipeline.shard_options import Sharing, add_shard_options, make_sharing
 from pipeline.subscription_options import add_subscription_options, check_subscription_options
 from pipeline.values import seconds
 from pipeline.watch_options import add_watch_options, check_watch_options
@@ -65,6 +67,7 @@ class RunConfig:
         max_batch_wait: Seconds after which what has come is sent on: messages into a round, in a
             stream partial batches and parts; None for what is usual.
         hints: Resource hints of the inference step, by name.
+        sharing: Which share of the records is embedded, and by how many processes.
         beam_args: Options for Beam.
         options: All of this as a file for ``--config`` may hold it.
     """
@@ -93,6 +96,7 @@ class RunConfig:
     dead_letter_topic: str | None = None
     max_batch_wait: float | None = None
     hints: tuple[tuple[str, str], ...] = ()
+    sharing: Sharing = Sharing()
     beam_args: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -168,6 +172,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_watch_options(parser)
     add_subscription_options(parser)
+    add_shard_options(parser)
     add_model_options(parser)
     add_sequence_options(parser)
     add_engine_options(parser)
@@ -197,6 +202,22 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=32)
 
 
+def command_line(
+    argv: Sequence[str] | None = None, parser: argparse.ArgumentParser | None = None
+) -> list[str]:
+    """Returns a command line with what its ``--config`` file says in place of that option.
+
+    Args:
+        argv: Arguments without the program's name; None for those of the process.
+        parser: Of our own options.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or holds what is no option.
+    """
+    find = partial(find_option, parser or make_parser())
+    return with_file(sys.argv[1:] if argv is None else argv, find)
+
+
 def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     """Turns a command line into what a run is to do.
 
@@ -207,8 +228,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         ConfigurationError: An option is missing, unknown, or has a value that makes no sense.
     """
     parser = make_parser()
-    argv = with_file(sys.argv[1:] if argv is None else argv, partial(find_option, parser))
-    ours, beam_args = parser.parse_known_args(argv)
+    ours, beam_args = parser.parse_known_args(command_line(argv, parser))
     if beam_args:
         check_beam_args(beam_args)
     needs_input = not (ours.retry_failed or ours.input_subscription)
@@ -249,6 +269,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         dead_letter_topic=ours.dead_letter_topic,
         max_batch_wait=ours.max_batch_wait,
         hints=tuple(ours.inference_hint or ()),
+        sharing=make_sharing(ours),
         beam_args=tuple(beam_args),
         options=effective_options(ours, beam_args),
     )

@@ -45,15 +45,15 @@ def check_output(root: str, is_ours: bool) -> None:
             raise ConfigurationError(f"{url} holds files of something else. Give another --output.")
 
 
-def lock_output(root: str, run: str, held: ExitStack) -> Lock:
-    """Keeps other runs out of an output until ``held`` is closed.
+def lock_output(root: str, run: str, held: ExitStack, share: str = "all") -> Lock:
+    """Keeps other runs out of an output, or a share of it, until ``held`` is closed.
 
     Raises:
         ConfigurationError: Another run is at work in it.
         OSError: The lock cannot be written.
     """
     try:
-        return held.enter_context(hold(root, run))
+        return held.enter_context(hold(root, run, share))
     except HeldError as error:
         raise ConfigurationError(
             f"Another run is at work in {root} ({error}). Wait for it, or give another --output."

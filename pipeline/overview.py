@@ -20,9 +20,10 @@ from pipeline.failures import (
 )
 from transforms import storage
 from transforms.commits import PT, Commits, read_commits, read_configuration
+from transforms.division import Division, ShardState, look_at_shards, read_division
 from transforms.errors import ConfigurationError
 from transforms.holders import Holder, State, read_holders, state_of
-from transforms.locks import COMPACT, PARTS
+from transforms.locks import PARTS
 from transforms.reopened import read_reopened
 
 
@@ -85,6 +86,7 @@ class Overview:
         files: The files of which something is committed, sorted by source.
         reasons: Why records and files failed, the most frequent first.
         gone: Committed files that are not there.
+        shards: What is known of each shard that makes it; none if it is not made by shards.
     """
 
     root: str
@@ -95,6 +97,7 @@ class Overview:
     files: tuple[FileStatus, ...]
     reasons: tuple[Reason, ...]
     gone: tuple[str, ...]
+    shards: tuple[ShardState, ...] = ()
 
     def count(self, status: str) -> int:
         """Returns how many files have a status."""
@@ -131,7 +134,8 @@ def look(output: str, sleep: Callable[[float], object] = time.sleep) -> Overview
 
 def _look(root: str) -> Overview:
     configuration = read_configuration(root)
-    holders = tuple(holder for holder in read_holders(root) if _is_of_interest(holder))
+    division = read_division(root)
+    holders = tuple(h for h in read_holders(root) if _is_of_interest(h, division))
     if configuration is None and not holders:
         raise ConfigurationError(f"{root} is not the output of a run.")
     committed = read_commits(root)
@@ -146,12 +150,20 @@ def _look(root: str) -> Overview:
         files=tuple(_files(root, committed)),
         reasons=tuple(map(_reason, failures)),
         gone=tuple(gone),
+        shards=tuple(look_at_shards(root, division)) if division else (),
     )
 
 
-def _is_of_interest(holder: Holder) -> bool:
-    """Tells whether a holder is a run, the last one too, or a compaction that has not ended."""
-    return holder.share != PARTS and not (holder.share == COMPACT and holder.released)
+def _is_of_interest(holder: Holder, division: Division | None) -> bool:
+    """Tells whether a holder is a run, the last one too, or another command that has not ended.
+
+    Of the shards of another division only those that have not let go.
+    """
+    if holder.share == "all":
+        return True
+    if division and holder.share in {division.shard(n).name for n in range(division.count)}:
+        return True
+    return holder.share != PARTS and not holder.released
 
 
 def _files(root: str, committed: Commits) -> Iterator[FileStatus]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from tqdm import tqdm
 
@@ -27,6 +27,26 @@ def showing(tally: Tally, quiet: bool) -> Iterator[None]:
         yield
 
 
+class Counted(Protocol):
+    """What is shown.
+
+    Attributes:
+        residues: Residues of the records that have an outcome.
+        residues_total: Residues of all, as far as is known.
+        seconds: Seconds since the beginning.
+    """
+
+    residues: int
+
+    @property
+    def residues_total(self) -> int:
+        """See above."""
+
+    @property
+    def seconds(self) -> float:
+        """See above."""
+
+
 class Progress:
     """Shows how far a run is, whenever something happens.
 
@@ -35,7 +55,7 @@ class Progress:
         stream: Where to write; a bar if it is a terminal.
     """
 
-    def __init__(self, tally: Tally, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, tally: Counted, stream: TextIO = sys.stderr) -> None:
         self._tally = tally
         self._stream = stream
         self._shown = tally.seconds
@@ -45,6 +65,10 @@ class Progress:
 
     def __call__(self, event: events.Event) -> None:
         """Shows what the tally has come to."""
+        self.show()
+
+    def show(self) -> None:
+        """Shows what the tally has come to, at any moment."""
         if self._bar is not None:
             self._bar.total = self._tally.residues_total
             self._bar.update(self._tally.residues - self._bar.n)

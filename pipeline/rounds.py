@@ -10,6 +10,7 @@ from pipeline.graph import build
 from pipeline.runners import run_graph
 from transforms.listing import listed
 from transforms.locks import check_held
+from transforms.shards import lock_share
 
 
 def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:
@@ -30,5 +31,5 @@ def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:
             is_begun=plan.is_begun,
         )
         metrics = dict(run_graph(graph, beam_args))
-    check_held(plan.output.root, plan.output.lock)
+    check_held(plan.output.root, plan.output.lock, lock_share(plan.output.shard))
     return metrics

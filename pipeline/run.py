@@ -7,35 +7,34 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import NoReturn
 
+from pipeline.attending import announce, attended, followed
 from pipeline.checks import Plan, prepare
-from pipeline.draining import draining, draining_elsewhere
 from pipeline.ending import EXIT_USAGE, complain, exit_code, leave, tell
 from pipeline.endpoint import check_endpoint, serving_metrics
 from pipeline.event_log import check_event_log, logging_events
-from pipeline.following import Following
+from pipeline.gpus import run_on_gpus
 from pipeline.limits import DeadLetterGuard, check_limit
-from pipeline.options import RunConfig, parse_options
-from pipeline.progress import showing
+from pipeline.options import RunConfig, command_line, parse_options
 from pipeline.publishing import open_topics
 from pipeline.receiving import check_receiving, receive
 from pipeline.report import Report, make_report
 from pipeline.rounds import embed
 from pipeline.runners import GraphError, is_heard, is_in_this_process, is_of_engine
+from pipeline.sharding import prepare_shard
+from pipeline.share_run import run_shard
 from pipeline.stream import stream
 from pipeline.subscription import open_subscription
-from pipeline.tally import Tally
 from pipeline.terminal import allow_any_text
 from pipeline.watch import check_watch, watch
 from transforms import events
 from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.locks import LostError
-from transforms.reading import request_stop
 from transforms.resuming import tidy
 
 logger = logging.getLogger(__name__)
@@ -47,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     try:
         config = parse_options(argv)
         _set_up_logging(config)
+        if config.sharing.gpus:
+            sys.exit(run_on_gpus(config, command_line(argv)))
         sys.exit(run(config))
     except ConfigurationError as error:
         complain(str(error))
@@ -71,14 +72,18 @@ def run(config: RunConfig) -> int:
     with ExitStack() as held:
         held.enter_context(logging_events(config.event_log))
         held.enter_context(serving_metrics(config.metrics_port, config.quiet))
+        lock = held.enter_context(ExitStack())
+        shard = config.sharing.shard
         try:
-            plan = prepare(config, held)
+            plan = prepare_shard(config, shard, lock) if shard else prepare(config, lock)
         except OSError as error:
             logger.debug("The output cannot be made ready.", exc_info=True)
             raise ConfigurationError(
                 f"{config.output} cannot be made ready ({error}). Free some space, or make it "
                 "writable; then the same command goes on."
             ) from error
+        if shard:
+            return run_shard(config, plan, lock)
         guard = DeadLetterGuard(config.max_dead_letters)
         if config.watch:
             follow = watch if is_in_this_process(config.beam_args) else stream
@@ -109,43 +114,11 @@ def check_options(config: RunConfig) -> None:
 
 def _run_once(config: RunConfig, plan: Plan) -> tuple[Report, list[int]]:
     """Returns what has come of a run, and the signals that kept it from its end."""
-    _announce(plan, config.quiet)
-    watched = _watched if is_heard(config.beam_args) else _followed
-    with watched(plan, config.quiet) as received:
+    announce(plan, config.quiet)
+    attend = attended if is_heard(config.beam_args) else followed
+    with attend(plan, config.quiet) as received:
         report = execute(plan, config.beam_args)
     return report, received if report.missing else []
-
-
-@contextmanager
-def _watched(plan: Plan, quiet: bool) -> Iterator[list[int]]:
-    """Shows progress and lets the heartbeat tell it; drains on a signal, or if the lock is lost.
-
-    Yields:
-        The signals received.
-    """
-    with ExitStack() as stack:
-        tally = Tally(len(plan.todo), sum(file.size for file in plan.todo))
-        stack.enter_context(showing(tally, quiet))
-        received = stack.enter_context(draining(plan.output.root))
-        # Within the draining, which lets readers read again at its end.
-        stack.enter_context(plan.lock.watched(tally.numbers, request_stop))
-        yield received
-
-
-@contextmanager
-def _followed(plan: Plan, quiet: bool) -> Iterator[list[int]]:
-    """Does the same for a run in other processes, of which nothing is heard here.
-
-    Yields:
-        The signals received.
-    """
-    with ExitStack() as stack:
-        following = Following(plan.output, len(plan.todo))
-        stack.enter_context(following.showing(quiet))
-        received = stack.enter_context(draining_elsewhere(plan.output))
-        # If the lock is lost, the workers find that out themselves.
-        stack.enter_context(plan.lock.watched(following.numbers, request_stop))
-        yield received
 
 
 def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
@@ -166,16 +139,6 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
         except (GraphError, LostError, OSError) as error:
             failure = str(error)
     return make_report(plan, time.monotonic() - start, metrics, failure)
-
-
-def _announce(plan: Plan, quiet: bool) -> None:
-    size = sum(file.size for file in plan.todo)
-    events.emit(events.RunStarted(plan.output.run, plan.output.root, len(plan.todo), size))
-    if quiet:
-        return
-    todo, done = len(plan.todo), len(plan.listing.files) - len(plan.todo)
-    finished = f", {done:,} finished before" if done else ""
-    print(f"{todo:,} file{'s' * (todo != 1)} to do{finished}.", file=sys.stderr)
 
 
 def _set_up_logging(config: RunConfig) -> None:

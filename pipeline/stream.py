@@ -25,9 +25,8 @@ from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.finding import find_fasta
 from transforms.locks import LostError, check_held
-from transforms.reading import request_stop
 from transforms.resuming import tidy
-from transforms.stopping import forget_end, request_end
+from transforms.stopping import forget_end, request_end, request_stop
 from transforms.text import counted, printable
 from transforms.watching import Watched, WatchFasta
 

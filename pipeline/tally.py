@@ -66,7 +66,8 @@ class Tally:
         if not self._opened_bytes:
             return 0
         rest = max(self._size - self._opened_bytes, 0)
-        return self._opened_residues + rest * self._opened_residues // self._opened_bytes
+        reckoned = self._opened_residues + rest * self._opened_residues // self._opened_bytes
+        return max(reckoned, self.residues)  # a shard's share may be more than an even one
 
     @property
     def seconds(self) -> float:

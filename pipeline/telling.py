@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from pipeline.overview import FileStatus, Overview
+from transforms.division import ENDS, describe_missing
 from transforms.holders import Holder, State, seconds_since
-from transforms.locks import COMPACT
 from transforms.text import counted, printable
 
 FILES_TOLD, LONGEST_TOLD = 20, 300
@@ -53,6 +53,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
             "dead_letters": sum(file.dead_letters for file in seen.files),
             "pt": sum(file.pt_there for file in seen.files),
         },
+        "shards": [asdict(shard) for shard in seen.shards],
         "dead_letters": [asdict(reason) for reason in seen.reasons],
         "gone": list(seen.gone),
         "configuration": dict(seen.configuration),
@@ -79,11 +80,17 @@ def in_words(seen: Overview, all_files: bool = False) -> list[str]:
     lines = [
         line
         for holder, state in zip(seen.holders, seen.states, strict=True)
+        # Of shards there may be hundreds.
+        if not _is_shard(holder)
         for line in _tell_holder(root, holder, state)
-    ] or [f"No run is at work in {root}."]
+    ]
+    lines += _tell_shards(root, seen) if seen.shards else []
+    lines = lines or [f"No run is at work in {root}."]
     lines.append(_tell_totals(root, seen))
     state = state_of_all(seen)
-    if state == "dead" or (state != "alive" and seen.count("unfinished")):
+    if seen.shards:
+        lines.append(f"The same commands carry on; python -m pipeline.finish {root} completes it.")
+    elif state == "dead" or (state != "alive" and seen.count("unfinished")):
         lines.append("The same command as before carries on from there.")
     if lost := sum(file.pt is not None and not file.pt_there for file in seen.files):
         lines.append(f"The .pt of {counted(lost, 'file')} is gone; the next run writes it again.")
@@ -93,8 +100,34 @@ def in_words(seen: Overview, all_files: bool = False) -> list[str]:
     return lines
 
 
+def _is_shard(holder: Holder) -> bool:
+    return holder.share.startswith(ENDS)
+
+
+def _tell_shards(root: str, seen: Overview) -> Iterator[str]:
+    count = counted(len(seen.shards), "shard")
+    missing = describe_missing(seen.shards)
+    yield f"{root} is made by {count}. {missing or 'All have ended; it is not completed yet'}."
+    told = [holder.progress for holder in seen.holders if _is_shard(holder) and holder.progress]
+    if told:
+        is_alive = any(
+            state == "alive" and _is_shard(holder)
+            for holder, state in zip(seen.holders, seen.states, strict=True)
+        )
+        yield f"  {_tell_progress(_together(told), is_alive)}"
+
+
+def _together(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Returns how far several shards are together; each of them reads every file."""
+    names = ("residues", "residues_skipped", "residues_total", "records")
+    together = {name: sum(each.get(name, 0) for each in told) for name in names}
+    for name, choose in (("files", max), ("files_done", min), ("seconds", max)):
+        together[name] = choose(each.get(name, 0) for each in told)
+    return together
+
+
 def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
-    what = "compaction" if holder.share == COMPACT else "run"
+    what = {"all": "run", "compact": "compaction"}.get(holder.share, holder.share)
     ago = _duration(max(seconds_since(holder.heartbeat), 0.0))
     match state:
         case "alive":

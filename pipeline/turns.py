@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from transforms import events
-from transforms.reading import request_stop
+from transforms.stopping import request_stop
 
 
 class Turn:

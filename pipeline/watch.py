@@ -26,8 +26,8 @@ from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, find_fasta
 from transforms.parts import of_round
-from transforms.reading import clear_stop, request_stop
 from transforms.resuming import find_done, tidy
+from transforms.stopping import clear_stop, request_stop
 from transforms.text import counted
 
 LEAST_TURN = 1.0

@@ -11,7 +11,7 @@ from pipeline.continuing import REPORT_PAUSE, Continuing
 from pipeline.runners import GraphError
 from transforms.errors import ConfigurationError
 from transforms.locks import LostError
-from transforms.reading import clear_stop, stop_requested
+from transforms.stopping import clear_stop, stop_requested
 
 
 class Going(Continuing):

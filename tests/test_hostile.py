@@ -19,7 +19,7 @@ import torch
 
 from pipeline.run import main
 from tests.faults.outcome import read_outcome
-from transforms import events, reading, storage
+from transforms import events, reading, stopping, storage
 from transforms.holders import read_holder, write_holder
 
 REPO = Path(__file__).parents[1]
@@ -201,7 +201,7 @@ def test_a_file_edited_before_it_is_read_is_not_mixed_with_its_committed_records
         if isinstance(event, events.PartCommitted):
             committed += event.rows
             if committed > 120:
-                reading.request_stop()
+                stopping.request_stop()
 
     with events.listening(stop):
         assert exit_code(inputs, out) == 1

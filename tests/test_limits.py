@@ -12,7 +12,7 @@ import pytest
 from pipeline.limits import MIN_RECORDS, DeadLetterGuard, DeadLetterLimit, parse_limit
 from pipeline.options import parse_options
 from pipeline.run import main
-from transforms import events, reading
+from transforms import events, stopping
 from transforms.commits import read_commits
 
 
@@ -144,7 +144,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         records = "".join(f">p{number}-{record}\n{residues}\n" for record in range(100))
         (folder / f"{number:02}.faa").write_text(records)
     yield folder
-    assert not reading.stop_requested()
+    assert not stopping.stop_requested()
 
 
 def exit_code(*args: str | Path) -> object:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 
 from tests.helpers import sha256
 from tests.test_fasta_properties import nasty, nasty_and_long
-from transforms import events, fasta, reading
+from transforms import events, fasta, stopping
 from transforms.fasta import Counts
 from transforms.finding import FastaFile, FindFasta, find_fasta
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
@@ -48,7 +48,7 @@ class Store:
 @pytest.fixture(autouse=True)
 def _no_stop() -> Iterator[None]:
     yield
-    reading.clear_stop()
+    stopping.clear_stop()
 
 
 def file_of(data: bytes) -> FastaFile:
@@ -187,7 +187,7 @@ def test_a_stop_ends_either_pass() -> None:
     first, *_ = cut_file(file_of(data), 24, Store(data))
     items = read_range(first, Store(data, 100))
     assert isinstance(next(items), Protein)
-    reading.request_stop()
+    stopping.request_stop()
     assert list(items) == []
     assert cut_file(file_of(data), 24, Store(data)) == []
     assert list(read_range(first, Store(data))) == []

@@ -15,7 +15,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from tests.helpers import make_protein
-from transforms import compression, events, reading
+from transforms import compression, events, reading, stopping
 from transforms.fasta import MAX_RECORD_RESIDUES
 from transforms.finding import FastaFile, FindFasta, find_fasta
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
@@ -68,7 +68,7 @@ def items_in(element: Item) -> Iterable[Item]:
 @pytest.fixture(autouse=True)
 def _no_stop() -> Iterator[None]:
     yield
-    reading.clear_stop()
+    stopping.clear_stop()
 
 
 def test_a_file_becomes_its_records_and_its_end(heard: list[events.Event]) -> None:
@@ -343,19 +343,19 @@ def test_records_come_before_the_second_pass_has_read_on() -> None:
 
 
 def test_a_stop_ends_between_records_without_an_end() -> None:
-    assert not reading.stop_requested()
+    assert not stopping.stop_requested()
     items = read_items(FILE, served(GOOD, size=100))
     assert isinstance(next(items), Protein)
-    reading.request_stop()
-    assert reading.stop_requested()
+    stopping.request_stop()
+    assert stopping.stop_requested()
     assert list(items) == []
-    reading.clear_stop()
+    stopping.clear_stop()
     assert len(items_of(GOOD)) == 3
 
 
 @pytest.mark.parametrize("data", [b"", GOOD])
 def test_a_stop_ends_between_files(data: bytes, heard: list[events.Event]) -> None:
-    reading.request_stop()
+    stopping.request_stop()
     assert items_of(data) == []
     assert heard == []
 
@@ -370,7 +370,7 @@ def test_a_stop_ends_within_a_giant_file(stopped_pass: int) -> None:
         passes += 1
         yield b">a\n"
         if passes == stopped_pass:
-            reading.request_stop()
+            stopping.request_stop()
             yield b"MK\n"
             raise AssertionError("the reader reads on after the stop")
         yield b"MK\n"

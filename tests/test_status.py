@@ -415,6 +415,7 @@ def test_the_json_is_whole_and_the_libraries_of_the_model_are_not_loaded(output:
                 "state": "str", "residues_per_second": "float", "eta_seconds": "NoneType",
             }
         ],
+        "shards": [],
         "totals": dict.fromkeys(told["totals"], "int"),
         "dead_letters": [
             {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import make_output
-from transforms import reading, stopping
+from transforms import stopping
 from transforms.finding import find_fasta
 from transforms.reading import _ReadFastaDoFn
 from transforms.stopping import EndLook, forget_end, request_end
@@ -59,4 +59,4 @@ def test_a_reader_heeds_the_request_of_another_process(
     request_end(output)
     assert not list(reader.process(file))
     _ReadFastaDoFn(make_output(tmp_path, run="next")).setup()
-    assert not reading.stop_requested()
+    assert not stopping.stop_requested()

@@ -10,15 +10,15 @@ not count, nor does a part that the record of another one replaces.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from transforms import storage
-from transforms.errors import ConfigurationError
 from transforms.fetching import fetch_all
+from transforms.json_records import read_json, write_json
+from transforms.shards import Shard
 
 EMBEDDINGS, DEAD_LETTERS, COMMITS, PT = "embeddings", "dead_letters", "commits", "pt"
 _CONFIGURATION = f"{COMMITS}/output.json"
@@ -38,6 +38,7 @@ class Output:
         pt_order: ``input`` for FASTA order, ``length`` for the longest first.
         lock: Name under which the lock of the output is held, and commits are made only while it
             is; empty for no lock.
+        shard: The shard that writes; None for a run that does everything.
     """
 
     root: str
@@ -48,6 +49,7 @@ class Output:
     pt: bool = True
     pt_order: str = "input"
     lock: str = ""
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,23 +159,23 @@ class Commits:
 
 def write_part_record(root: str, record: PartRecord) -> None:
     """Commits a part; one of the same name is replaced."""
-    _write_json(root, f"{COMMITS}/{record.part}.json", record)
+    write_json(root, f"{COMMITS}/{record.part}.json", record)
 
 
 def write_file_records(root: str, name: str, records: Iterable[FileRecord]) -> None:
     """Writes the records of finished files under ``commits/files-<name>.json``."""
-    _write_json(root, f"{COMMITS}/files-{name}.json", {"files": list(records)})
+    write_json(root, f"{COMMITS}/files-{name}.json", {"files": list(records)})
 
 
 def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:
     """Binds an output to what its rows are computed with."""
-    _write_json(root, _CONFIGURATION, configuration)
+    write_json(root, _CONFIGURATION, configuration)
 
 
 def read_configuration(root: str) -> dict[str, Any] | None:
     """Returns what an output is bound to; None for a new one."""
     url = storage.join(root, _CONFIGURATION)
-    return _read_json(url) if has_configuration(root) else None
+    return read_json(url) if has_configuration(root) else None
 
 
 def has_configuration(root: str) -> bool:
@@ -183,12 +185,12 @@ def has_configuration(root: str) -> bool:
 
 def read_part_record(root: str, part: str) -> PartRecord:
     """Returns the commit record of a part."""
-    return _part_record(_read_json(_record_url(root, part)))
+    return _part_record(read_json(_record_url(root, part)))
 
 
 def read_file_records(root: str, name: str) -> list[FileRecord]:
     """Returns what one ``files-*.json`` holds."""
-    content = _read_json(storage.join(root, COMMITS, name))["files"]
+    content = read_json(storage.join(root, COMMITS, name))["files"]
     return [FileRecord(**{**fields, "parts": tuple(fields["parts"])}) for fields in content]
 
 
@@ -278,23 +280,3 @@ def _part_record(fields: dict[str, Any]) -> PartRecord:
     return PartRecord(
         **{**fields, "sources": sources, "replaces": tuple(fields.get("replaces", ()))}
     )
-
-
-def _read_json(url: str) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(storage.read_bytes(url))
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{url} is damaged. Put it back from a copy, or give another --output."
-        ) from error
-    return content
-
-
-def _write_json(root: str, name: str, content: object) -> None:
-    data = json.dumps(content, default=_fields).encode()
-    storage.publish(root, name, lambda handle: handle.write(data))
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    """Returns the fields of a dataclass as they are; `dataclasses.asdict` copies what they hold."""
-    return {name: getattr(record, name) for name in record.__slots__}

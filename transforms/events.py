@@ -64,7 +64,10 @@ class FileBegun(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileOpened(Event):
-    """A file was read to its end once; its records follow."""
+    """A file was read to its end once; its records follow.
+
+    To a shard not all of them fall: it tells of an even share.
+    """
 
     source: str
     size: int

@@ -193,14 +193,15 @@ def hold(
 
 @contextmanager
 def hold_parts(
-    root: str, run: str, sleep: Callable[[float], object] = time.sleep
-) -> Iterator[None]:
+    root: str, run: str, sleep: Callable[[float], object] = time.sleep, share: str = PARTS
+) -> Iterator[Lock]:
     """Keeps others from taking parts away or writing them anew; waits until that can be had.
 
     Args:
         root: The output root.
         run: Name of the run or compaction.
         sleep: Waits for some seconds; replaced by tests.
+        share: What else is waited for in this way.
 
     Raises:
         OSError: The lock cannot be written.
@@ -209,14 +210,14 @@ def hold_parts(
         waits = False
         while True:
             try:
-                held.enter_context(hold(root, run, PARTS))
+                lock = held.enter_context(hold(root, run, share))
                 break
             except HeldError as error:
                 if not waits:
-                    logger.info("Waiting for the parts of %s, which are held by %s.", root, error)
+                    logger.info("Waiting for the %s of %s, held by %s.", share, root, error)
                 waits = True
                 sleep(_SECONDS_BETWEEN_TRIES)
-        yield
+        yield lock
 
 
 def check_held(root: str, run: str, share: str = "all") -> None:

@@ -32,6 +32,7 @@ from transforms.dead_letters import address, encode_dead_letters, now
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein, Settled
 from transforms.locks import check_held
 from transforms.parquet import Vectors, encode_rows
+from transforms.shards import lock_share
 
 DIGEST_LETTERS = 16
 """How much of the SHA-256 of a data file is in its name."""
@@ -93,7 +94,7 @@ def publish(
         sources=_count_sources(content),
     )
     if output.lock:  # a run that was suspended may have been taken for dead
-        check_held(output.root, output.lock)
+        check_held(output.root, output.lock, lock_share(output.shard))
     write_part_record(output.root, record)
     return record
 

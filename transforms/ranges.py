@@ -26,15 +26,14 @@ from transforms.fasta import Counts, parse_fasta, scan_fasta
 from transforms.finding import FastaFile, FastaFileCoder
 from transforms.items import Item
 from transforms.reading import (
-    StoppedError,
     changed,
     end_of,
     hashed,
     item_of,
     read_items,
-    stop_requested,
     unreadable,
 )
+from transforms.stopping import StoppedError, stop_requested
 
 RANGE_BYTES = 1 << 26
 """Bytes of a range: some 150,000 proteins, which a fast GPU embeds in a few minutes."""

@@ -30,7 +30,8 @@ from transforms.fasta import (
 from transforms.finding import FastaFile
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.retrying import RetriedError
-from transforms.stopping import EndLook
+from transforms.shards import Shard
+from transforms.stopping import StoppedError, heed_end, stop_requested
 
 BATCH_ITEMS = 64
 BATCH_RESIDUES = 1 << 14
@@ -44,41 +45,6 @@ OpenChunks = Callable[[str], Iterator[bytes]]
 _ERROR_TYPES = {TruncatedError: "truncated", CorruptError: "corrupt", BombError: "bomb"}
 
 
-class _Readers:
-    # A plain flag: a signal handler sets it, and the thread that the handler interrupts might hold
-    # the lock of an Event.
-    are_to_stop = False
-    end: EndLook | None = None
-
-
-class StoppedError(Exception):
-    """A stop was requested in the middle of a file."""
-
-
-def request_stop() -> None:
-    """Asks every reader of this process to end where it is, without an EndOfFile."""
-    _Readers.are_to_stop = True
-
-
-def stop_requested() -> bool:
-    """Tells whether readers are to end."""
-    return _Readers.are_to_stop or (_Readers.end is not None and _Readers.end.is_requested())
-
-
-def heed_end(output: Output | None) -> None:
-    """Lets readers of this process end when the run does, whose command may be in another one.
-
-    Args:
-        output: Where the run writes; it is looked there once a second. None for nowhere.
-    """
-    _Readers.end = EndLook(output) if output else None
-
-
-def clear_stop() -> None:
-    """Lets readers read again."""
-    _Readers.are_to_stop = False
-
-
 @dataclass
 class ReadFasta(beam.PTransform):  # type: ignore[misc]
     """Reads files: each FastaFile becomes its records and an EndOfFile, or one DeadLetter.
@@ -86,7 +52,8 @@ class ReadFasta(beam.PTransform):  # type: ignore[misc]
     They come in batches, of one file each.
 
     Attributes:
-        output: Where it is looked whether the run is to end; None for nowhere.
+        output: Where it is looked whether the run is to end, and whose records are wanted if it
+            is a shard; None for nowhere, and all.
     """
 
     output: Output | None = None
@@ -99,6 +66,7 @@ class ReadFasta(beam.PTransform):  # type: ignore[misc]
 class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, output: Output | None) -> None:
         self._output = output
+        self._shard = output.shard if output else None
 
     def setup(self) -> None:
         heed_end(self._output)
@@ -106,7 +74,7 @@ class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: FastaFile) -> Iterator[Item]:
         if not stop_requested():
             events.emit(events.FileBegun(element.source))
-        yield from in_batches(read_items(look_again(element)))
+        yield from in_batches(read_items(look_again(element), shard=self._shard))
 
 
 def look_again(file: FastaFile) -> FastaFile:
@@ -135,7 +103,11 @@ def in_batches(items: Iterable[Item]) -> Iterator[Batch]:
         yield Batch(tuple(held))
 
 
-def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -> Iterator[Item]:
+def read_items(
+    file: FastaFile,
+    open_chunks: OpenChunks = storage.open_chunks,
+    shard: Shard | None = None,
+) -> Iterator[Item]:
     """Yields the records of a file, lazily, and its EndOfFile.
 
     A record without residues or with too many is a DeadLetter. A file that cannot be read to
@@ -146,6 +118,8 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
     Args:
         file: The file.
         open_chunks: Returns the bytes of a URL in chunks.
+        shard: The shard whose records are yielded and, in the EndOfFile, counted; None for all.
+            What is wrong with the file as a whole concerns every shard.
     """
     if stop_requested():
         return
@@ -170,23 +144,36 @@ def read_items(file: FastaFile, open_chunks: OpenChunks = storage.open_chunks) -
     if file.sha256 not in ("", digest.hexdigest()):
         yield changed(file)  # else there would be rows of two versions
         return
-    yield from _items_of(file, held, open_chunks, digest.hexdigest(), counts)
+    yield from _items_of(file, held, open_chunks, digest.hexdigest(), counts, shard)
 
 
 def _items_of(
-    file: FastaFile, held: list[bytes], open_chunks: OpenChunks, file_sha256: str, counts: Counts
+    file: FastaFile,
+    held: list[bytes],
+    open_chunks: OpenChunks,
+    file_sha256: str,
+    counts: Counts,
+    shard: Shard | None,
 ) -> Iterator[Item]:
     """The second pass, over the text that the first has held or, without any, over the file.
 
     Its failure carries no digest, since what was sent on may be of no version that there ever
     was, and every later run reads the file anew.
     """
-    events.emit(events.FileOpened(file.source, file.size, counts.records, counts.residues))
+    # What falls to a shard is known once it has been read; until then it is an even share.
+    among = shard.count if shard else 1
+    events.emit(
+        events.FileOpened(file.source, file.size, counts.records // among, counts.residues // among)
+    )
+    records = residues = 0
     digest = hashlib.sha256()
     try:
         for record in parse_fasta(held or decompress(hashed(open_chunks(file.url), digest))):
             if stop_requested():
                 return
+            if shard and not shard.holds(record):
+                continue
+            records, residues = records + 1, residues + record.length
             yield item_of(record, file.source, file_sha256)
     except StoppedError:
         return
@@ -199,7 +186,7 @@ def _items_of(
     if not held and digest.hexdigest() != file_sha256:
         yield changed(file)
         return
-    yield end_of(file, file_sha256, counts)
+    yield end_of(file, file_sha256, Counts(records, residues) if shard else counts)
 
 
 def end_of(file: FastaFile, file_sha256: str, counts: Counts) -> EndOfFile:

@@ -102,6 +102,24 @@ def remove_records(
         sweep(root)
 
 
+def keep_last_failures(root: str, run: str) -> None:
+    """Takes out all but the last dead letter of each whole file: several shards may have failed it.
+
+    Only for a run that has the output to itself.
+
+    Args:
+        root: The output root.
+        run: The run that does so; it gives the new parts their names.
+    """
+    parts = sorted(read_commits(root).parts.values(), key=lambda part: part.time)
+    last = {s: part.part for part in parts for s, held in part.sources.items() if held.failed}
+    for part in parts:
+        failed = [source for source, held in part.sources.items() if held.failed]
+        doubled = {source: FILE_FAILURE for source in failed if last[source] != part.part}
+        if doubled:
+            _replace(root, f"part-{run}-rest-{uuid.uuid4().hex[:12]}", part, doubled)
+
+
 def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Removal]) -> None:
     rows = _rows_left(root, part, [source for source in removals if removals[source].rows])
     letters = _letters_left(root, part, removals)

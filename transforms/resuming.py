@@ -75,14 +75,13 @@ def find_work(
         source: [part.sources[source] for part in parts]
         for source, parts in committed.by_source().items()
     }
-    known = {stem(source): source for source, held in held_of.items() if _count(held)}
-    known |= {stem(source): source for source in committed.files}
+    known = find_names(committed)
     todo: list[FastaFile] = []
     removals: dict[str, Removal] = {}
     for file in files:
         record, here = committed.files.get(file.source), held_of.get(file.source, [])
         try:
-            _check_name(file, known.get(stem(file.source), file.source))
+            check_name(file, known)
             trusted = file.source in unchanged
             removal = _find_removal(file, record, here, retry_failed, trusted)
         except ConfigurationError as error:
@@ -99,8 +98,28 @@ def find_work(
     return Work(tuple(todo), frozenset(reopened), removals)
 
 
-def _check_name(file: FastaFile, holder: str) -> None:
-    if holder != file.source:
+def find_names(committed: Commits) -> dict[str, str]:
+    """Returns the files that hold the name of a ``.pt``, by that name."""
+    known = {
+        stem(source): source
+        for part in committed.parts.values()
+        for source, held in part.sources.items()
+        if held.rows or held.dead_letters
+    }
+    return known | {stem(source): source for source in committed.files}
+
+
+def check_name(file: FastaFile, known: Mapping[str, str]) -> None:
+    """Makes sure that the ``.pt`` of a file is not another one's.
+
+    Args:
+        file: The file.
+        known: What :func:`find_names` returned.
+
+    Raises:
+        ConfigurationError: It is.
+    """
+    if (holder := known.get(stem(file.source), file.source)) != file.source:
         raise ConfigurationError(
             f"{file.url} would get the same .pt as {holder}, which this output holds already. "
             "Rename one of them or give another --output."
@@ -152,7 +171,7 @@ def _find_removal(
     elif is_unchanged and not record and not failed and len(versions) == 1:
         (current,) = versions
     else:
-        current = _sha256(file, must_be_readable=record is not None or has_records)
+        current = digest_of(file, must_be_readable=record is not None or has_records)
     if versions != {current} or (record and _count(held) > record.records):
         return EVERYTHING
     if failed and has_records and not record:
@@ -183,8 +202,12 @@ def _is_whole(root: str, record: FileRecord, held: Sequence[PartSource]) -> bool
     return has_pt and _count(held) == record.records
 
 
-def _sha256(file: FastaFile, must_be_readable: bool) -> str:
-    """Returns the digest of a file; an empty one, as in its dead letter, if it is unreadable."""
+def digest_of(file: FastaFile, must_be_readable: bool) -> str:
+    """Returns the digest of a file; an empty one, as in its dead letter, if it is unreadable.
+
+    Raises:
+        ConfigurationError: It is unreadable and must not be.
+    """
     digest = hashlib.sha256()
     try:
         for chunk in storage.open_chunks(file.url):

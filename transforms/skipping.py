@@ -21,6 +21,7 @@ from transforms.commits import (
 from transforms.committed import Digests, Integers, read_keys, short_digest
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein, Settled
 from transforms.passing import ActOnKinds, act_on_kinds
+from transforms.shards import Shard
 
 Record = Protein | DeadLetter
 
@@ -35,10 +36,11 @@ class CommittedRecords:
     holds the files that are open and never the whole output.
     """
 
-    def __init__(self, root: str, commits: Commits, run: str) -> None:
+    def __init__(self, root: str, commits: Commits, run: str, shard: Shard | None = None) -> None:
         self._root = root
         self._run = run
-        self._parts_of = commits.by_source(but_not_of_run=run)
+        self._shard = shard
+        self._parts_of = self._find_parts(commits)
         self._open: dict[str, _OpenFile] = {}
 
     def find(self, record: Record) -> Settled | None:
@@ -58,6 +60,12 @@ class CommittedRecords:
             self._open[record.source] = held
         return held.find(record.ordinal, record.sequence_sha256)
 
+    def _find_parts(self, commits: Commits) -> dict[str, list[PartRecord]]:
+        if shard := self._shard:
+            parts = {n: part for n, part in commits.parts.items() if shard.may_find(part.run)}
+            commits = Commits(parts, commits.files)
+        return commits.by_source(but_not_of_run=self._run)
+
     def close(self, source: str) -> None:
         """Lets go of a file's keys."""
         self._open.pop(source, None)
@@ -66,7 +74,7 @@ class CommittedRecords:
         try:
             return _OpenFile(self._read(source, version))
         except FileNotFoundError:  # a compaction may have merged them since
-            self._parts_of = _read_parts(self._root).by_source(but_not_of_run=self._run)
+            self._parts_of = self._find_parts(_read_parts(self._root))
             return _OpenFile(self._read(source, version))
 
     def _read(self, source: str, version: str) -> Iterator[tuple[Settled, Integers, Digests]]:
@@ -86,7 +94,7 @@ class CommittedRecords:
         """Returns the parts that hold anything of a file; in a long run some may be replaced."""
         held = self._parts_of[source]
         if not all(has_part_record(self._root, part.part) for part in held):
-            self._parts_of = _read_parts(self._root).by_source(but_not_of_run=self._run)
+            self._parts_of = self._find_parts(_read_parts(self._root))
         return self._parts_of.get(source, ())
 
 
@@ -143,12 +151,12 @@ def _read_parts(root: str) -> Commits:
 
 
 @lru_cache(maxsize=1)
-def _committed_records(root: str, run: str) -> CommittedRecords:
+def _committed_records(root: str, run: str, shard: Shard | None) -> CommittedRecords:
     """Reads the index once per process and run.
 
     The run's own parts are left out: a bundle that is tried again replaces them.
     """
-    return CommittedRecords(root, _read_parts(root), run)
+    return CommittedRecords(root, _read_parts(root), run, shard)
 
 
 class _SkipCommittedDoFn(ActOnKinds):
@@ -161,7 +169,7 @@ class _SkipCommittedDoFn(ActOnKinds):
     def setup(self) -> None:
         root, run = self._output.root, self._output.run
         if self._is_begun:
-            self._committed = _committed_records(root, run)
+            self._committed = _committed_records(root, run, self._output.shard)
         else:
             self._committed = CommittedRecords(root, Commits({}, {}), run)
 

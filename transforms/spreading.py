@@ -12,7 +12,8 @@ from transforms.commits import Output
 from transforms.finding import FastaFile
 from transforms.items import Item
 from transforms.ranges import RANGE_BYTES, FileRange, cut_file, read_range
-from transforms.reading import heed_end, in_batches, look_again, stop_requested
+from transforms.reading import in_batches, look_again
+from transforms.stopping import heed_end, stop_requested
 
 
 class _CutDoFn(beam.DoFn):  # type: ignore[misc]

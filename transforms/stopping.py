@@ -1,4 +1,4 @@
-"""A stop that is heard on every machine: a file in the output that readers look for."""
+"""Stopping readers: a flag in this process, and for those elsewhere a file in the output."""
 
 from __future__ import annotations
 
@@ -57,3 +57,38 @@ class EndLook:
             except OSError as error:  # no fault of the file that is being read
                 logger.debug("It is not known whether the run is to end: %s", error)
         return self._is_requested
+
+
+class _Readers:
+    # A plain flag: a signal handler sets it, and the thread that the handler interrupts might hold
+    # the lock of an Event.
+    are_to_stop = False
+    end: EndLook | None = None
+
+
+class StoppedError(Exception):
+    """A stop was requested in the middle of a file."""
+
+
+def request_stop() -> None:
+    """Asks every reader of this process to end where it is, without an EndOfFile."""
+    _Readers.are_to_stop = True
+
+
+def stop_requested() -> bool:
+    """Tells whether readers are to end."""
+    return _Readers.are_to_stop or (_Readers.end is not None and _Readers.end.is_requested())
+
+
+def heed_end(output: Output | None) -> None:
+    """Lets readers of this process end when the run does, whose command may be in another one.
+
+    Args:
+        output: Where the run writes; it is looked there once a second. None for nowhere.
+    """
+    _Readers.end = EndLook(output) if output else None
+
+
+def clear_stop() -> None:
+    """Lets readers read again."""
+    _Readers.are_to_stop = False

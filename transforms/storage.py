@@ -253,7 +253,8 @@ def publish_all(root: str, files: Mapping[str, Write]) -> dict[str, str]:
     except FileNotFoundError as error:
         # Not made anew: an output that vanishes under a run must not come back half empty.
         raise FileNotFoundError(errno.ENOENT, "The output folder is gone", root) from error
-    staged = {name: os.path.join(staging, uuid.uuid4().hex) for name in files}
+    # By their names it is known whose they are, should a kill leave them.
+    staged = {n: join(staging, f"{n.rpartition('/')[2][:48]}.{uuid.uuid4().hex}") for n in files}
     targets = [join(root, name) for name in files]
     folders = list(dict.fromkeys(map(os.path.dirname, targets)))
     try:

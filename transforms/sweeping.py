@@ -13,6 +13,8 @@ from transforms.commits import (
     read_all_parts,
     replaced_by,
 )
+from transforms.division import SHARES
+from transforms.shards import Shard
 
 MERGED = "part-merged-"
 """How the names of parts begin that were merged of others."""
@@ -25,7 +27,20 @@ def sweep(root: str) -> None:
     run that has the output to itself, while neither it nor a compaction writes anything.
     """
     storage.delete(storage.join(root, storage.STAGING))
-    _sweep_parts(root, "part-")
+    sweep_parts(root)
+
+
+def sweep_shard(root: str, shard: Shard) -> None:
+    """Removes what killed runs of a shard left half done, and nothing that is another's.
+
+    Only for one that holds the lock of the shard and the parts; other shards may be at work.
+    """
+    own = f"part-{shard.runs}", f"{SHARES}{shard.division}-{shard.number}-"
+    staging = storage.join(root, storage.STAGING)
+    for name in storage.list_names(staging):
+        if name.startswith(own):
+            storage.delete(storage.join(staging, name))
+    sweep_parts(root, own[0])
 
 
 def sweep_merges(root: str) -> None:
@@ -33,7 +48,7 @@ def sweep_merges(root: str) -> None:
 
     Only for one that holds the parts; a run may write parts of its own meanwhile.
     """
-    _sweep_parts(root, MERGED)
+    sweep_parts(root, MERGED)
 
 
 def delete_replaced(
@@ -55,8 +70,15 @@ def delete_replaced(
         delete_part_record(root, part.part)
 
 
-def _sweep_parts(root: str, prefix: str) -> None:
-    """Removes replaced parts, and data files of a prefix that no commit names."""
+def sweep_parts(root: str, prefix: str = "part-") -> None:
+    """Removes replaced parts, and data files that no commit names.
+
+    Only for who holds the parts.
+
+    Args:
+        root: The output root.
+        prefix: How the names of the data files begin; nothing writes such files meanwhile.
+    """
     parts = read_all_parts(root)
     gone = replaced_by(parts).keys()
     counting = [part for name, part in parts.items() if name not in gone]

@@ -153,16 +153,20 @@ def _open_watch(root: str, run: str, pid: int) -> Watch:
     return Watch(root, run)
 
 
-def count_deaths(root: str) -> None:
+def count_deaths(root: str, runs: str = "") -> None:
     """Turns the notes of dead processes into suspicions.
 
-    Only for a run that has the output to itself, before it computes anything. A kill in between
-    counts nothing twice: a death is counted under the name of its note.
+    Only for a run that has the output, or its share of it, to itself, before it computes anything.
+    A kill in between counts nothing twice: a death is counted under the name of its note.
+
+    Args:
+        root: The output root.
+        runs: How the names of the runs begin whose notes they are; those of others stay.
     """
     if not storage.is_local(root):
         return
     folder = storage.join(root, UNDER_WAY)
-    for name in _list(folder, _NOTE):
+    for name in _list(folder, _NOTE + runs):
         digests = _read_note(storage.join(folder, name))
         for digest in digests:
             deaths = _read_deaths(storage.join(folder, _SUSPECT + digest))
@@ -191,14 +195,20 @@ def forget_condemned(root: str) -> None:
             storage.delete(storage.join(folder, _SUSPECT + digest))
 
 
-def clear_notes(root: str) -> None:
-    """Removes all notes: what ends now is no death, but the end of a run or its user's will."""
+def clear_notes(root: str, runs: str = "") -> None:
+    """Removes notes: what ends now is no death, but the end of a run or its user's will.
+
+    Args:
+        root: The output root.
+        runs: How the names of the runs begin whose notes they are; those of others stay.
+    """
     if not storage.is_local(root):
         return
     folder = storage.join(root, UNDER_WAY)
-    for name in _list(folder, _NOTE):
+    for name in _list(folder, _NOTE + runs):
         storage.delete(storage.join(folder, name))
-    if not storage.list_names(folder):
+    # Another shard may be about to write into it.
+    if not runs and not storage.list_names(folder):
         storage.delete(folder)
 
 

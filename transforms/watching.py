@@ -21,8 +21,7 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from transforms.commits import Output
 from transforms.finding import FastaFile, find_fasta
 from transforms.looking import Looker, Memory
-from transforms.reading import stop_requested
-from transforms.stopping import is_end_requested, request_end
+from transforms.stopping import is_end_requested, request_end, stop_requested
 
 TICK_SECONDS = 1.0
 """Longest time between two calls of the step that looks: a stop is heeded no later."""

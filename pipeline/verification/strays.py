@@ -8,6 +8,14 @@ from pipeline.verification.findings import Finding, remark
 from pipeline.verification.pts import DamagedPtError, load_pt
 from transforms import storage
 from transforms.commits import COMMITS, DEAD_LETTERS, EMBEDDINGS, PT, Commits
+from transforms.division import (
+    DIVISION,
+    ENDS,
+    SHARES,
+    describe_missing,
+    look_at_shards,
+    read_division,
+)
 from transforms.esm_pt import failures_name, pt_name
 from transforms.reopened import REOPENED, read_reopened
 
@@ -23,6 +31,9 @@ def find_strays(root: str, committed: Commits) -> Iterator[Finding]:
     for folder in (EMBEDDINGS, DEAD_LETTERS, COMMITS):
         yield from check_committed(list_below(root, folder), committed)
     yield from check_per_file(root, list_below(root, PT), committed)
+    if (division := read_division(root)) is not None:
+        missing = describe_missing(look_at_shards(root, division)) or "all have ended"
+        yield remark("shards", f"its {division.count} shards have not completed it: {missing}")
     for source in sorted(read_reopened(root, committed)):
         yield remark("reopened", f"{source}: was to be embedded anew, and is not finished")
     for name in list_below(root, storage.STAGING):
@@ -35,6 +46,7 @@ def check_committed(names: Iterable[str], committed: Commits) -> Iterator[Findin
     wanted = {
         f"{COMMITS}/output.json",
         REOPENED,
+        DIVISION,
         *(f"{COMMITS}/{part.part}.json" for part in parts),
     }
     wanted |= {f"{EMBEDDINGS}/{part.embeddings}" for part in parts}
@@ -42,8 +54,10 @@ def check_committed(names: Iterable[str], committed: Commits) -> Iterator[Findin
     replaced = {old for part in parts for old in part.replaces}
     for name in names:
         folder, _, rest = name.partition("/")
-        is_file_record = folder == COMMITS and rest.startswith("files-") and "/" not in rest
-        if name in wanted or is_file_record:
+        is_note = (
+            folder == COMMITS and rest.startswith(("files-", ENDS, SHARES)) and "/" not in rest
+        )
+        if name in wanted or is_note:
             continue
         part = rest.removesuffix(".json") if folder == COMMITS else rest.rpartition("-")[0]
         if part in replaced:

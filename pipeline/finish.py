@@ -1,0 +1,82 @@
+"""``python -m pipeline.finish OUT``: completes what shards have made, or says which are missing."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pipeline.terminal import allow_any_text
+
+EXIT_FAILED, EXIT_CANNOT = 1, 2
+
+DESCRIPTION = """\
+Completes an output that runs with --shard have made: .pt files, the records of files, the report.
+Nothing is embedded and no input is read. The last shard to end does the same by itself.
+"""
+
+EPILOG = """\
+Exit codes: 0 complete; 3 complete, and the output holds dead letters; 1 not complete: which shards
+are missing is said, and what the others have finished is written; 2 it cannot begin (the message
+says why).
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Completes an output and exits with the code that tells."""
+    allow_any_text()
+    options = make_parser().parse_args(argv)
+    # Beam warns at import of a client that it does not find and that nobody here needs.
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
+    logging.getLogger().setLevel(logging.ERROR)
+    for name in ("pipeline", "transforms"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    try:
+        sys.exit(run(options))
+    except KeyboardInterrupt:
+        print("Stopped. The same command carries on.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Completes an output, tells a person about it, and returns the exit code."""
+    from pipeline.finishing import finish_output
+    from transforms.errors import AccountingError, ConfigurationError
+    from transforms.text import printable
+
+    try:
+        finished = finish_output(options.output, release=options.release)
+    except ConfigurationError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return EXIT_CANNOT
+    except (AccountingError, OSError) as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return EXIT_FAILED
+    print("\n".join(finished.as_lines()))
+    return finished.code
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.finish",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("output", metavar="OUT", help="the --output of the shards")
+    parser.add_argument(
+        "--release",
+        action="store_true",
+        help="if shards are missing, end the division as it stands, so that another number of "
+        "shards, or a run without --shard, may embed what is left; none may be at work",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

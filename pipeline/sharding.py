@@ -1,0 +1,148 @@
+"""How a shard begins: what it checks, and how it joins the others on an output."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import ExitStack
+from dataclasses import replace
+
+from pipeline.checks import (
+    Plan,
+    find_model,
+    list_files,
+    make_configuration,
+    make_output,
+    read_begun,
+)
+from pipeline.options import RunConfig
+from pipeline.outputs import check_output, check_same, check_whole, lock_output
+from pipeline.runners import check_runner, is_in_this_process
+from transforms import commits, storage
+from transforms.division import (
+    begin_division,
+    describe_missing,
+    forget_end,
+    has_ended,
+    look_at_shards,
+    read_division,
+)
+from transforms.embed import EmbedConfig
+from transforms.errors import ConfigurationError
+from transforms.esm_pt import check_pt_names
+from transforms.finding import check_names
+from transforms.holders import read_holder
+from transforms.locks import HeldError, hold, hold_parts
+from transforms.model import EsmModelHandler
+from transforms.shards import Shard
+from transforms.share_work import find_share
+from transforms.shares import read_shares
+from transforms.sweeping import sweep_parts, sweep_shard
+from transforms.under_way import count_deaths
+
+
+def prepare_shard(config: RunConfig, shard: Shard, held: ExitStack) -> Plan:
+    """Checks everything, then makes the output ready and returns what the shard has to do.
+
+    Args:
+        config: What is asked for.
+        shard: The shard, of no division yet.
+        held: Gets the lock of the shard; to be closed when it is over.
+
+    Raises:
+        ConfigurationError: Something is not as it must be; nothing was changed.
+    """
+    check_runner(config.beam_args)
+    if not is_in_this_process(config.beam_args):
+        raise ConfigurationError(
+            "--shard divides the work among processes of the local runner; other engines divide it "
+            "among workers of their own. Leave out --shard, or --runner and --direct_running_mode."
+        )
+    root = storage.absolute(config.output)
+    found = read_begun(root)
+    listing = list_files(config, root, found)
+    check_names(listing.files)
+    if config.pt:
+        check_pt_names(listing.files)
+    check_output(root, is_ours=True)  # whose it is shows when no other shard can begin it
+    run = f"{shard.runs}{uuid.uuid4().hex[:12]}"
+    lock = lock_output(root, run, held, shard.name)
+    model, checkpoint = find_model(config, None)
+    configuration = make_configuration(config, listing.root, checkpoint, model.dtype)
+    if found is None or _may_have_work(root, shard):
+        EsmModelHandler(model).load_model()  # weights that cannot be loaded show before anything
+    with hold_parts(root, run):
+        shard = _join(root, run, shard, configuration)
+        sweep_shard(root, shard)
+        count_deaths(root, shard.runs)
+    shares = {share.source: share for _, share in read_shares(root, [shard])}
+    todo = find_share(root, listing.files, commits.read_commits(root), shares)
+    if todo:
+        EsmModelHandler(model).load_model()
+        forget_end(root, shard)
+    return Plan(
+        listing,
+        todo,
+        EmbedConfig(config.residues, model, dim=checkpoint.hidden_size),
+        make_output(root, run, configuration, shard),
+        checkpoint,
+        lock,
+        config.checkpoint_seconds,
+        options=config.options,
+    )
+
+
+def _may_have_work(root: str, shard: Shard) -> bool:
+    division = read_division(root)
+    return division is None or not has_ended(root, replace(shard, division=division.id))
+
+
+def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -> Shard:
+    """Begins the output and its division, or makes sure that the shard goes with what is begun.
+
+    Only for who holds the parts: no other shard, and no run, can do so at this time.
+
+    Returns:
+        The shard, of the division.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    if _is_held(root, run):
+        raise ConfigurationError(
+            f"A run without --shard is at work in {root} ({read_holder(root, 'all')}). Wait for "
+            "it, or give another --output."
+        )
+    begun = commits.read_configuration(root)
+    if begun is None:
+        check_output(root, is_ours=False)
+    else:
+        check_same(root, begun, configuration)
+        check_whole(root, commits.read_commits(root))
+    division = read_division(root)
+    if division and division.count != shard.count:
+        missing = describe_missing(look_at_shards(root, division)) or "all of them have ended"
+        raise ConfigurationError(
+            f"{root} is being made by {division.count} shards, not {shard.count}: {missing}. Give "
+            f"--shard I/{division.count} until all have ended. To divide anew what is left, end "
+            f"them, and then `python -m pipeline.finish {root} --release`."
+        )
+    if division is None:
+        # Nobody else is at work yet: what a killed run without shards has left can go.
+        sweep_parts(root)
+        count_deaths(root)
+        division = begin_division(root, shard.count)
+    if begun is None:
+        commits.write_configuration(root, configuration)
+    return division.shard(shard.number)
+
+
+def _is_held(root: str, run: str) -> bool:
+    """Tells whether a run without shards is at work."""
+    holder = read_holder(root, "all")
+    if holder is None or holder.released:
+        return False
+    try:
+        with hold(root, run):  # watches one on another machine
+            return False
+    except HeldError:
+        return True

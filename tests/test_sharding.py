@@ -1,0 +1,299 @@
+"""Tests of ``--shard`` and ``finish``: what shards make together, and leave each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import compact, finish, verify
+from pipeline.overview import look
+from pipeline.run import main
+from pipeline.telling import as_json, in_words
+from tests.faults.outcome import (
+    Outcome,
+    assert_equal,
+    draw_records,
+    read_outcome,
+    write_fasta,
+    write_inputs,
+)
+from tests.helpers import files_below
+from transforms import events, storage
+from transforms.division import read_division
+from transforms.locks import hold
+
+Capture = pytest.CaptureFixture[str]
+
+
+def exit_code(call: object, *args: object) -> int:
+    with pytest.raises(SystemExit) as caught:
+        call([str(arg) for arg in args])  # type: ignore[operator]
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def embed(inputs: Path, output: Path, *more: object) -> int:
+    return exit_code(main, "--input", inputs, "--output", output, "--model", "demo", *more)
+
+
+def shard(inputs: Path, output: Path, number: int, count: int, *more: object) -> int:
+    return embed(inputs, output, "--shard", f"{number}/{count}", *more)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sharding") / "in"
+    write_inputs(folder, files=2, records=60)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(inputs: Path) -> Outcome:
+    output = inputs.parent / "whole"
+    assert embed(inputs, output) == 3
+    return read_outcome(output)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def text(capsys: Capture) -> str:
+    printed = capsys.readouterr()
+    return printed.out + printed.err
+
+
+def test_shards_one_after_the_other_make_what_one_run_makes(
+    inputs: Path, whole: Outcome, output: Path, capsys: Capture
+) -> None:
+    assert shard(inputs, output, 0, 3) == 3
+    told = text(capsys)
+    assert "Shard 0 of 3 is done" in told
+    assert "2 of 3 shards have not ended: 1 (not begun), 2 (not begun)" in told
+    assert shard(inputs, output, 2, 3) == 3
+
+    # Nobody takes it for finished, nor touches it.
+    before = files_below(output / "commits")
+    text(capsys)
+    assert exit_code(finish.main, output) == 1
+    assert "1 of 3 shards has not ended: 1 (not begun)" in text(capsys)
+    refused = [
+        lambda: embed(inputs, output),
+        lambda: embed(inputs, output, "--overwrite"),
+        lambda: shard(inputs, output, 0, 2),
+        lambda: exit_code(compact.main, output),
+    ]
+    several = ("--direct_running_mode", "multi_processing")
+    assert shard(inputs, output, 1, 3, *several) == 2
+    assert "other engines divide it among workers of their own" in text(capsys)
+    for call in refused:
+        assert call() == 2
+        told = text(capsys)
+        assert "is being made by 3 shards" in told
+        assert "--release" in told
+    assert files_below(output / "commits") == before
+    seen = look(str(output))
+    assert "made by 3 shards. 1 of 3 shards has not ended: 1 (not begun)." in "".join(
+        in_words(seen)
+    )
+    assert [each["has_ended"] for each in as_json(seen)["shards"]] == [True, False, True]
+    assert seen.count("finished") == 0
+    assert exit_code(verify.main, output, "--sample", 0) == 0
+    assert "its 3 shards have not completed it: 1 of 3" in text(capsys)
+
+    assert shard(inputs, output, 1, 3) == 3
+    assert "The work of 3 shards is complete." in text(capsys)
+    assert_equal(read_outcome(output), whole)
+    assert not [name for name in files_below(output / "commits") if name.startswith("sha")]
+    report = json.loads((output / "run_report.json").read_text())
+    assert [each["shard"] for each in report["shards"]] == [0, 1, 2]
+    assert report["totals"]["read"] == 120
+    assert report["totals"]["embedded"] == len(whole.rows)
+    assert exit_code(verify.main, output, "--sample", 4) == 0
+    assert exit_code(finish.main, output) == 3
+    assert embed(inputs, output) == 3
+    assert shard(inputs, output, 0, 2) == 3
+    assert read_division(str(output)) is not None
+    assert shard(inputs, output, 1, 2) == 3
+    assert exit_code(compact.main, output) == 0
+    assert_equal(read_outcome(output), whole)
+
+
+def leave(output: Path, name: str) -> str:
+    path = output / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("0" * 64 + "\n\n")
+    return name
+
+
+def test_a_shard_takes_away_what_it_left_itself_and_nothing_of_another(
+    inputs: Path, whole: Outcome, output: Path, capsys: Capture
+) -> None:
+    assert shard(inputs, output, 2, 4) == 3
+    names = [
+        ".staging/part-shard-{}-of-4-0123.json.4567",
+        "embeddings/part-shard-{}-of-4-0123-0-0-89ab.parquet",
+        "dead_letters/part-shard-{}-of-4-0123-0-0-89ab.jsonl",
+        ".under_way/note-shard-{}-of-4-0123-4567",
+    ]
+    theirs = {leave(output, name.format(0)) for name in names}
+    ours = {leave(output, name.format(1)) for name in names}
+    theirs.add(leave(output, ".staging/a_ESM.pt.0123"))  # of somebody who completes
+    begun: set[str] = set()
+
+    def look_around(event: events.Event) -> None:
+        if isinstance(event, events.FileBegun):
+            begun.update(files_below(output))
+
+    with hold(str(output), "shard-0-of-4-0123", "shard-0-of-4"):
+        with events.listening(look_around):
+            assert shard(inputs, output, 1, 4) == 3
+        assert begun >= theirs
+        assert set(files_below(output)) >= theirs
+        assert not ours & begun  # before anything is read
+        assert "A run died with 1 sequence under way." in text(capsys)
+        assert shard(inputs, output, 3, 4) == 3
+        assert "0 (at work)" in text(capsys)
+        assert exit_code(finish.main, output, "--release") == 2
+        assert "To release it, stop it." in text(capsys)
+        assert shard(inputs, output, 0, 4) == 2
+        assert set(files_below(output)) >= theirs
+    assert shard(inputs, output, 0, 4) == 3
+    assert not theirs & set(files_below(output))
+    assert not (output / ".staging").exists()
+    assert_equal(read_outcome(output), whole)
+
+
+def test_a_release_lets_a_run_without_shards_embed_what_is_left(
+    inputs: Path, whole: Outcome, output: Path, capsys: Capture
+) -> None:
+    assert shard(inputs, output, 1, 3) == 3
+    rows = len(read_outcome(output).rows)
+    assert exit_code(finish.main, output, "--release") == 1
+    assert "another number of shards, carries on" in text(capsys)
+    assert exit_code(finish.main, output) == 1
+    assert "go on without --shard" in text(capsys)
+    assert embed(inputs, output) == 3
+    report = json.loads((output / "run_report.json").read_text())
+    assert report["totals"]["embedded_this_run"] == len(whole.rows) - rows
+    assert_equal(read_outcome(output), whole)
+
+
+def test_a_run_without_shards_and_a_shard_are_not_at_work_together(
+    inputs: Path, output: Path, capsys: Capture
+) -> None:
+    output.mkdir()
+    with hold(str(output), "whole"):
+        assert shard(inputs, output, 0, 2) == 2
+    assert "A run without --shard is at work" in text(capsys)
+    assert not (output / "commits/output.json").exists()
+
+
+def test_a_file_that_has_changed_is_refused_and_nothing_of_it_goes(
+    tmp_path: Path, output: Path, capsys: Capture
+) -> None:
+    inputs = tmp_path / "in"
+    write_inputs(inputs, files=2, records=20)
+    assert shard(inputs, output, 0, 2) == 3
+    before = read_outcome(output)
+    write_fasta(inputs / "f1.faa", draw_records(random.Random(1), 20, "other"))
+    for number in range(2):
+        assert shard(inputs, output, number, 2) == 2
+        told = text(capsys)
+        assert "f1.faa has changed since records of it were embedded" in told
+        assert "--release" in told
+    assert_equal(read_outcome(output), before)
+    assert exit_code(finish.main, output, "--release") == 1
+    assert embed(inputs, output) == 3
+    assert "other_0" in {row["id"] for row in read_outcome(output).rows}
+    assert exit_code(verify.main, output, "--sample", 0) == 0
+
+
+def test_a_file_that_one_shard_cannot_read_is_finished_when_it_can(
+    inputs: Path, whole: Outcome, output: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(url: str, chunk_size: int = 0) -> Iterator[bytes]:
+        if url.endswith("f0.faa"):
+            raise OSError(f"{url} is on a server that is away")
+        yield from storage.open_chunks(url)
+
+    assert shard(inputs, output, 0, 2) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr("transforms.reading.read_items.__defaults__", (fail, None))
+        assert shard(inputs, output, 1, 2) == 1
+    told = text(capsys)
+    assert "not complete, though all shards have ended" in told
+    assert "f0.faa: it could not be read by shard 1. Give the same command again there." in told
+    assert "broken" not in told.partition("though")[2]  # it is settled: nobody can read it
+    assert exit_code(finish.main, output) == 1
+    assert shard(inputs, output, 1, 2) == 3
+    assert_equal(read_outcome(output), whole)
+
+
+def test_a_new_input_is_for_the_shards_that_have_ended_too(
+    tmp_path: Path, output: Path, capsys: Capture
+) -> None:
+    inputs = tmp_path / "in"
+    write_inputs(inputs, files=1, records=20)
+    assert shard(inputs, output, 0, 2) == 3
+    write_fasta(inputs / "new.faa", draw_records(random.Random(1), 20, "new"))
+    assert shard(inputs, output, 1, 2) == 1
+    assert "new.faa: it was not among the inputs of shard 0." in text(capsys)
+    assert shard(inputs, output, 0, 2) == 3
+    assert (output / "pt/new_ESM.pt").exists()
+
+
+def test_a_shard_that_is_told_to_stop_drains_and_carries_on(
+    inputs: Path, whole: Outcome, output: Path, capsys: Capture
+) -> None:
+    def stop(event: events.Event) -> None:
+        if isinstance(event, events.FileOpened):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with events.listening(stop):
+        assert shard(inputs, output, 0, 1) == 128 + signal.SIGTERM
+    assert "The same command carries on from there." in text(capsys)
+    assert exit_code(finish.main, output) == 1
+    assert "0 (stopped)" in text(capsys)
+    assert shard(inputs, output, 0, 1) == 3
+    assert_equal(read_outcome(output), whole)
+    assert storage.list_names(str(output / ".under_way")) == []
+
+
+def test_a_completion_that_breaks_off_is_completed_by_the_next(
+    inputs: Path, whole: Outcome, output: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = leave(output, "embeddings/part-0123-0-0-89ab.parquet")  # by a run without shards
+    leave(output, "commits/output.json")
+    bound = (inputs.parent / "whole/commits/output.json").read_bytes()
+    (output / "commits/output.json").write_bytes(bound)
+    assert shard(inputs, output, 0, 2) == 3
+    assert killed not in files_below(output)
+
+    def fail(*args: object) -> None:
+        raise OSError("No space left on device")
+
+    with hold(str(output), "shard-0-of-2-0123", "shard-0-of-2"):  # it has not let go yet
+        assert shard(inputs, output, 1, 2) == 3
+    assert "A shard is at work" in text(capsys)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.finishing.write_report", fail)
+        assert shard(inputs, output, 1, 2) == 1
+    assert "The share is done, but the output is not complete" in text(capsys)
+    with monkeypatch.context() as patch:
+        patch.setattr("transforms.division._delete", fail)  # when it does not count any more
+        assert exit_code(finish.main, output) == 1
+    assert read_division(str(output)) is None
+    assert exit_code(finish.main, output) == 3
+    assert exit_code(verify.main, output, "--sample", 0) == 0
+    assert_equal(read_outcome(output), whole)
+    # What is left of the first division does not count in the next.
+    assert shard(inputs, output, 0, 2) == 3
+    assert "1 of 2 shards has not ended: 1 (stopped)" in text(capsys)

@@ -1,0 +1,133 @@
+"""What one shard has of each input file, where an unsharded run would write its ``.pt``.
+
+A shard cannot finish a file of which others have records. It notes how many fall to it, once all of
+them have an outcome; when all shards have noted a file, it is finished from these notes.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import apache_beam as beam
+
+from transforms import events, storage
+from transforms.commits import COMMITS, Output
+from transforms.division import SHARES
+from transforms.esm_pt import FILES_PER_RECORD, SECONDS_PER_RECORD
+from transforms.items import FinishedFile, Item, Settled
+from transforms.json_records import read_json, write_json
+from transforms.passing import ActOnKinds, act_on_kinds
+from transforms.shards import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """That all records of a file that fall to a shard have an outcome.
+
+    Attributes:
+        source: Path of the file below the input root.
+        url: Where it was read.
+        size: Its bytes.
+        mtime: When it was last changed, seconds since the epoch.
+        sha256: SHA-256 of its bytes.
+        records: How many of its records fall to the shard.
+        residues: How many residues those have.
+        rows: How many of them were embedded.
+        dead_letters: How many were dead-lettered.
+    """
+
+    source: str
+    url: str
+    size: int
+    mtime: float
+    sha256: str
+    records: int
+    residues: int
+    rows: int
+    dead_letters: int
+
+
+def share_of(file: FinishedFile) -> Share:
+    """Returns what is noted of a file, whose end counts the records of the shard alone."""
+    end = file.end
+    return Share(
+        source=end.source,
+        url=end.url,
+        size=end.size,
+        mtime=end.mtime,
+        sha256=end.file_sha256,
+        records=end.records,
+        residues=end.residues,
+        rows=file.rows,
+        dead_letters=file.dead_letters,
+    )
+
+
+def write_shares(root: str, shard: Shard, shares: Iterable[Share]) -> None:
+    """Notes what a shard has of some files."""
+    name = f"{SHARES}{shard.division}-{shard.number}-{uuid.uuid4().hex[:12]}.json"
+    write_json(root, f"{COMMITS}/{name}", {"files": list(shares)})
+
+
+def read_shares(root: str, shards: Iterable[Shard]) -> Iterator[tuple[int, Share]]:
+    """Yields what shards have noted, each with the number of its shard."""
+    folder = storage.join(root, COMMITS)
+    prefixes = {f"{SHARES}{shard.division}-{shard.number}": shard.number for shard in shards}
+    for name in storage.list_names(folder):
+        number = prefixes.get(name.rpartition("-")[0])
+        if number is not None:
+            for fields in read_json(storage.join(folder, name))["files"]:
+                yield number, Share(**fields)
+
+
+class _WriteSharesDoFn(ActOnKinds):
+    kinds = (FinishedFile, Settled)
+
+    def __init__(self, output: Output, shard: Shard) -> None:
+        self._output = output
+        self._shard = shard
+
+    def start_bundle(self) -> None:
+        self._held: list[FinishedFile] = []
+        self._written = time.monotonic()
+
+    def act(self, item: FinishedFile | Settled) -> Iterable[Item]:  # type: ignore[override]
+        if isinstance(item, FinishedFile):
+            self._held.append(item)
+        is_due = time.monotonic() - self._written >= SECONDS_PER_RECORD
+        if is_due or len(self._held) >= FILES_PER_RECORD:
+            self._write()
+        return (item,)
+
+    def finish_bundle(self) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        if self._held:
+            write_shares(self._output.root, self._shard, map(share_of, self._held))
+        for each in self._held:
+            seconds = max(time.time() - each.end.complete, 0.0)
+            source = each.end.source
+            events.emit(events.FileFinished(source, each.rows, each.dead_letters, seconds))
+        self._held = []
+        self._written = time.monotonic()
+
+
+@dataclass
+class WriteShares(beam.PTransform):  # type: ignore[misc]
+    """Notes of each file that all its records that fall to a shard have an outcome.
+
+    Attributes:
+        output: Where to write.
+        shard: The shard.
+    """
+
+    output: Output
+    shard: Shard
+
+    def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
+        """Applies the step."""
+        return items | act_on_kinds(_WriteSharesDoFn(self.output, self.shard))
