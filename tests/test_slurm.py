@@ -15,7 +15,7 @@ PYTHON = """#!/bin/bash
 echo "$@" >> told
 trap 'sleep 0.1; exit 143' TERM
 kill -$SENT $PPID
-while :; do sleep 0.05; done
+for _ in {1..600}; do sleep 0.05; done
 """
 
 
