@@ -24,6 +24,7 @@ from transforms.embed import EmbedConfig
 from transforms.finding import FindFasta, find_fasta
 from transforms.items import Item
 from transforms.model import ModelConfig
+from transforms.spreading import ReadRanges
 
 STEPS = [
     "Find FASTA",
@@ -37,6 +38,12 @@ STEPS = [
     "Complete files",
     "Write ESM pt",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With several lanes, files of some records are cut too."""
+    monkeypatch.setattr("pipeline.graph.ReadRanges", partial(ReadRanges, range_bytes=300))
 
 
 def is_bad(ordinal: int) -> bool:
@@ -156,17 +163,18 @@ def test_a_bundle_that_is_tried_again_loses_and_doubles_nothing(
     check_output(output, ids)
 
 
+@pytest.mark.parametrize("lanes", [1, 3])
 def test_a_second_run_uses_what_the_first_has_committed(
-    tmp_path: Path, tiny_checkpoint: Path
+    lanes: int, tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     ids = write_inputs(tmp_path / "in")
     first = make_output(tmp_path, run="first")
-    run(tmp_path / "in", first, tiny_checkpoint)
+    run(tmp_path / "in", first, tiny_checkpoint, lanes=lanes)
     before = read_commits(first.root).parts
     for record in (Path(first.root) / "commits").glob("files-*"):
         record.unlink()  # as if killed before any file was finished
     second = make_output(tmp_path, run="second")
-    run(tmp_path / "in", second, tiny_checkpoint)
+    run(tmp_path / "in", second, tiny_checkpoint, lanes=lanes)
     assert read_commits(first.root).parts == before
     check_output(second, ids)
 

@@ -343,7 +343,7 @@ def test_new_files_do_not_need_the_records_of_all_others(
         pytest.fail("all records were read")
 
     monkeypatch.setattr("pipeline.intake.read_commits", read)
-    monkeypatch.setattr(skipping, "read_commits", read)
+    monkeypatch.setattr(skipping, "read_all_parts", read)
     (inputs / "b.fa").write_text(OTHER)
     assert exit_code(inputs, output) == 0
     assert finished(output) == ["a.fa", "b.fa"]

@@ -15,7 +15,7 @@ import apache_beam as beam
 from transforms.items import Batch, EmbeddingBlock, Item
 
 LANES_PER_WORKER = 16
-"""With four the busiest of 64 workers gets nearly twice its share, with 16 a seventh more."""
+"""With four the busiest of 64 workers gets a quarter more than its share, with 16 a seventh."""
 
 BYTES_PER_LANE = 1 << 21
 """What a lane should get of the input: as much as fills a part and several batches."""

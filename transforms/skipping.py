@@ -56,7 +56,8 @@ class CommittedRecords:
         if held is None:
             held = self._read_file(record.source, record.file_sha256)
             if len(self._open) >= MOST_OPEN:  # of a range of a file the end is seen elsewhere
-                self._open.pop(next(iter(self._open), ""), None)
+                for oldest in list(self._open)[:1]:
+                    self.close(oldest)
             self._open[record.source] = held
         return held.find(record.ordinal, record.sequence_sha256)
 
@@ -199,17 +200,16 @@ def _merge(item: Item) -> Item:
     """Settles the records of a batch together: else millions would be counted one by one."""
     if not isinstance(item, Batch):
         return item
-    merged: dict[tuple[str, str, str], Settled] = {}
+    counts: dict[tuple[str, str, str], list[int]] = {}
     others: list[Item] = []
     for each in item.items:
-        if not isinstance(each, Settled):
+        if isinstance(each, Settled):
+            count = counts.setdefault((each.source, each.file_sha256, each.part), [0, 0])
+            count[0] += each.rows
+            count[1] += each.dead_letters
+        else:
             others.append(each)
-            continue
-        key = (each.source, each.file_sha256, each.part)
-        known = merged.get(key, replace(each, rows=0, dead_letters=0))
-        rows, dead_letters = known.rows + each.rows, known.dead_letters + each.dead_letters
-        merged[key] = replace(known, rows=rows, dead_letters=dead_letters)
-    return Batch((*merged.values(), *others))
+    return Batch((*(Settled(*key, *count) for key, count in counts.items()), *others))
 
 
 @dataclass
