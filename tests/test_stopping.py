@@ -60,3 +60,7 @@ def test_a_reader_heeds_the_request_of_another_process(
     assert not list(reader.process(file))
     _ReadFastaDoFn(make_output(tmp_path, run="next")).setup()
     assert not reading.stop_requested()
+    reader.setup()
+    assert reading.stop_requested()
+    reading.clear_stop()  # the next run of this process has nothing to do with it
+    assert not reading.stop_requested()

@@ -69,6 +69,7 @@ def stop_requested() -> bool:
 def clear_stop() -> None:
     """Lets readers read again."""
     _Readers.are_to_stop = False
+    _Readers.end = None
 
 
 @dataclass
