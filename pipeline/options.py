@@ -55,6 +55,8 @@ class RunConfig:
         poll_seconds: Time between two looks for new files.
         stop_after: Time without anything new that ends a watch; None for no end.
         input_subscription: The subscription whose messages are embedded; None for files.
+        output_topic: The topic that gets the result of each message; None for none.
+        dead_letter_topic: The topic that gets the dead letters; None for none.
         max_batch_wait: Seconds after which what has come is sent on: messages into a round, in a
             stream partial batches and parts; None for what is usual.
         beam_args: Options for Beam.
@@ -80,6 +82,8 @@ class RunConfig:
     poll_seconds: float = 5.0
     stop_after: float | None = None
     input_subscription: str | None = None
+    output_topic: str | None = None
+    dead_letter_topic: str | None = None
     max_batch_wait: float | None = None
     beam_args: tuple[str, ...] = ()
 
@@ -285,6 +289,8 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         poll_seconds=ours.poll_seconds or RunConfig.poll_seconds,
         stop_after=ours.stop_after,
         input_subscription=ours.input_subscription,
+        output_topic=ours.output_topic,
+        dead_letter_topic=ours.dead_letter_topic,
         max_batch_wait=ours.max_batch_wait,
         beam_args=tuple(beam_args),
     )

@@ -1,10 +1,11 @@
 """``--input_subscription``: rounds over what was pulled, acknowledged once it is committed.
 
 The path of a message: it is pulled; the pull is written down in ``.spool/`` and synced; the graph
-commits its records as those of a file; the message is noted as done; it is acknowledged; the pull
-is deleted. A kill before the pull is written down leaves nothing, and the message comes again.
-After it the next start finishes the pull first, under its name; when the message comes again it is
-known by then, and acknowledged without more.
+commits its records as those of a file; what has become of them is published, if that is asked for;
+the message is noted as done; it is acknowledged; the pull is deleted. A kill before the pull is
+written down leaves nothing, and the message comes again. After it the next start finishes the pull
+first, under its name, and publishes it, perhaps once more; when the message comes again it is known
+by then, and acknowledged without more.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from functools import partial
 from pipeline.checks import Plan
 from pipeline.continuing import Continuing, go_on
 from pipeline.options import RunConfig
+from pipeline.publishing import DonePull, Topics
 from pipeline.pulling import gather, leased
 from pipeline.report import Report
 from pipeline.runners import GraphError, is_in_this_process
 from pipeline.spool import Done, Spool
 from pipeline.subscription import Delivery, Subscription
 from pipeline.tally import Tally
+from pipeline.topic import StoppedError
 from transforms import events, storage
 from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
@@ -46,12 +49,12 @@ def check_receiving(config: RunConfig) -> None:
     if config.input_subscription and not is_in_this_process(config.beam_args):
         raise ConfigurationError(
             "--input_subscription works in this process, on the local runner. Leave out --runner "
-            "and --direct_running_mode."
+            "and --direct_running_mode; for Dataflow see docs/messages.md."
         )
 
 
 def receive(
-    config: RunConfig, plan: Plan, subscription: Subscription
+    config: RunConfig, plan: Plan, subscription: Subscription, topics: Topics
 ) -> tuple[Plan, Report, list[int]]:
     """Embeds what is published, until it is told to stop, fails, or nothing comes.
 
@@ -60,25 +63,33 @@ def receive(
         plan: The output, its lock and the model, made ready; to do are the pulls that an earlier
             run has not finished.
         subscription: Where messages come from.
+        topics: Where what has become of them is published to.
 
     Returns:
         The plan with the pulls that are not done, what has come of all rounds, and the signals that
         ended them.
     """
-    return go_on(plan, partial(_Receiving, config, plan, subscription))
+    return go_on(plan, partial(_Receiving, config, plan, subscription, topics))
 
 
 class _Receiving(Continuing):
     def __init__(
-        self, config: RunConfig, plan: Plan, subscription: Subscription, received: list[int]
+        self,
+        config: RunConfig,
+        plan: Plan,
+        subscription: Subscription,
+        topics: Topics,
+        received: list[int],
     ) -> None:
         super().__init__(config, plan, received)
         self._subscription = subscription
+        self._topics = topics
         self._spool = Spool(self._root)
         self._done = Done(self._root)
         self._has_begun = False
         self._last = plan.todo
-        self._finished: set[str] = set()
+        self._finished: dict[str, events.FileFinished] = {}
+        self._parts: list[str] = []
         self._quiet_since = time.monotonic()
         events.emit(events.RunStarted(plan.output.run, self._root, 0, 0))
         logger.info("Waiting for messages of %s. Ctrl-C ends it.", subscription.name)
@@ -97,6 +108,12 @@ class _Receiving(Continuing):
 
     def step(self) -> None:
         """Finishes what an earlier run has left, and then has rounds over what comes."""
+        try:
+            self._go_on()
+        except StoppedError as error:
+            logger.warning("%s. The same command does it at its start.", error)
+
+    def _go_on(self) -> None:
         if not self._has_begun:
             self._finish(self._plan.listing.files)
             self._has_begun = True
@@ -113,10 +130,17 @@ class _Receiving(Continuing):
         remove_lost(self._root, self._plan.output.run, {file.source for file in left})
         if self._plan.todo:
             self._embed(self._plan.todo, is_begun=True)
-        for file in left:
-            messages = decode_pull(file, storage.read_bytes(file.url))
-            self._done.add(file, [message.key for message in messages])
-            self._spool.remove(file)
+        if not left:
+            return
+        # A compaction would be free to merge what earlier runs have written.
+        with hold_parts(self._root, self._plan.output.run):
+            committed = read_commits(self._root)
+            for file in left:
+                record = committed.files[file.source]
+                self._publish(DonePull(file, record.rows, record.dead_letters, record.parts))
+                messages = decode_pull(file, storage.read_bytes(file.url))
+                self._done.add(file, [message.key for message in messages])
+                self._spool.remove(file)
 
     def _take(self, pulled: Sequence[Delivery]) -> None:
         """Embeds what is new, and acknowledges that and what is done already."""
@@ -133,6 +157,9 @@ class _Receiving(Continuing):
             check_held(self._root, self._plan.output.lock)
             file = self._spool.add(self._subscription.short_name, list(new.values()))
             self._embed((file,), is_begun=False)
+            # Its parts are left alone: they are those of the latest round.
+            finished = self._finished[file.source]
+            self._publish(DonePull(file, finished.rows, finished.dead_letters, tuple(self._parts)))
         # In this order, which bears a kill.
         self._done.add(file, new)
         self._subscription.acknowledge(ack_ids)
@@ -143,6 +170,7 @@ class _Receiving(Continuing):
         self._number += 1
         self._tally = Tally(len(files), sum(file.size for file in files))
         self._finished.clear()
+        self._parts.clear()
         with events.listening(self._tally), events.listening(self._hear):
             self.embed_round(files, of_round(self._plan.output, self._number), is_begun)
         if missing := [file.source for file in files if file.source not in self._finished]:
@@ -153,7 +181,12 @@ class _Receiving(Continuing):
 
     def _hear(self, event: events.Event) -> None:
         if isinstance(event, events.FileFinished):
-            self._finished.add(event.source)
+            self._finished[event.source] = event
+        elif isinstance(event, events.PartCommitted):
+            self._parts.append(event.part)
+
+    def _publish(self, pull: DonePull) -> None:
+        self._topics.publish(pull, self._plan.output, lambda: bool(self._received) or self._is_lost)
 
 
 def remove_lost(root: str, run: str, left: Collection[str]) -> None:

@@ -21,6 +21,7 @@ from pipeline.following import Following
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, parse_options
 from pipeline.progress import showing
+from pipeline.publishing import open_topics
 from pipeline.receiving import check_receiving, receive
 from pipeline.report import Report, make_report
 from pipeline.rounds import embed
@@ -70,6 +71,7 @@ def run(config: RunConfig) -> int:
     check_watch(config)
     check_receiving(config)
     source = open_subscription(config.input_subscription) if config.input_subscription else None
+    topics = open_topics(config, source) if source else None
     with ExitStack() as held:
         held.enter_context(logging_events(config.event_log))
         held.enter_context(serving_metrics(config.metrics_port, config.quiet))
@@ -85,8 +87,8 @@ def run(config: RunConfig) -> int:
         if config.watch:
             follow = watch if is_in_this_process(config.beam_args) else stream
             plan, report, received = follow(config, plan)
-        elif source:
-            plan, report, received = receive(config, plan, source)
+        elif source and topics:
+            plan, report, received = receive(config, plan, source, topics)
         else:
             with events.listening(guard):
                 report, received = _run_once(config, plan)

@@ -10,18 +10,17 @@ delivered again after it was committed is known by what is on disk.
 
 from __future__ import annotations
 
-import uuid
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
 
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
 from transforms.messages import Message, encode_messages
+from transforms.pulls import PUBSUB, name_pull
 
 SPOOL = ".spool"
-_PULLS, _DONE = f"{SPOOL}/pubsub", f"{SPOOL}/done"
+_PULLS, _DONE = f"{SPOOL}/{PUBSUB}", f"{SPOOL}/done"
 
 HORIZON_MESSAGES = 500_000
 HORIZON_PULLS = 10_000
@@ -54,8 +53,7 @@ class Spool:
         Returns:
             The file, whose source names the pull in the output.
         """
-        time = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-        name = f"{_PULLS}/{subscription}/{time}-{uuid.uuid4().hex[:8]}"
+        name = f"{SPOOL}/{name_pull(subscription)}"
         data = encode_messages(messages)
         storage.publish(self._root, name, lambda handle: handle.write(data))
         url = storage.join(self._root, name)

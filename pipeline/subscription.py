@@ -1,7 +1,8 @@
-"""A Pub/Sub subscription; the only module that knows Google's client."""
+"""A Pub/Sub subscription; with ``topic.py`` all that knows Google's client."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import sys
@@ -9,17 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 
 from transforms.errors import ConfigurationError
-from transforms.messages import Message
+from transforms.messages import Message, from_pubsub
 
 SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_RETRY = 1.0
 _IDS_AT_ONCE = 1000  # a request may have 512 KiB
 
-_NAME = re.compile(r"projects/[^/]+/subscriptions/[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
+_NAME = r"projects/[^/]+/{}/[A-Za-z][A-Za-z0-9._~+%-]{{2,254}}"
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +47,16 @@ class Subscription:
         name: ``projects/P/subscriptions/S``.
         client: Google's ``SubscriberClient``, or what does as it does.
         sleep: Waits for some seconds; replaced by tests.
+
+    Attributes:
+        topic: Name of the topic that it is of, once that was looked up and may be known.
     """
 
     def __init__(
         self, name: str, client: Any, sleep: Callable[[float], object] = time.sleep
     ) -> None:
         self.name = name
+        self.topic = ""
         self._client = client
         self._sleep = sleep
         self._has_warned = False
@@ -71,9 +75,10 @@ class Subscription:
         from google.api_core import exceptions as errors
 
         try:
-            self._client.get_subscription(
+            found = self._client.get_subscription(
                 request={"subscription": self.name}, timeout=SECONDS_TO_ANSWER, retry=None
             )
+            self.topic = found.topic
         except errors.PermissionDenied:
             logger.debug("May not look it up; may still pull from it.", exc_info=True)
         except errors.NotFound as error:
@@ -110,7 +115,10 @@ class Subscription:
             self._sleep(SECONDS_TO_RETRY)
             return []
         self._has_warned = False
-        return [_delivery(received) for received in response.received_messages]
+        return [
+            Delivery(received.ack_id, from_pubsub(received.message))
+            for received in response.received_messages
+        ]
 
     def acknowledge(self, ack_ids: Sequence[str]) -> None:
         """Says that messages are done and need not be delivered again."""
@@ -147,53 +155,51 @@ class Subscription:
         self._has_warned = True
 
 
-def check_name(name: str) -> None:
-    """Makes sure that a text names a subscription.
+def check_name(name: str, option: str = "input_subscription", kind: str = "subscriptions") -> None:
+    """Makes sure that a text names a subscription, or what else there is of ``kind``.
 
     Raises:
         ConfigurationError: It does not.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME.format(kind), name):
+        raise ConfigurationError(f"--{option} is projects/PROJECT/{kind}/NAME, not {name!r}.")
+
+
+def make_client(kind: str, option: str, name: str) -> Any:
+    """Returns a client of Google's; ``PUBSUB_EMULATOR_HOST`` is heeded.
+
+    Args:
+        kind: ``SubscriberClient`` or ``PublisherClient``.
+        option: What asks for it.
+        name: What is to be reached with it.
+
+    Raises:
+        ConfigurationError: It is not installed, or has no credentials.
+    """
+    try:
+        clients = importlib.import_module("google.cloud.pubsub_v1")
+        from google.auth.exceptions import GoogleAuthError
+    except ImportError as error:
         raise ConfigurationError(
-            f"--input_subscription is projects/PROJECT/subscriptions/NAME, not {name!r}."
-        )
+            f"--{option} needs google-cloud-pubsub ({error}). "
+            f"Install it: {sys.executable} -m pip install google-cloud-pubsub"
+        ) from error
+    try:
+        return getattr(clients, kind)()
+    except GoogleAuthError as error:
+        raise ConfigurationError(f"{name} cannot be reached: {error}") from error
 
 
 def open_subscription(name: str) -> Subscription:
-    """Returns a subscription that is there; ``PUBSUB_EMULATOR_HOST`` is heeded.
+    """Returns a subscription that is there.
 
     Raises:
         ConfigurationError: Google's client is not installed or has no credentials, or there is no
             such subscription.
     """
-    try:
-        from google.auth.exceptions import GoogleAuthError
-        from google.cloud.pubsub_v1 import SubscriberClient
-    except ImportError as error:
-        raise ConfigurationError(
-            f"--input_subscription needs google-cloud-pubsub ({error}). "
-            f"Install it: {sys.executable} -m pip install google-cloud-pubsub"
-        ) from error
-    try:
-        subscription = Subscription(name, SubscriberClient())
-        subscription.check()
-    except GoogleAuthError as error:
-        raise ConfigurationError(f"{name} cannot be reached: {error}") from error
+    subscription = Subscription(name, make_client("SubscriberClient", "input_subscription", name))
+    subscription.check()
     return subscription
-
-
-def _delivery(received: Any) -> Delivery:
-    message = received.message
-    published = message.publish_time.astimezone(UTC).replace(tzinfo=None)
-    return Delivery(
-        received.ack_id,
-        Message(
-            id=message.message_id,
-            publish_time=f"{published.isoformat(timespec='microseconds')}Z",
-            attributes=dict(message.attributes),
-            data=message.data,
-        ),
-    )
 
 
 def _portions(ack_ids: Sequence[str]) -> Iterator[list[str]]:

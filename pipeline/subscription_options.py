@@ -9,6 +9,8 @@ from pipeline.values import seconds
 from pipeline.watch_options import refuse_what_ends
 from transforms.errors import ConfigurationError
 
+TOPICS = ("output_topic", "dead_letter_topic")
+
 
 def add_subscription_options(parser: argparse.ArgumentParser) -> None:
     """Adds them to a parser."""
@@ -19,6 +21,16 @@ def add_subscription_options(parser: argparse.ArgumentParser) -> None:
         help="in place of --input: embed the messages of a Pub/Sub subscription, "
         "projects/P/subscriptions/S, until Ctrl-C or SIGTERM; each holds FASTA, or JSON with id "
         "and sequence",
+    )
+    add(
+        "--output_topic",
+        metavar="NAME",
+        help="publish the result of each message, with the vectors, to projects/P/topics/T",
+    )
+    add(
+        "--dead_letter_topic",
+        metavar="NAME",
+        help="publish each dead letter to projects/P/topics/T too",
     )
     add(
         "--max_batch_wait",
@@ -44,8 +56,16 @@ def check_subscription_options(ours: argparse.Namespace) -> None:
             raise ConfigurationError(
                 f"--max_batch_wait goes with --watch or --{option}. Add one, or leave this out."
             )
+        for name in TOPICS:
+            if getattr(ours, name) is not None:
+                raise ConfigurationError(
+                    f"--{name} goes with --{option}. Add it, or leave this out."
+                )
         return
     check_name(ours.input_subscription)
+    for name in TOPICS:
+        if (topic := getattr(ours, name)) is not None:
+            check_name(topic, name, "topics")
     for name in ("input", "input_root", "watch"):
         if getattr(ours, name):
             raise ConfigurationError(f"--{name} is for files, --{option} for messages. Give one.")

@@ -75,6 +75,7 @@ class Queue:
         host: Of the emulator.
 
     Attributes:
+        topic: Name of the topic.
         subscription: Name of the subscription.
     """
 
@@ -85,34 +86,45 @@ class Queue:
 
         name = f"q-{uuid.uuid4().hex[:8]}"
         self.subscription = f"projects/proj/subscriptions/{name}"
-        self._topic = f"projects/proj/topics/{name}"
+        self.topic = f"projects/proj/topics/{name}"
         self._publisher = pubsub_v1.PublisherClient()
         self._subscriber = pubsub_v1.SubscriberClient()
         del os.environ["PUBSUB_EMULATOR_HOST"]
-        self._publisher.create_topic(name=self._topic)
-        request = {"name": self.subscription, "topic": self._topic, "ack_deadline_seconds": 10}
+        self._publisher.create_topic(name=self.topic)
+        request = {"name": self.subscription, "topic": self.topic, "ack_deadline_seconds": 10}
         self._subscriber.create_subscription(request=request)
 
     def publish(self, messages: Iterable[bytes]) -> list[str]:
         """Publishes messages and returns their ids."""
-        futures = [self._publisher.publish(self._topic, data) for data in messages]
+        futures = [self._publisher.publish(self.topic, data) for data in messages]
         return [future.result() for future in futures]
 
     def publish_later(self, data: bytes) -> Any:
         """Publishes a message in the background and returns the future of its id."""
-        return self._publisher.publish(self._topic, data)
+        return self._publisher.publish(self.topic, data)
+
+    def take_all(self) -> list[Any]:
+        """Returns all messages that there are, and acknowledges them."""
+        found: list[Any] = []
+        while received := self._pull(1000):
+            found += [each.message for each in received]
+            ack_ids = [each.ack_id for each in received]
+            self._subscriber.acknowledge(subscription=self.subscription, ack_ids=ack_ids)
+        return found
 
     def is_empty(self) -> bool:
         """Tells whether no message is left that could be delivered now."""
+        return not self._pull(1)
+
+    def _pull(self, most: int) -> list[Any]:
         from google.api_core.exceptions import DeadlineExceeded
 
-        request = {"subscription": self.subscription, "max_messages": 1}
+        request = {"subscription": self.subscription, "max_messages": most}
         try:
-            return not self._subscriber.pull(
-                request=request, timeout=3, retry=None
-            ).received_messages
+            response = self._subscriber.pull(request=request, timeout=3, retry=None)
         except DeadlineExceeded:
-            return True
+            return []
+        return list(response.received_messages)
 
 
 def main(argv: list[str]) -> None:

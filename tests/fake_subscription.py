@@ -1,13 +1,17 @@
-"""A subscription in memory: what is not acknowledged is delivered again."""
+"""A subscription and a topic in memory: what is not acknowledged is delivered again."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from pipeline.subscription import Delivery
+from pipeline.topic import StoppedError
 from transforms.messages import Message
+from transforms.results import Outgoing
 
 
 def make_message(number: int, data: str | bytes, **attributes: str) -> Message:
@@ -25,6 +29,7 @@ class FakeSubscription:
 
     name = "projects/proj/subscriptions/sub"
     short_name = "sub"
+    topic = "projects/proj/topics/inbox"
 
     def __init__(self, *messages: Message) -> None:
         self.waiting = list(messages)
@@ -58,3 +63,28 @@ class FakeSubscription:
         with self._lock:
             self.waiting += self.held.values()
             self.held.clear()
+
+
+class FakeTopic:
+    """Does as :class:`pipeline.topic.Topic` does.
+
+    Attributes:
+        published: The messages that were, in order.
+        before_publishing: Called before each call.
+        is_away: Whether nothing gets through, and it is waited for the end.
+    """
+
+    def __init__(self) -> None:
+        self.published: list[Outgoing] = []
+        self.before_publishing: Callable[[], object] = lambda: None
+        self.is_away = False
+
+    def publish(self, messages: Iterable[Outgoing], is_to_end: Callable[[], bool]) -> None:
+        self.before_publishing()
+        if self.is_away:
+            assert is_to_end()
+            raise StoppedError("it cannot be published to")
+        self.published += messages
+
+    def contents(self) -> list[dict[str, Any]]:
+        return [json.loads(message.data) for message in self.published]

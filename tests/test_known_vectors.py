@@ -8,7 +8,7 @@ from transforms.known_vectors import MIN_BYTES, KnownVectors, affordable_bytes
 
 
 def vector(value: float) -> np.ndarray:
-    return np.full(25, value, np.float32)  # 100 bytes, and 300 for the entry
+    return np.full(25, value, np.float32)  # 100 bytes, 300 for the entry, and the residues
 
 
 def test_a_vector_is_known_by_its_sequence() -> None:
@@ -19,7 +19,7 @@ def test_a_vector_is_known_by_its_sequence() -> None:
 
 
 def test_what_was_used_last_is_kept() -> None:
-    known = KnownVectors(max_bytes=1200)
+    known = KnownVectors(max_bytes=3 * 401)
     for number, sequence in enumerate(("A", "C", "D")):
         known.add(sequence, vector(number))
     assert known.get("A") is not None
@@ -37,7 +37,7 @@ def test_a_row_does_not_keep_the_matrix_of_its_pass() -> None:
 
 
 def test_adding_again_counts_once() -> None:
-    known = KnownVectors(max_bytes=800)
+    known = KnownVectors(max_bytes=2 * 401)
     known.add("A", vector(1))
     for _ in range(5):
         known.add("C", vector(2))

@@ -65,6 +65,8 @@ def test_the_options_of_a_subscription_reach_it() -> None:
         ([], "--input is needed"),
         (MESSAGES[:2], "--output is needed"),
         (["--input_subscription", "sub", *MESSAGES[2:]], "projects/PROJECT/subscriptions/NAME"),
+        ([*MESSAGES, "--output_topic", "top"], "--output_topic is projects/PROJECT/topics/NAME"),
+        ([*REQUIRED, "--dead_letter_topic", "t"], "--dead_letter_topic goes with --input_sub"),
         ([*MESSAGES, "--input", "a.faa"], "--input is for files"),
         ([*MESSAGES, "--input_root", "a"], "--input_root is for files"),
         ([*MESSAGES, "--watch"], "--watch is for files"),
@@ -111,7 +113,7 @@ def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[
         "input", "output", "model", "revision", "dtype", "device", "toks_per_batch",
         "truncation_seq_length", "expected_dim", "long_sequences", "residues", "pt_order",
         "sinks", "input_root", "overwrite", "watch", "poll_seconds", "stop_after",
-        "input_subscription", "max_batch_wait",
+        "input_subscription", "output_topic", "dead_letter_topic", "max_batch_wait",
     ):  # fmt: skip
         assert f"--{option}" in shown
     for default in ("Synthyra/FastESM2_650", "auto", "1024", "parquet,pt"):

@@ -123,7 +123,9 @@ def test_what_waiting_does_not_mend_ends_it(name: str, errors: Any) -> None:
 
 
 def test_a_subscription_is_looked_for_at_the_start(errors: Any) -> None:
-    subscription()[0].check()
+    source, _ = subscription(SimpleNamespace(topic="projects/proj/topics/inbox"))
+    source.check()
+    assert source.topic == "projects/proj/topics/inbox"
     subscription(errors.PermissionDenied("may only pull"))[0].check()
     for error, says in (
         (errors.NotFound("none"), "There is no subscription"),

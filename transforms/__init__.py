@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from transforms.finding import FindFasta
     from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein
     from transforms.model import EsmModelHandler, ModelConfig
+    from transforms.pubsub import PullFromPubSub
+    from transforms.pulls import ReadMessages
     from transforms.reading import ReadFasta
     from transforms.residues import CheckResidues, ResiduePolicy
     from transforms.skipping import SkipCommitted
@@ -38,7 +40,9 @@ _MODULES = {
     "ModelConfig": "model",
     "Output": "commits",
     "Protein": "items",
+    "PullFromPubSub": "pubsub",
     "ReadFasta": "reading",
+    "ReadMessages": "pulls",
     "ResiduePolicy": "residues",
     "SkipCommitted": "skipping",
     "ValidateEmbeddings": "validation",
@@ -64,7 +68,9 @@ __all__ = [
     "ModelConfig",
     "Output",
     "Protein",
+    "PullFromPubSub",
     "ReadFasta",
+    "ReadMessages",
     "ResiduePolicy",
     "SkipCommitted",
     "ValidateEmbeddings",

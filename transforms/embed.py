@@ -97,6 +97,8 @@ class Embedding:
         sequence: Residues after the policy, never truncated.
         residues_used: How many of them the model was given.
         vector: float32 array of shape (D,).
+        message_id: The message that held it; this and the next are empty if none did.
+        attributes: What the publisher of that said beside it, as JSON; empty for nothing.
     """
 
     source: str
@@ -106,6 +108,8 @@ class Embedding:
     sequence: str
     residues_used: int
     vector: np.ndarray[Any, np.dtype[np.float32]]
+    message_id: str = ""
+    attributes: str = ""
 
 
 class Embedded(NamedTuple):
@@ -155,6 +159,8 @@ def split_block(item: Item) -> Iterable[Embedding]:
                 residues_used=protein.residues_used,
                 # A copy: a row that is kept must not keep its whole block.
                 vector=vector.copy(),
+                message_id=protein.message_id,
+                attributes=protein.attributes,
             )
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any, NamedTuple
 
 from transforms.errors import FastaFormatError
@@ -43,6 +44,26 @@ class Message:
         digest = hashlib.sha256(json.dumps([self.id, self.attributes], sort_keys=True).encode())
         digest.update(self.data)
         return digest.digest()[:KEY_BYTES]
+
+
+def from_pubsub(message: Any) -> Message:
+    """Returns a message as it is to us.
+
+    Args:
+        message: As Google's client has it, or Beam.
+
+    Raises:
+        ValueError: It says neither its name nor its time.
+    """
+    if not message.message_id or message.publish_time is None:
+        raise ValueError("The engine hands on messages without message_id and publish_time.")
+    published = message.publish_time.astimezone(UTC).replace(tzinfo=None)
+    return Message(
+        id=message.message_id,
+        publish_time=f"{published.isoformat(timespec='microseconds')}Z",
+        attributes=dict(message.attributes or {}),
+        data=message.data or b"",
+    )
 
 
 class MessageError(ValueError):

@@ -1,11 +1,14 @@
-"""From the messages of a pull, which lie in one file, to their records."""
+"""From the messages of a pull to their records."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import apache_beam as beam
@@ -16,27 +19,67 @@ from transforms.errors import ConfigurationError
 from transforms.fasta import Counts
 from transforms.finding import FastaFile
 from transforms.items import DeadLetter, Item, Protein
-from transforms.messages import Message, MessageError, Opened, decode_messages, open_message
+from transforms.messages import (
+    Message,
+    MessageError,
+    Opened,
+    decode_messages,
+    encode_messages,
+    open_message,
+)
 from transforms.reading import end_of, in_batches, item_of
 
 Of = TypeVar("Of", bound=Protein | DeadLetter)
 
 
+PUBSUB = "pubsub"
+"""Under which pulls are named."""
+
+
+Pull = tuple[FastaFile, bytes]
+"""A pull that no file holds: what it is called, and its messages as a file would hold them."""
+
+
+def name_pull(subscription: str) -> str:
+    """Returns a name for a new pull.
+
+    Args:
+        subscription: Short name of the subscription.
+    """
+    return f"{PUBSUB}/{subscription}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:8]}"
+
+
+def make_pull(subscription: str, messages: Sequence[Message]) -> Pull:
+    """Returns a new pull.
+
+    Args:
+        subscription: Name of the subscription.
+        messages: What was pulled.
+    """
+    data = encode_messages(messages)
+    name = name_pull(subscription.rpartition("/")[2])
+    return FastaFile(subscription, name, len(data), time.time()), data
+
+
 class ReadMessages(beam.PTransform):  # type: ignore[misc]
-    """Reads pulls: each FastaFile, which holds messages, becomes their records and an EndOfFile.
+    """Reads pulls: each becomes the records of its messages and an EndOfFile.
+
+    Where a pull is a FastaFile, its messages lie in that file; a Pull has them with it.
 
     A message that holds no record counts as one, and is a DeadLetter. Other than ``ReadFasta`` it
     does not end at a stop, for a pull is small and its messages wait to be acknowledged.
     """
 
-    def expand(self, files: beam.PCollection[FastaFile]) -> beam.PCollection[Item]:
+    def expand(self, pulls: beam.PCollection[FastaFile | Pull]) -> beam.PCollection[Item]:
         """Returns the records in batches, those of one pull in order."""
-        return files | beam.ParDo(_ReadMessagesDoFn()).with_output_types(Item)
+        return pulls | beam.ParDo(_ReadMessagesDoFn()).with_output_types(Item)
 
 
 class _ReadMessagesDoFn(beam.DoFn):  # type: ignore[misc]
-    def process(self, element: FastaFile) -> Iterator[Item]:
-        yield from in_batches(read_pull(element, storage.read_bytes(element.url)))
+    def process(self, element: FastaFile | Pull) -> Iterator[Item]:
+        if isinstance(element, FastaFile):
+            element = element, storage.read_bytes(element.url)
+        yield from in_batches(read_pull(*element))
 
 
 def read_pull(file: FastaFile, data: bytes) -> Iterator[Item]:

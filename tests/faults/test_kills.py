@@ -158,26 +158,35 @@ KILLS_OF_A_CHANGE = [
 ]
 
 
-@pytest.mark.parametrize(("first", "second"), KILLS_OF_A_CHANGE, ids=str)
-def test_a_file_edited_between_two_runs_and_the_second_killed_twice(
-    first: Point, second: Point, tmp_path: Path
-) -> None:
-    inputs, output, log = tmp_path / "in", tmp_path / "out", tmp_path / "log"
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Outcome]:
+    """Returns inputs of which one was edited, an output from before, and what it must become."""
+    folder = tmp_path_factory.mktemp("edited")
+    inputs, before, log = folder / "in", folder / "before", folder / "log"
     inputs.mkdir()
     write_fasta(inputs / "other.faa", draw_records(random.Random(6), 60, "o"))
     records = draw_records(random.Random(5), 2000, "r")
     write_fasta(inputs / "edited.faa", records)
-    assert run("pipeline.run", command(inputs, output), log) == 3
+    assert run("pipeline.run", command(inputs, before), log) == 3
     write_fasta(inputs / "edited.faa", edit(records))
-    expected = tmp_path / "expected"
-    assert run("pipeline.run", command(inputs, expected), log) == 3
+    assert run("pipeline.run", command(inputs, folder / "expected"), log) == 3
+    return inputs, before, read_outcome(folder / "expected")
+
+
+@pytest.mark.parametrize(("first", "second"), KILLS_OF_A_CHANGE, ids=str)
+def test_a_file_edited_between_two_runs_and_the_second_killed_twice(
+    first: Point, second: Point, edited: tuple[Path, Path, Outcome], tmp_path: Path
+) -> None:
+    inputs, before, expected = edited
+    output, log = tmp_path / "out", tmp_path / "log"
+    shutil.copytree(before, output)
     for point in (first, second):
         died = run("pipeline.run", command(inputs, output), log, point)
         assert died == -signal.SIGKILL, log.read_text()
         # A reader of the folder never sees records of both.
         ids = {row["id"] for row in read_outcome(output).rows if row["source"] == "edited.faa"}
         assert not ({"r_3", "r_700", "r_1900"} & ids and {"new_0", "new_900"} & ids)
-    check(inputs, output, log, read_outcome(expected))
+    check(inputs, output, log, expected)
 
 
 @pytest.mark.parametrize(
@@ -195,10 +204,25 @@ def test_a_retry_that_is_killed(
     point: Point, inputs: Path, unbroken: Outcome, tmp_path: Path
 ) -> None:
     output, log = tmp_path / "out", tmp_path / "log"
-    assert run("pipeline.run", command(inputs, output), log) == 3
+    shutil.copytree(inputs.parent / "unbroken", output)
     retry = [*command(inputs, output), "--retry_failed"]
     assert run("pipeline.run", retry, log, point) == -signal.SIGKILL, log.read_text()
     check(inputs, output, log, unbroken)
+
+
+@pytest.fixture(scope="module")
+def mended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Outcome]:
+    """Returns inputs that were mended, an output from before, and what it must become."""
+    folder = tmp_path_factory.mktemp("mended")
+    inputs, before, log = folder / "in", folder / "before", folder / "log"
+    write_inputs(inputs)
+    assert run("pipeline.run", command(inputs, before), log) == 3
+    for n in range(5):
+        path = inputs / f"f{n}.faa"
+        path.write_text(path.read_text().replace("1\n", "\n"))
+    (inputs / "broken.faa.gz").write_bytes(gzip.compress(b">x\nMK\n" * 99))
+    assert run("pipeline.run", command(inputs, folder / "expected"), log) == 0
+    return inputs, before, read_outcome(folder / "expected")
 
 
 @pytest.mark.parametrize(
@@ -213,19 +237,13 @@ def test_a_retry_that_is_killed(
     ids=str,
 )
 def test_a_retry_of_mended_files_that_is_killed_goes_on_by_itself(
-    point: Point, tmp_path: Path
+    point: Point, mended: tuple[Path, Path, Outcome], tmp_path: Path
 ) -> None:
-    inputs, output, log = tmp_path / "in", tmp_path / "out", tmp_path / "log"
-    write_inputs(inputs)
-    assert run("pipeline.run", command(inputs, output), log) == 3
-    for n in range(5):
-        path = inputs / f"f{n}.faa"
-        path.write_text(path.read_text().replace("1\n", "\n"))
-    (inputs / "broken.faa.gz").write_bytes(gzip.compress(b">x\nMK\n" * 99))
+    inputs, before, expected = mended
+    output, log = tmp_path / "out", tmp_path / "log"
+    shutil.copytree(before, output)
     retry = ["--retry_failed", *command(inputs, output)[2:]]
     assert run("pipeline.run", retry, log, point) == -signal.SIGKILL, log.read_text()
     assert run("pipeline.run", retry, log) == 0, log.read_text()
-    expected = tmp_path / "expected"
-    assert run("pipeline.run", command(inputs, expected), log) == 0
-    assert_equal(read_outcome(output), read_outcome(expected))
+    assert_equal(read_outcome(output), expected)
     assert run("pipeline.verify", [output, "--sample", 0], log) == 0, log.read_text()
