@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,12 +14,13 @@ from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
     SubprocessSdkWorkerHandler,
 )
+from apache_beam.runners.portability.local_job_service import SubprocessSdkWorker
 from apache_beam.runners.worker.bundle_processor import BundleProcessor
 
 ENDED = "Channel closed prematurely"
 """What Beam says of a worker process that has ended before its work did."""
 
-_SECONDS_TO_END = 2.0
+_SECONDS_TO_END, _SECONDS_BETWEEN_LOOKS = 2.0, 0.01
 _THREADS = ("read_", "run_worker", "wait_until_finish_", "beam_control_read")
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def whole_bundles() -> Iterator[None]:
 @contextmanager
 def quiet_end() -> Iterator[None]:
     """Lets the threads that listen to an engine end without a traceback when it is gone."""
-    tell = threading.excepthook
+    tell, before = threading.excepthook, set(threading.enumerate())
 
     def tell_of_others(args: threading.ExceptHookArgs) -> None:
         # Of a worker process that ended, the run tells itself.
@@ -58,9 +59,12 @@ def quiet_end() -> Iterator[None]:
         yield
     finally:
         end = time.monotonic() + _SECONDS_TO_END
-        for thread in threading.enumerate():
-            if thread.name.startswith(_THREADS):
-                thread.join(max(end - time.monotonic(), 0))
+        # Not by join: before Python 3.13 two that join one thread at a time may both fail.
+        while time.monotonic() < end and any(
+            thread.name.startswith(_THREADS) and thread not in before
+            for thread in threading.enumerate()
+        ):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
         threading.excepthook = tell
 
 
@@ -72,27 +76,36 @@ def minding_workers() -> Iterator[None]:
     killed, or died before it answered for the first time, it waits for for ever. And a terminal
     sends its signals to them as well, while the run is to be drained.
     """
-    start = SubprocessSdkWorkerHandler.start_worker
+    start, run = SubprocessSdkWorkerHandler.start_worker, SubprocessSdkWorker.run
+    at_end: dict[str, Callable[[], None]] = {}
 
     def start_worker(handler: Any) -> None:
         # A line for the shell; who is started with a signal ignored goes on to ignore it.
         handler._worker_command_line = b"trap '' INT HUP; exec " + handler._worker_command_line
+        at_end[handler.worker_id] = answer_for_the_dead(handler.control_conn)
         start(handler)
-        answer_for_the_dead(handler.control_conn, handler.worker_thread)
+
+    def run_to_the_end(worker: Any) -> None:
+        try:
+            run(worker)
+        finally:
+            at_end[worker._worker_id]()
 
     SubprocessSdkWorkerHandler.start_worker = start_worker
+    SubprocessSdkWorker.run = run_to_the_end
     try:
         yield
     finally:
-        SubprocessSdkWorkerHandler.start_worker = start
+        SubprocessSdkWorkerHandler.start_worker, SubprocessSdkWorker.run = start, run
 
 
-def answer_for_the_dead(connection: Any, worker: threading.Thread) -> None:
-    """Fails whatever is asked of a worker, and was asked of it, once it has ended.
+def answer_for_the_dead(connection: Any) -> Callable[[], None]:
+    """Returns what is to be called once a worker has ended.
+
+    From then on whatever it is asked fails, and so does what it was asked before.
 
     Args:
         connection: Beam's ControlConnection to the worker.
-        worker: A thread that ends with it.
     """
     push = connection.push
     has_ended = threading.Event()
@@ -108,11 +121,10 @@ def answer_for_the_dead(connection: Any, worker: threading.Thread) -> None:
             fail(future)
         return future
 
-    def wait() -> None:
-        worker.join()
+    def end() -> None:
         has_ended.set()
         for future in list(connection._futures_by_id.values()):
             fail(future)
 
     connection.push = push_or_fail
-    threading.Thread(target=wait, name="deaths", daemon=True).start()
+    return end

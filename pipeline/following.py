@@ -16,6 +16,7 @@ from typing import TextIO
 from pipeline.progress import SECONDS_BETWEEN_LINES
 from transforms import storage
 from transforms.commits import COMMITS, Output, read_file_records, read_part_record
+from transforms.errors import ConfigurationError
 
 
 class Following:
@@ -91,7 +92,7 @@ class Following:
             while not ended.wait(every):
                 try:
                     print(self.line(), file=stream, flush=True)
-                except OSError:  # the run will fail of it, and say why
+                except (OSError, ConfigurationError):  # the run will fail of it, and say why
                     return
 
         thread = threading.Thread(target=show, name="following", daemon=True)

@@ -7,8 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 
 from pipeline import verify
 from pipeline.run import main
+from tests.faults.killing import start
 from tests.faults.outcome import (
     Outcome,
     assert_equal,
@@ -28,7 +27,6 @@ from tests.processes import (
     REPO,
     answers,
     cpu_time,
-    environment,
     free_port,
     processes_below,
     running,
@@ -44,6 +42,7 @@ COUNTED = (
 )  # fmt: skip
 SLOWLY = ("--toks_per_batch", "60", "--checkpoint_seconds", "0.05")
 
+pytestmark = pytest.mark.slow
 needs_prism = pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
 ON_PRISM = ("--runner", "PrismRunner", "--prism_location", str(PRISM))
 ON_PROCESSES = ("--direct_running_mode", "multi_processing", "--direct_num_workers", "2")
@@ -211,14 +210,15 @@ def test_a_command_is_killed_while_its_job_goes_on(
     in_memory: tuple[Outcome, dict[str, int]],
 ) -> None:  # fmt: skip
     """The engine knows nothing of it: the job writes on until another run has the output."""
-    slow = command(inputs, tmp_path, *SLOWLY, *pool[1])
-    args = [sys.executable, "-m", "pipeline", *slow]
-    with subprocess.Popen(args, cwd=REPO, env=environment()) as process:
-        wait_for(lambda: process.poll() is not None or has_part(tmp_path))
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    output = tmp_path / "out"
+    slow = command(inputs, output, *SLOWLY, *pool[1])
+    process = start("pipeline.run", slow, tmp_path / "log")
+    wait_for(lambda: not process.is_alive() or has_part(output))
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
     assert exit_code(slow) == 3
-    check_whole(tmp_path, in_memory[0])
+    check_whole(output, in_memory[0])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -116,13 +115,11 @@ def test_what_happens_is_heard_where_threads_are_the_workers(args: list[str], he
 
 def test_a_worker_that_has_ended_is_answered_for() -> None:
     """What it was asked before is failed, and what it is asked afterwards."""
-    connection, alive = ControlConnection(), threading.Event()
-    worker = threading.Thread(target=alive.wait)
-    worker.start()
-    answer_for_the_dead(connection, worker)
+    connection = ControlConnection()
+    end = answer_for_the_dead(connection)
     before = connection.push(beam_fn_api_pb2.InstructionRequest(instruction_id="before"))
     assert not before.is_done()
-    alive.set()
+    end()
     assert before.get(timeout=10).error == ENDED
     after = connection.push(beam_fn_api_pb2.InstructionRequest(instruction_id="after"))
     assert after.get(timeout=10).error == ENDED

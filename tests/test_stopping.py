@@ -60,3 +60,7 @@ def test_a_reader_heeds_the_request_of_another_process(
     assert not list(reader.process(file))
     _ReadFastaDoFn(make_output(tmp_path, run="next")).setup()
     assert not stopping.stop_requested()
+    reader.setup()
+    assert stopping.stop_requested()
+    stopping.clear_stop()  # the next run of this process has nothing to do with it
+    assert not stopping.stop_requested()

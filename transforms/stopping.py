@@ -92,3 +92,4 @@ def heed_end(output: Output | None) -> None:
 def clear_stop() -> None:
     """Lets readers read again."""
     _Readers.are_to_stop = False
+    _Readers.end = None
