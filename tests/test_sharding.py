@@ -299,9 +299,7 @@ def test_a_completion_that_breaks_off_is_completed_by_the_next(
     assert "1 of 2 shards has not ended: 1 (stopped)" in text(capsys)
 
 
-def test_shards_go_on_with_what_a_run_without_them_has_begun(
-    tmp_path: Path, output: Path, capsys: Capture
-) -> None:
+def test_shards_go_on_with_what_a_run_without_them_has_begun(tmp_path: Path, output: Path) -> None:
     inputs, embedded = tmp_path / "in", 0
     write_inputs(inputs, files=1, records=200)
 
