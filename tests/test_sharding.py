@@ -297,3 +297,22 @@ def test_a_completion_that_breaks_off_is_completed_by_the_next(
     # What is left of the first division does not count in the next.
     assert shard(inputs, output, 0, 2) == 3
     assert "1 of 2 shards has not ended: 1 (stopped)" in text(capsys)
+
+
+def test_shards_go_on_with_what_a_run_without_them_has_begun(tmp_path: Path, output: Path) -> None:
+    inputs, embedded = tmp_path / "in", 0
+    write_inputs(inputs, files=1, records=200)
+
+    def count(event: events.Event) -> None:
+        nonlocal embedded
+        if isinstance(event, events.RecordsEmbedded):
+            if not embedded:  # a second signal would end us at once
+                os.kill(os.getpid(), signal.SIGTERM)
+            embedded += event.records
+
+    with events.listening(count):
+        assert embed(inputs, output, "--toks_per_batch", 20) == 128 + signal.SIGTERM
+        begun = embedded
+        assert [shard(inputs, output, number, 2) for number in range(2)] == [3, 3]
+    assert 0 < begun < embedded == 196  # nothing twice
+    assert exit_code(verify.main, output, "--sample", 4) == 0
