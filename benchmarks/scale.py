@@ -3,7 +3,7 @@
     python -m benchmarks.scale --records 10000000 --lanes 64 1024 --workers 4 64
 
 draws lengths as they are in a file of natural proteins and sends them through the arithmetic that
-the pipeline uses: that of its reader, its keys, ``TokenBudget``, ``slice_passes`` and ``is_full``.
+the pipeline uses: that of its reader, its keys, ``TokenBudget``, ``count_passes`` and ``is_full``.
 What a record weighs comes from encoding real ones with the pipeline's own coder. With
 ``--tokens_per_second``, what all GPUs of the run together do, parts are also written when their
 time is up, as in a run. It prints Markdown, and adds to ``benchmarks/results/scale-<date>.json``.
@@ -26,12 +26,10 @@ from benchmarks.machine import add_result
 from benchmarks.mixes import MAX_RESIDUES, SOURCE, read_sequences
 from benchmarks.wire import NAME, Weights, weigh
 from transforms.batching import Fill, TokenBudget
-from transforms.embed import PASSES_PER_BATCH
 from transforms.filling import RESIDUES_PER_RECORD, is_full
 from transforms.lanes import lane_of
-from transforms.pass_budget import CUDA_TOKENS, PassBudget
-from transforms.passes import slice_passes
 from transforms.reading import BATCH_ITEMS, BATCH_RESIDUES
+from transforms.slicing import CUDA_TOKENS, PASSES_PER_BATCH, count_passes
 
 Integers = npt.NDArray[np.int64]
 
@@ -97,15 +95,6 @@ def fill_batches(
         yield np.concatenate(held)
 
 
-def count_slots(tokens: Integers, pass_tokens: int, padded: bool) -> tuple[int, int]:
-    """Returns the passes of a batch, and the tokens that they compute."""
-    lengths = np.sort(tokens - 2)[::-1].tolist()
-    passes = list(slice_passes(lengths, PassBudget(pass_tokens), padded))
-    if not padded:
-        return len(passes), sum(lengths) + 2 * len(lengths)
-    return len(passes), sum((lengths[each.start] + 2) * len(each) for each in passes)
-
-
 def simulate(lengths: Integers, plan: Plan, weights: Weights) -> dict[str, Any]:
     """Sends records through the line and returns what was seen.
 
@@ -128,10 +117,11 @@ def simulate(lengths: Integers, plan: Plan, weights: Weights) -> dict[str, Any]:
             cost = int(tokens[batch].sum())
             lane_tokens[lane] += cost
             fills.append(cost / budget.max_cost)
-            passes, slots = count_slots(tokens[batch], plan.pass_tokens, padded=True)
+            given = (tokens[batch] - 2).tolist()
+            passes, slots = count_passes(given, plan.pass_tokens)
             seen["passes"] += passes
             seen["slots"] += slots
-            seen["packed_passes"] += count_slots(tokens[batch], plan.pass_tokens, padded=False)[0]
+            seen["packed_passes"] += count_passes(given, plan.pass_tokens, padded=False)[0]
             residues = int(lengths[batch].sum())
             state[0, lane] = max(state[0, lane], residues + weights.read * len(batch))
             part.add(lengths[batch], cost)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.model_options import check_width
 from pipeline.options import RunConfig
 from pipeline.outputs import (
     check_output,
@@ -222,12 +223,7 @@ def find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelC
     )
     dtype = resolve_dtype(config.model.dtype, device)
     checkpoint = checkpoint or find_checkpoint(config.model.model, config.model.revision)
-    width = checkpoint.hidden_size
-    if config.expected_dim is not None and width != config.expected_dim:
-        raise ConfigurationError(
-            f"--model {checkpoint.model} gives vectors of {width} values, but --expected_dim is "
-            f"{config.expected_dim}. Give another --model or --expected_dim."
-        )
+    check_width(checkpoint.model, checkpoint.hidden_size, config.expected_dim)
     model = replace(
         config.model,
         model=checkpoint.model,

@@ -6,6 +6,7 @@ import argparse
 
 from pipeline.values import positive, tokens
 from transforms.checkpoints import DEFAULT_MODEL
+from transforms.errors import ConfigurationError
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -44,3 +45,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="refuse a model of another width, e.g. 1280 for FastESM2_650",
     )
+
+
+def check_width(model: str, width: int, expected: int | None) -> None:
+    """Makes sure that a model has the width that is expected; None for any.
+
+    Raises:
+        ConfigurationError: It has another.
+    """
+    if expected is not None and width != expected:
+        raise ConfigurationError(
+            f"--model {model} gives vectors of {width} values, but --expected_dim is {expected}. "
+            "Give another --model or --expected_dim."
+        )

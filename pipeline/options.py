@@ -14,6 +14,7 @@ from pipeline.beam_options import BeamHelp, Parser, check_beam_args, find_option
 from pipeline.config_file import add_config_option, effective_options, with_file
 from pipeline.endpoint import Address, parse_address
 from pipeline.engine_options import add_engine_options
+from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
 from pipeline.limits import DeadLetterLimit, parse_limit
 from pipeline.model_options import add_model_options
 from pipeline.sequence_options import add_sequence_options
@@ -122,20 +123,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastesm-beam {__version__}")
     add_config_option(parser)
-    add = parser.add_argument_group("what to embed, and where to").add_argument
-    add(
-        "--input",
-        action="append",
-        metavar="PATTERN",
-        help="FASTA file, glob or folder (recursive); may be given several times",
-    )
+    group = parser.add_argument_group("what to embed, and where to")
+    add_input_options(group)
+    add = group.add_argument
     add("--output", metavar="DIR", help="where the results go")
-    add(
-        "--input_root",
-        metavar="DIR",
-        help="folder below which files are named in the output "
-        "(default: the folder that all patterns have in common)",
-    )
     add("--overwrite", action="store_true", help="delete what earlier runs left in DIR first")
     add(
         "--retry_failed",
@@ -157,12 +148,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="stop once this run meets more dead letters, records and files, or with N%% a larger "
         "share of the records in the files opened so far (default: carry on)",
     )
-    add(
-        "--sinks",
-        default="parquet,pt",
-        metavar="LIST",
-        help="parquet,pt, or parquet alone (default: %(default)s)",
-    )
+    add_sinks_option(group)
     add(
         "--pt_order",
         choices=("input", "length"),
@@ -235,9 +221,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     for name in ("input", "output") if needs_input else ("output",):
         if not getattr(ours, name):
             raise ConfigurationError(f"--{name} is needed. See --help.")
-    sinks = {sink.strip() for sink in ours.sinks.split(",")}
-    if sinks not in ({"parquet", "pt"}, {"parquet"}):
-        raise ConfigurationError(f"--sinks is parquet,pt or parquet, not {ours.sinks!r}.")
+    has_pt = parse_sinks(ours.sinks)
     if ours.retry_failed and ours.overwrite:
         raise ConfigurationError("--overwrite leaves nothing for --retry_failed to try again.")
     check_watch_options(ours)
@@ -251,7 +235,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         residues=ResiduePolicy(ours.residues, ours.long_sequences, ours.truncation_seq_length),
         model=ModelConfig(ours.model, ours.revision, ours.dtype, ours.device, ours.toks_per_batch),
         expected_dim=ours.expected_dim,
-        pt="pt" in sinks and not ours.input_subscription,
+        pt=has_pt and not ours.input_subscription,
         pt_order=ours.pt_order,
         overwrite=ours.overwrite,
         retry_failed=ours.retry_failed,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text
+from pipeline.terminal import allow_any_text, say
 
 EPILOG = """\
 Only reads: it may be asked at any time, also while a run is at work or after a crash.
@@ -46,11 +45,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         told = json.dumps(telling.as_json(seen), indent=1)
     else:
         told = "\n".join(telling.in_words(seen, all_files=options.all))
-    try:
-        print(told, flush=True)
-    except BrokenPipeError:
-        # Who reads, e.g. `head`, has seen enough. What is left must not be tried again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    say(told)
     sys.exit(0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.overview import FileStatus, Overview
 from transforms.division import ENDS, describe_missing
 from transforms.holders import Holder, State, seconds_since
-from transforms.text import counted, printable
+from transforms.text import counted, duration, printable
 
 FILES_TOLD, LONGEST_TOLD = 20, 300
 """How many files a person is told of, and how much of an id or a message."""
@@ -128,7 +128,7 @@ def _together(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
     what = {"all": "run", "compact": "compaction"}.get(holder.share, holder.share)
-    ago = _duration(max(seconds_since(holder.heartbeat), 0.0))
+    ago = duration(max(seconds_since(holder.heartbeat), 0.0))
     match state:
         case "alive":
             yield f"A {what} is at work in {root}: {holder}, {ago} ago."
@@ -153,12 +153,12 @@ def _tell_progress(progress: Mapping[str, float], is_alive: bool) -> str:
     told += (
         f"{progress.get('records', 0):,.0f} records, "
         f"{progress.get('files_done', 0):,.0f} of {progress.get('files', 0):,.0f} files, "
-        f"in {_duration(progress.get('seconds', 0))}"
+        f"in {duration(progress.get('seconds', 0))}"
     )
     if (rate := speed(progress)) is not None:
         told += f"; {rate:,.0f} residues a second"
     left = seconds_left(progress)
-    return f"{told}, about {_duration(left)} left." if is_alive and left is not None else f"{told}."
+    return f"{told}, about {duration(left)} left." if is_alive and left is not None else f"{told}."
 
 
 def _tell_totals(root: str, seen: Overview) -> str:
@@ -212,10 +212,3 @@ def _tell_file(file: FileStatus) -> str:
     if file.pt:
         told += f", {file.pt}" if file.pt_there else f", {file.pt} is gone"
     return told
-
-
-def _duration(seconds: float) -> str:
-    """Returns a time span as a person says it, e.g. ``45 s``, ``12 min`` or ``3.5 h``."""
-    if seconds < 100:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:,.1f} h"

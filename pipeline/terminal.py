@@ -1,8 +1,9 @@
-"""What every command does before it says anything."""
+"""How every command says something."""
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 
@@ -11,3 +12,12 @@ def allow_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: str) -> None:
+    """Prints; that the reader, e.g. ``head``, has seen enough is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is left must not be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

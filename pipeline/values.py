@@ -42,5 +42,11 @@ def seconds(text: str) -> float:
     return value
 
 
+def more_than_zero(text: str) -> float:
+    """Parses a number that is more than nothing."""
+    return seconds(text)
+
+
 positive.__name__ = tokens.__name__ = _WHOLE_NUMBER
 seconds.__name__ = "number of seconds"
+more_than_zero.__name__ = "number"

@@ -22,8 +22,8 @@ from transforms import (
 )
 from transforms.checkpoints import find_checkpoint
 from transforms.encoder import pack_encoder
-from transforms.pass_budget import PassBudget
 from transforms.passes import embed_passes
+from transforms.slicing import PassBudget
 from transforms.weights import load_encoder
 
 GOOD, BAD = {"a": "MKTAYI", "b": "GGG", "c": "MKTAYI"}, {"d": "MK7", "e": "*"}

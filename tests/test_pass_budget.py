@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from transforms import pass_budget
-from transforms.pass_budget import CPU_TOKENS, CUDA_TOKENS, PassBudget, find_budget, full_pass
+from transforms.pass_budget import find_budget, full_pass
+from transforms.slicing import CPU_TOKENS, CUDA_TOKENS, PassBudget
 
 
 def test_running_out_of_memory_is_remembered() -> None:

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import sha256
+from transforms import events
 from transforms.bisection import Failure
 from transforms.checkpoints import find_checkpoint
 from transforms.encoder import pack_encoder
 from transforms.encoding import VOCAB
-from transforms.pass_budget import PassBudget
-from transforms.passes import Vector, embed_passes, slice_passes
+from transforms.passes import Vector, embed_passes
+from transforms.slicing import PassBudget, count_passes, slice_passes
 from transforms.under_way import UNDER_WAY, Watch, count_deaths
 from transforms.weights import load_encoder
 
@@ -75,6 +76,13 @@ def test_examples(lengths: list[int], budget: int, expected: list[int]) -> None:
     assert list(map(len, slice_passes(lengths, PassBudget(budget)))) == expected
 
 
+@given(lengths=st.lists(st.integers(1, 300), max_size=60), budget=budgets)
+def test_packed_passes_compute_the_tokens_that_there_are(lengths: list[int], budget: int) -> None:
+    passes, computed = count_passes(lengths, budget, padded=False)
+    assert computed == sum(lengths) + 2 * len(lengths)
+    assert passes <= count_passes(lengths, budget)[0]
+
+
 class Spied(torch.nn.Module):
     """Keeps what it was given and what was noted then; breaks its device, or fails, on demand."""
 
@@ -121,6 +129,15 @@ def embed(
     ):
         outcomes.update(completed)
     return outcomes
+
+
+def test_padded_passes_are_counted_as_they_are_run(model: Spied) -> None:
+    sequences = ["A" * length for length in (1, 30, 5, 9, 31, 200, 32, 64)]
+    heard: list[events.Event] = []
+    with events.listening(heard.append):
+        list(embed_passes(model, sequences, PassBudget(80), 1024))
+    slots = [event.slots for event in heard if isinstance(event, events.PassComputed)]
+    assert count_passes(list(map(len, sequences)), 80) == (len(slots), sum(slots))
 
 
 def dies(model: Spied, sequences: Sequence[str], *limits: int) -> list[list[str]]:

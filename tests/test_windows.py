@@ -13,8 +13,8 @@ from tests.model_helpers import load_reference
 from transforms.bisection import Failure
 from transforms.encoder import pack_encoder
 from transforms.encoding import encode
-from transforms.pass_budget import PassBudget
 from transforms.passes import embed_passes
+from transforms.slicing import PassBudget
 from transforms.windows import cut_windows
 
 lengths = st.integers(1, 500)

@@ -80,12 +80,7 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     Raises:
         ConfigurationError: The model cannot be had, or is no ESM-2; the message says what to do.
     """
-    path = os.path.expanduser(model)
-    is_hub_id = model != DEMO_MODEL and not os.path.isdir(path)
-    if revision is not None and not is_hub_id:
-        raise ConfigurationError(
-            f"--revision goes with a hub id, and --model {model} is none. Leave out --revision."
-        )
+    is_remote = is_hub_id(model, revision)
     if model == DEMO_MODEL:
         return Checkpoint(
             model,
@@ -95,16 +90,30 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
             layers=_DEMO_CONFIG["num_hidden_layers"],
             fingerprint=_DEMO_FINGERPRINT,
         )
-    if is_hub_id and _looks_like_path(model):
+    if is_remote:
+        directory = _find_snapshot(model, revision)
+        return _read_checkpoint(model, directory.name, directory)
+    directory = Path(os.path.expanduser(model)).resolve()
+    return _read_checkpoint(str(directory), None, directory)
+
+
+def is_hub_id(model: str, revision: str | None = None) -> bool:
+    """Tells whether a model is to be had from the hub: it is neither ``demo`` nor a directory.
+
+    Raises:
+        ConfigurationError: It is a directory that is not there, or has no revisions.
+    """
+    is_here = model == DEMO_MODEL or os.path.isdir(os.path.expanduser(model))
+    if is_here and revision is not None:
+        raise ConfigurationError(
+            f"--revision goes with a hub id, and --model {model} is none. Leave out --revision."
+        )
+    if not is_here and _looks_like_path(model):
         raise ConfigurationError(
             f"There is no directory {model}. Give --model the directory of a checkpoint "
             "(config.json and model.safetensors), or a hub id."
         )
-    if is_hub_id:
-        directory = _find_snapshot(model, revision)
-        return _read_checkpoint(model, directory.name, directory)
-    directory = Path(path).resolve()
-    return _read_checkpoint(str(directory), None, directory)
+    return not is_here
 
 
 def encoder_config(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -229,6 +238,12 @@ def _find_snapshot(model: str, revision: str | None) -> Path:
 
 def _find_cached(model: str, revision: str | None) -> Path | None:
     """Returns the folder of a hub model that was fetched before, if it is complete."""
+    directory = find_fetched(model, revision)
+    return directory if directory and _weight_files(directory) else None
+
+
+def find_fetched(model: str, revision: str | None) -> Path | None:
+    """Returns the folder of a hub model of which something was fetched before."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -237,7 +252,7 @@ def _find_cached(model: str, revision: str | None) -> Path | None:
         )
     except (OSError, ValueError):
         return None
-    return Path(directory) if _weight_files(Path(directory)) else None
+    return Path(directory)
 
 
 def _fetch(model: str, revision: str | None) -> Path:

@@ -1,10 +1,11 @@
-"""Where the model runs, and in which precision."""
+"""Where the model runs, and in which precision.
+
+torch is imported where it is asked, so that a command without a model need not wait for it.
+"""
 
 from __future__ import annotations
 
 import re
-
-import torch
 
 from transforms.errors import ConfigurationError
 
@@ -23,8 +24,9 @@ def resolve_device(name: str, is_here: bool = True) -> str:
     Raises:
         ConfigurationError: There is no such name, or no such device on this machine.
     """
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-        raise ConfigurationError(f"--device is auto, cpu, cuda, cuda:N or mps, not {name!r}.")
+    import torch
+
+    check_device_name(name)
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if not is_here:
@@ -36,7 +38,19 @@ def resolve_device(name: str, is_here: bool = True) -> str:
     return name
 
 
+def check_device_name(name: str) -> None:
+    """Makes sure that there is a device of such a name anywhere.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise ConfigurationError(f"--device is auto, cpu, cuda, cuda:N or mps, not {name!r}.")
+
+
 def _check_cuda(name: str) -> None:
+    import torch
+
     if torch.version.cuda is None and torch.version.hip is None:
         raise ConfigurationError(
             f"--device {name}: the installed torch {torch.__version__} is built for the CPU. "

@@ -15,10 +15,8 @@ from transforms.commits import Output
 from transforms.items import DeadLetter, EmbeddingBlock, Item
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.residues import CheckResidues, ResiduePolicy
+from transforms.slicing import PASSES_PER_BATCH
 from transforms.validation import ValidateEmbeddings
-
-PASSES_PER_BATCH = 16
-"""Forward passes of one batch: enough to sort by length within it, so that padding is 1-2 %."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -183,11 +183,17 @@ def check_names(files: Iterable[FastaFile]) -> None:
     Raises:
         ConfigurationError: Two would.
     """
+    for collision in find_collisions(files):
+        raise ConfigurationError(collision)
+
+
+def find_collisions(files: Iterable[FastaFile]) -> Iterator[str]:
+    """Yields a sentence for each file that would be written under the name of an earlier one."""
     named: dict[str, FastaFile] = {}
     for file in files:
         other = named.setdefault(stem(file.source), file)
         if other is not file:
-            raise ConfigurationError(
+            yield (
                 f"{other.url} and {file.url} would both be written as {stem(file.source)}: "
                 "rename one of them, or give them in two runs with an output of their own"
             )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
+
+from transforms.recent import Recent
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -19,8 +22,17 @@ _ENTRY_BYTES = 300  # of an entry besides its values and residues
 
 def affordable_bytes(model: nn.Module) -> int:
     """Returns what may be kept beside a model: little against what it takes itself."""
-    weights = sum(each.nbytes for each in (*model.parameters(), *model.buffers()))
+    return affordable_beside(sum(each.nbytes for each in (*model.parameters(), *model.buffers())))
+
+
+def affordable_beside(weights: int) -> int:
+    """Returns what may be kept beside weights of so many bytes."""
     return max(MIN_BYTES, weights // MODELS_SHARE)
+
+
+def kept_bytes(sequence: str, vector_bytes: int) -> int:
+    """Returns what it takes to keep a vector of so many bytes."""
+    return len(sequence) + vector_bytes + _ENTRY_BYTES
 
 
 class KnownVectors:
@@ -33,27 +45,14 @@ class KnownVectors:
     """
 
     def __init__(self, max_bytes: int = MIN_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._vectors: OrderedDict[str, Vector] = OrderedDict()
+        self._vectors: Recent[Vector] = Recent(max_bytes)
 
     def get(self, sequence: str) -> Vector | None:
         """Returns the vector of a sequence, or None."""
-        vector = self._vectors.get(sequence)
-        if vector is not None:
-            self._vectors.move_to_end(sequence)
-        return vector
+        return self._vectors.get(sequence)
 
     def add(self, sequence: str, vector: Vector) -> None:
         """Keeps a copy of a vector, in place of those that were not used for longest."""
-        if sequence in self._vectors:
-            return
-        # A copy, since a row would keep the matrix of its pass.
-        self._vectors[sequence] = vector.copy()
-        self._bytes += _size(sequence, vector)
-        while self._bytes > self._max_bytes:
-            self._bytes -= _size(*self._vectors.popitem(last=False))
-
-
-def _size(sequence: str, vector: Vector) -> int:
-    return len(sequence) + vector.nbytes + _ENTRY_BYTES
+        if sequence not in self._vectors:
+            # A copy, since a row would keep the matrix of its pass.
+            self._vectors.add(sequence, vector.copy(), kept_bytes(sequence, vector.nbytes))

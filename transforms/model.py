@@ -26,8 +26,9 @@ from transforms.encoder import pack_encoder
 from transforms.forward import attention_of
 from transforms.items import Batch, EmbeddingBlock, Item, Protein
 from transforms.known_vectors import KnownVectors, Vector, affordable_bytes
-from transforms.pass_budget import PassBudget, find_budget, full_pass
+from transforms.pass_budget import find_budget, full_pass
 from transforms.passes import embed_passes
+from transforms.slicing import PassBudget
 from transforms.under_way import Watch, open_watch
 from transforms.weights import load_encoder
 

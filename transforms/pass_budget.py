@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from transforms.bisection import is_out_of_memory
 from transforms.forward import embed_rows
 from transforms.packing import Row
-
-CPU_TOKENS = 2048
-"""On a CPU more is slower: activations leave its cache."""
-
-CUDA_TOKENS = 32_768
-"""Launching the kernels of 33 layers takes about 25 ms on any GPU, in which a fast one computes
-15,000 tokens of a 650M model: with fewer it waits."""
+from transforms.slicing import CPU_TOKENS, CUDA_TOKENS, PassBudget, usual_tokens
 
 _TRIAL_TOKENS, _TRIAL_SEQUENCES = 4096, 8
 _MEMORY_SHARE = 0.8
 
 
-@dataclass
-class PassBudget:
-    """Tokens of one pass, for as long as memory allows them.
-
-    Attributes:
-        tokens: The budget of the next pass.
-    """
-
-    tokens: int
-
-    def ran_out(self, tokens: int) -> None:
-        """Remembers that a pass did not fit into memory; those to come have half its tokens."""
-        self.tokens = max(min(self.tokens, tokens // 2), 1)
-
-
 def full_pass(device: str) -> int:
     """Returns the tokens that fill a device, e.g. ``auto``, ``cpu`` or ``cuda:0``."""
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
-        return CUDA_TOKENS
-    return CPU_TOKENS
+    is_auto_cuda = device == "auto" and torch.cuda.is_available()
+    return usual_tokens("cuda" if is_auto_cuda else device)
 
 
 def find_budget(model: nn.Module) -> PassBudget:

@@ -15,51 +15,11 @@ from transforms.cores import run_side_by_side
 from transforms.encoding import encode_packed
 from transforms.forward import concurrent_passes, embed_rows, is_padded, prepare_rows
 from transforms.packing import Row
-from transforms.pass_budget import PassBudget
+from transforms.slicing import PassBudget, most_workers, slice_passes
 from transforms.under_way import Watch
 from transforms.windows import Window, cut_windows
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
-
-_SMALL_PASS = 256
-"""Tokens below which a pass is not cut for the sake of idle cores."""
-
-
-def slice_passes(
-    lengths: Sequence[int], budget: PassBudget, padded: bool = True, workers: int = 1
-) -> Iterator[range]:
-    """Cuts sequences into forward passes.
-
-    For several workers passes become smaller towards the end, so that all end at about the same
-    time.
-
-    Args:
-        lengths: Residues of each sequence, the longest first: so similar lengths go together, and
-            what does not fit into memory shows at once, not after hours.
-        budget: Tokens of a pass, asked for each one anew.
-        padded: Whether each sequence of a pass costs as much as the longest.
-        workers: How many passes run at a time.
-
-    Yields:
-        The passes, each a range of positions in ``lengths``. A sequence that alone exceeds the
-        budget is a pass of its own.
-    """
-    remaining = sum(lengths) + 2 * len(lengths)
-    start = 0
-    while start < len(lengths):
-        limit = budget.tokens
-        if workers > 1:
-            limit = min(limit, max(_SMALL_PASS, remaining // (2 * workers)))
-        first = lengths[start] + 2
-        cost, stop = 0, start
-        while stop < len(lengths):
-            cost += first if padded else lengths[stop] + 2
-            if stop > start and cost > limit:
-                break
-            remaining -= lengths[stop] + 2
-            stop += 1
-        yield range(start, stop)
-        start = stop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,8 +138,7 @@ def _run_passes(
     pieces = sorted(pieces, key=lambda piece: -len(piece.row.residues))
     lengths = [len(piece.row.residues) for piece in pieces]
     rows = prepare_rows(model, [piece.row for piece in pieces])
-    most = min(len(pieces), sum(lengths) // _SMALL_PASS)
-    workers = max(1, min(concurrent_passes(model), most))
+    workers = most_workers(lengths, concurrent_passes(model))
 
     def run(chosen: Sequence[int]) -> Sequence[Vector]:
         part = slice(chosen[0], chosen[-1] + 1)

@@ -32,3 +32,19 @@ def printable(text: str, most: int | None = None) -> str:
 def counted(number: int, thing: str) -> str:
     """Returns ``1 file`` or ``2,000 files``, and nothing for none."""
     return f"{number:,} {thing}{'s' * (number != 1)}" if number else ""
+
+
+def duration(seconds: float) -> str:
+    """Returns a time span as a person says it, e.g. ``45 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:,.1f} h"
+
+
+def sized(count: float) -> str:
+    """Returns a number of bytes as a person says it, e.g. ``512 B``, ``21.4 MB`` or ``1.2 TB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} B" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"

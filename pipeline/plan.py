@@ -1,0 +1,119 @@
+"""``python -m pipeline.plan --input …``: what a run would do, before any model is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
+from pipeline.model_options import add_model_options
+from pipeline.sequence_options import add_sequence_options
+from pipeline.terminal import allow_any_text, say
+from pipeline.values import more_than_zero
+
+EXIT_FINE, EXIT_REFUSED, EXIT_DEAD_LETTERS = 0, 2, 3
+
+DESCRIPTION = """\
+Reads the input as a run does and tells what would come of it: records, dead letters, duplicates,
+padding, room on disk, memory, time and cost. Loads no model and writes nothing.
+"""
+
+EPILOG = """\
+Exit codes: 0 every record would be embedded, as far as that is known without the model; 3 records
+or files would be dead-lettered; 2 nothing can be planned, or a run would not begin (the message
+says what to change).
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Plans a run and exits with the code that tells."""
+    allow_any_text()
+    options = make_parser().parse_args(argv)
+    # Beam warns at import of a client that it does not find and that nobody here needs.
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        sys.exit(run(options))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Plans a run, tells a person or a program about it, and returns the exit code."""
+    from pipeline.planning import telling
+    from pipeline.planning.forecast import PlanConfig, make_forecast
+    from transforms.errors import ConfigurationError
+    from transforms.residues import ResiduePolicy
+    from transforms.text import printable
+
+    try:
+        if not options.input:
+            raise ConfigurationError("--input is needed. See --help.")
+        plan = make_forecast(
+            PlanConfig(
+                inputs=tuple(options.input),
+                input_root=options.input_root,
+                pt=parse_sinks(options.sinks),
+                residues=ResiduePolicy(
+                    options.residues, options.long_sequences, options.truncation_seq_length
+                ),
+                model=options.model,
+                revision=options.revision,
+                device=options.device,
+                dtype=options.dtype,
+                toks_per_batch=options.toks_per_batch,
+                expected_dim=options.expected_dim,
+                like=options.like,
+                tokens_per_second=options.tokens_per_second,
+                price_per_gpu_hour=options.price_per_gpu_hour,
+            )
+        )
+    except ConfigurationError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return EXIT_REFUSED
+    if options.json:
+        say(json.dumps(telling.as_json(plan), indent=1))
+    else:
+        say("\n".join(telling.in_words(plan)))
+    for sentence in plan.refusals:
+        print(f"error: {printable(sentence)}", file=sys.stderr)
+    if plan.refusals:
+        return EXIT_REFUSED
+    return EXIT_DEAD_LETTERS if plan.has_failures else EXIT_FINE
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.plan",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    group = parser.add_argument_group("what would be embedded, and what written")
+    add_input_options(group)
+    add_sinks_option(group)
+    add_sequence_options(parser)
+    add_model_options(parser)
+    group = parser.add_argument_group("how fast, and for how much")
+    speed = group.add_mutually_exclusive_group()
+    speed.add_argument(
+        "--like", metavar="OUT", help="as fast as the last run on this output, by its report"
+    )
+    speed.add_argument(
+        "--tokens_per_second", type=more_than_zero, metavar="N", help="of one GPU, or of the CPU"
+    )
+    group.add_argument(
+        "--price_per_gpu_hour", type=more_than_zero, metavar="X", help="in any currency"
+    )
+    parser.add_argument("--json", action="store_true", help="tell everything as one JSON object")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""What a run would do with an input, all of it found out without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.model_options import check_width
+from pipeline.planning.rate import Rate, read_rate
+from pipeline.planning.size import OutputSize, measure_output
+from pipeline.planning.survey import Survey, survey
+from pipeline.planning.work import Schedule, Setting, Work
+from pipeline.progress import Progress
+from pipeline.tally import Tally
+from transforms import events
+from transforms.architecture import ESM2_650M, count_parameters, find_config
+from transforms.devices import check_device_name, resolve_dtype
+from transforms.errors import ConfigurationError
+from transforms.esm_pt import check_pt_names
+from transforms.filling import PART_RECORDS
+from transforms.finding import FastaFile, Listing, find_collisions, find_fasta
+from transforms.residues import ResiduePolicy
+from transforms.slicing import usual_tokens
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """What is planned.
+
+    Attributes:
+        inputs: Files, globs and folders.
+        input_root: Folder below which sources are named; None for what the patterns share.
+        pt: Whether ``_ESM.pt`` files are written.
+        residues: The residue policy.
+        model: ``demo``, a local directory, or a hub id.
+        revision: Branch, tag or commit on the hub.
+        device: As the option of a run.
+        dtype: As the option of a run.
+        toks_per_batch: As the option of a run; None for what is usual on the device.
+        expected_dim: Width that the model must have; None for any.
+        like: Output of a run whose speed is taken; None for none.
+        tokens_per_second: Speed, where it is given.
+        price_per_gpu_hour: What an hour of a GPU costs; None where that is not asked.
+    """
+
+    inputs: tuple[str, ...]
+    input_root: str | None = None
+    pt: bool = True
+    residues: ResiduePolicy = ResiduePolicy()
+    model: str = "demo"
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    toks_per_batch: int | None = None
+    expected_dim: int | None = None
+    like: str | None = None
+    tokens_per_second: float | None = None
+    price_per_gpu_hour: float | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would do.
+
+    Attributes:
+        config: What is planned.
+        listing: The input files.
+        refusals: Why a run would not begin.
+        survey: What the files hold.
+        dim: Width of the vectors.
+        is_known: Whether the model's own configuration is here; else ESM-2 650M stands for it.
+        works: What the model would be given, on each kind of device that may be meant.
+        size: What would be written.
+        part_bytes: Vectors that are held until they are written.
+        rate: How fast the model goes; None where that is not known.
+    """
+
+    config: PlanConfig
+    listing: Listing
+    refusals: tuple[str, ...]
+    survey: Survey
+    dim: int
+    is_known: bool
+    works: tuple[Work, ...]
+    size: OutputSize
+    part_bytes: int
+    rate: Rate | None
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether records or files would be dead-lettered."""
+        return bool(self.survey.refused)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the model takes at the known rate; None where none is known."""
+        return self.works[-1].computed_tokens / self.rate.tokens_per_second if self.rate else None
+
+    @property
+    def cost(self) -> float | None:
+        """What that costs; None where it is not known."""
+        price, seconds = self.config.price_per_gpu_hour, self.seconds
+        return None if price is None or seconds is None else price * seconds / 3600
+
+
+def make_forecast(config: PlanConfig) -> Forecast:
+    """Reads the input and reckons; how far it is, is shown on the way.
+
+    Raises:
+        ConfigurationError: Nothing can be planned: no file matches, or an option makes no sense.
+    """
+    check_device_name(config.device)
+    resolve_dtype(config.dtype, "cpu")
+    rate = _find_rate(config)
+    config_of_model = _find_config_of_model(config)
+    shape = config_of_model or ESM2_650M
+    dim, parameters = shape["hidden_size"], count_parameters(shape)
+    listing = find_fasta(config.inputs, config.input_root)
+    longest = config.residues.truncation_seq_length
+    settings = find_settings(config, rate)
+    schedules = [Schedule(setting, longest, dim, parameters) for setting in settings]
+    with _shown(listing.files) as hear:
+        seen = survey(listing.files, config.residues, schedules, hear)
+    rows = seen.total("to_embed")
+    files = sum(file.readable for file in seen.files) if config.pt else 0
+    return Forecast(
+        config=config,
+        listing=listing,
+        refusals=tuple(_find_refusals(listing.files, config.pt)),
+        survey=seen,
+        dim=dim,
+        is_known=config_of_model is not None,
+        works=tuple(schedule.work for schedule in schedules),
+        size=measure_output(seen.sample.held, rows, files, dim, config.model),
+        part_bytes=4 * dim * min(rows, PART_RECORDS),
+        rate=rate,
+    )
+
+
+def find_settings(config: PlanConfig, rate: Rate | None) -> list[Setting]:
+    """Returns how the model would be run.
+
+    With ``auto`` that is on the device of the run whose speed is taken, and else on a CPU or on
+    CUDA: a plan is often made on another machine than the run.
+    """
+    devices = [config.device]
+    if config.device == "auto":
+        devices = [rate.device] if rate and rate.device else ["cpu", "cuda"]
+    return [
+        Setting(
+            device,
+            resolve_dtype(config.dtype, device),
+            config.toks_per_batch or usual_tokens(device),
+        )
+        for device in devices
+    ]
+
+
+def _find_config_of_model(config: PlanConfig) -> Mapping[str, Any] | None:
+    try:
+        found = find_config(config.model, config.revision)
+    except OSError as error:
+        raise ConfigurationError(
+            f"--model {config.model} cannot be read ({error.strerror or error}). Make its files "
+            "readable, or give another --model."
+        ) from error
+    if found:
+        check_width(config.model, found["hidden_size"], config.expected_dim)
+    return found
+
+
+def _find_rate(config: PlanConfig) -> Rate | None:
+    given = config.tokens_per_second
+    rate = Rate(given) if given else None
+    if config.like:
+        rate = read_rate(config.like, config.model)
+    if config.price_per_gpu_hour is None:
+        return rate
+    if rate is None:
+        raise ConfigurationError(
+            "--price_per_gpu_hour needs to know how fast a GPU is: give --tokens_per_second, or "
+            "--like and the output of a run on it."
+        )
+    if rate.device and not rate.device.startswith("cuda"):
+        raise ConfigurationError(
+            f"--like {config.like}: that run was on {rate.device}, and --price_per_gpu_hour needs "
+            "to know how fast a GPU is. Give the output of a run on one, or --tokens_per_second."
+        )
+    return rate
+
+
+def _find_refusals(files: Sequence[FastaFile], pt: bool) -> Iterator[str]:
+    """Yields the sentences with which a run would refuse the names of files."""
+    yield from find_collisions(files)
+    if pt:
+        try:
+            check_pt_names(files)
+        except ConfigurationError as error:
+            yield str(error)
+
+
+@contextmanager
+def _shown(files: Sequence[FastaFile]) -> Iterator[Callable[[events.Event], None]]:
+    """Shows within the ``with`` block how far the reading is, by the events that it yields to."""
+    tally = Tally(len(files), sum(file.size for file in files))
+    progress = Progress(tally)
+
+    def hear(event: events.Event) -> None:
+        tally(event)
+        progress.show()
+
+    with closing(progress), events.listening(tally):
+        yield hear

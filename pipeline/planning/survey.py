@@ -1,0 +1,170 @@
+"""What an input holds, read by the very steps of a run."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pipeline.planning.work import Schedule
+from transforms import events
+from transforms.committed import short_digest
+from transforms.finding import FastaFile
+from transforms.items import DeadLetter, EndOfFile, Item, Protein
+from transforms.reading import in_batches, look_again, read_items
+from transforms.residues import ResiduePolicy, check_residues
+
+MOST_NAMED = 3
+"""Dead letters of one kind that are named."""
+
+MOST_SAMPLED = 1024
+"""Records that are kept to see what they take on disk."""
+
+
+@dataclass
+class FileSurvey:
+    """What one file holds.
+
+    Attributes:
+        source: Path below the input root.
+        url: Where it was read.
+        size: Its bytes.
+        readable: Whether it can be read to its end.
+        read: Records that it holds; 0 if it cannot be read.
+        residues: Residues of those records.
+        to_embed: How many of them would be embedded.
+        dead_lettered: How many would be dead-lettered.
+    """
+
+    source: str
+    url: str
+    size: int
+    readable: bool = False
+    read: int = 0
+    residues: int = 0
+    to_embed: int = 0
+    dead_lettered: int = 0
+
+
+@dataclass
+class Refused:
+    """Dead letters of one kind.
+
+    Attributes:
+        count: How many there would be.
+        first: The first of them, without their sequences.
+    """
+
+    count: int = 0
+    first: list[DeadLetter] = field(default_factory=list)
+
+
+class Sample:
+    """Every n-th record, n being such that there are never too many."""
+
+    def __init__(self) -> None:
+        self.held: list[Protein] = []
+        self._step = 1
+        self._seen = 0
+
+    def add(self, protein: Protein) -> None:
+        """Takes the next record, or passes it over."""
+        if self._seen % self._step == 0:
+            self.held.append(replace(protein, sequence=""))  # which is not written
+            if len(self.held) > MOST_SAMPLED:
+                self.held = self.held[::2]
+                self._step *= 2
+        self._seen += 1
+
+
+@dataclass
+class Survey:
+    """What the input holds.
+
+    Attributes:
+        files: Each file.
+        lengths: How many records that would be embedded have so many residues.
+        truncated: How many of them are given to the model in part.
+        residues_used: Residues that it is given.
+        refused: The dead letters, by stage and error type.
+        sample: Some of the records.
+        digests: The beginning of the SHA-256 of each record's sequence: 8 bytes a record are all
+            that grows with the input, beside the files.
+    """
+
+    files: list[FileSurvey] = field(default_factory=list)
+    lengths: Counter[int] = field(default_factory=Counter)
+    truncated: int = 0
+    residues_used: int = 0
+    refused: dict[tuple[str, str], Refused] = field(default_factory=dict)
+    sample: Sample = field(default_factory=Sample)
+    digests: array[int] = field(default_factory=lambda: array("Q"))
+
+    def total(self, name: str) -> int:
+        """Returns a count of :class:`FileSurvey`, summed over the files."""
+        return sum(getattr(file, name) for file in self.files)
+
+    def count_duplicates(self) -> int:
+        """Returns how many records have the sequence of one before them."""
+        held = np.frombuffer(self.digests, np.uint64)
+        return len(held) - len(np.unique(held))
+
+    def add(self, item: Item) -> None:
+        """Takes note of an item of the file that is last in the list."""
+        file = self.files[-1]
+        match item:
+            case Protein(sequence=sequence, residues_used=used):
+                file.to_embed += 1
+                self.lengths[len(sequence)] += 1
+                self.truncated += used < len(sequence)
+                self.residues_used += used
+                self.digests.append(short_digest(item.sequence_sha256))
+                self.sample.add(item)
+            case DeadLetter(ordinal=ordinal, stage=stage, error_type=error_type):
+                kind = self.refused.setdefault((stage, error_type), Refused())
+                kind.count += 1
+                if len(kind.first) < MOST_NAMED:
+                    kind.first.append(replace(item, sequence=None))
+                if ordinal is None:
+                    file.readable = False
+                else:
+                    file.dead_lettered += 1
+            case EndOfFile(records=records, residues=residues):
+                file.readable, file.read, file.residues = True, records, residues
+
+
+def survey(
+    files: Iterable[FastaFile],
+    policy: ResiduePolicy,
+    schedules: Sequence[Schedule] = (),
+    hear: Callable[[events.Event], None] = lambda event: None,
+) -> Survey:
+    """Reads files as a run does, up to the model.
+
+    Args:
+        files: The files.
+        policy: The residue policy.
+        schedules: Get what comes of the records.
+        hear: Is told how many records have passed.
+    """
+    seen = Survey()
+    for file in files:
+        seen.files.append(FileSurvey(file.source, file.url, file.size))
+        for batch in in_batches(read_items(look_again(file))):
+            items = [
+                check_residues(item, policy) if isinstance(item, Protein) else item
+                for item in batch.items
+            ]
+            for item in items:
+                seen.add(item)
+            for schedule in schedules:
+                schedule.add(items)
+            passed = [item for item in items if isinstance(item, Protein)]
+            residues = sum(len(protein.sequence) for protein in passed)
+            hear(events.RecordsEmbedded(len(passed), residues))
+    for schedule in schedules:
+        schedule.close()
+    return seen

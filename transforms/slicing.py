@@ -1,0 +1,96 @@
+"""How sequences are cut into forward passes: arithmetic on lengths, which needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+CPU_TOKENS = 2048
+"""On a CPU more is slower: activations leave its cache."""
+
+CUDA_TOKENS = 32_768
+"""Launching the kernels of 33 layers takes about 25 ms on any GPU, in which a fast one computes
+15,000 tokens of a 650M model: with fewer it waits."""
+
+PASSES_PER_BATCH = 16
+"""Forward passes of one batch: enough to sort by length within it, so that padding is 1-2 %."""
+
+_SMALL_PASS = 256
+"""Tokens below which a pass is not cut for the sake of idle cores."""
+
+
+@dataclass
+class PassBudget:
+    """Tokens of one pass, for as long as memory allows them.
+
+    Attributes:
+        tokens: The budget of the next pass.
+    """
+
+    tokens: int
+
+    def ran_out(self, tokens: int) -> None:
+        """Remembers that a pass did not fit into memory; those to come have half its tokens."""
+        self.tokens = max(min(self.tokens, tokens // 2), 1)
+
+
+def usual_tokens(device: str) -> int:
+    """Returns the tokens of a pass that fill a device, e.g. ``cpu`` or ``cuda:0``."""
+    return CUDA_TOKENS if device.startswith("cuda") else CPU_TOKENS
+
+
+def most_workers(lengths: Sequence[int], workers: int) -> int:
+    """Returns how many of so many passes at a time have enough to do with some sequences."""
+    return max(1, min(workers, len(lengths), sum(lengths) // _SMALL_PASS))
+
+
+def slice_passes(
+    lengths: Sequence[int], budget: PassBudget, padded: bool = True, workers: int = 1
+) -> Iterator[range]:
+    """Cuts sequences into forward passes.
+
+    For several workers passes become smaller towards the end, so that all end at about the same
+    time.
+
+    Args:
+        lengths: Residues of each sequence, the longest first: so similar lengths go together, and
+            what does not fit into memory shows at once, not after hours.
+        budget: Tokens of a pass, asked for each one anew.
+        padded: Whether each sequence of a pass costs as much as the longest.
+        workers: How many passes run at a time.
+
+    Yields:
+        The passes, each a range of positions in ``lengths``. A sequence that alone exceeds the
+        budget is a pass of its own.
+    """
+    remaining = sum(lengths) + 2 * len(lengths)
+    start = 0
+    while start < len(lengths):
+        limit = budget.tokens
+        if workers > 1:
+            limit = min(limit, max(_SMALL_PASS, remaining // (2 * workers)))
+        first = lengths[start] + 2
+        cost, stop = 0, start
+        while stop < len(lengths):
+            cost += first if padded else lengths[stop] + 2
+            if stop > start and cost > limit:
+                break
+            remaining -= lengths[stop] + 2
+            stop += 1
+        yield range(start, stop)
+        start = stop
+
+
+def count_passes(lengths: Sequence[int], pass_tokens: int, padded: bool = True) -> tuple[int, int]:
+    """Returns how many passes a batch is cut into, and the tokens that they compute.
+
+    Args:
+        lengths: Residues of each sequence, in any order.
+        pass_tokens: Tokens of a pass.
+        padded: Whether each sequence of a pass costs as much as the longest.
+    """
+    ordered = sorted(lengths, reverse=True)
+    passes = list(slice_passes(ordered, PassBudget(pass_tokens), padded))
+    if not padded:
+        return len(passes), sum(ordered) + 2 * len(ordered)
+    return len(passes), sum((ordered[each.start] + 2) * len(each) for each in passes)
