@@ -95,7 +95,7 @@ class Forecast:
 
     @property
     def seconds(self) -> float | None:
-        """How long the model takes at the known rate; None where none is known."""
+        """How long it takes at the known rate, on the last of the devices; None without one."""
         return self.works[-1].computed_tokens / self.rate.tokens_per_second if self.rate else None
 
     @property

@@ -190,7 +190,7 @@ def _tell_work(plan: Forecast) -> Iterator[str]:
             f"padded: {work.padding:.1%} padding, {work.padded_passes:,} passes"
         )
         yield (
-            f"  memory: {sized(work.weights_bytes)} of weights there; vectors kept for duplicates "
+            f"  memory: weights {sized(work.weights_bytes)}, vectors kept for duplicates "
             f"{sized(work.kept_bytes)}, a part {sized(plan.part_bytes)}"
         )
     yield "  Beside these memory holds Python with torch and Beam, and what a pass works with."
