@@ -206,6 +206,14 @@ def test_a_report_that_tells_no_speed_is_refused(
         read_rate(str(output), "demo")
 
 
+def test_a_plan_for_another_device_or_dtype_takes_no_speed_of_the_run(tmp_path: Path) -> None:
+    like = str(write_report(tmp_path / "out"))
+    for option in ({"device": "cpu"}, {"dtype": "float32"}):
+        config = PlanConfig((str(tmp_path),), model="demo", like=like, **option)
+        with pytest.raises(ConfigurationError, match=f"that run was with --{[*option][0]}"):
+            make_forecast(config)
+
+
 def test_the_price_of_a_gpu_is_not_put_on_a_run_without_one(tmp_path: Path) -> None:
     like = str(write_report(tmp_path / "out", device="cpu"))
     config = PlanConfig((str(tmp_path),), model="demo", like=like, price_per_gpu_hour=1.0)

@@ -142,16 +142,18 @@ def make_forecast(config: PlanConfig) -> Forecast:
 def find_settings(config: PlanConfig, rate: Rate | None) -> list[Setting]:
     """Returns how the model would be run.
 
-    With ``auto`` that is on the device of the run whose speed is taken, and else on a CPU or on
-    CUDA: a plan is often made on another machine than the run.
+    With ``auto`` that is as in the run whose speed is taken, and else on a CPU or on CUDA: a plan
+    is often made on another machine than the run.
     """
-    devices = [config.device]
+    devices, dtype = [config.device], config.dtype
     if config.device == "auto":
         devices = [rate.device] if rate and rate.device else ["cpu", "cuda"]
+    if dtype == "auto" and rate and rate.dtype:
+        dtype = rate.dtype
     return [
         Setting(
             device,
-            resolve_dtype(config.dtype, device),
+            resolve_dtype(dtype, device),
             config.toks_per_batch or usual_tokens(device),
         )
         for device in devices
@@ -176,6 +178,15 @@ def _find_rate(config: PlanConfig) -> Rate | None:
     rate = Rate(given) if given else None
     if config.like:
         rate = read_rate(config.like, config.model)
+        for option, planned, made in (
+            ("--device", config.device, rate.device),
+            ("--dtype", config.dtype, rate.dtype),
+        ):
+            if planned.partition(":")[0] not in ("auto", made.partition(":")[0]):
+                raise ConfigurationError(
+                    f"--like {config.like}: that run was with {option} {made}, which tells nothing "
+                    f"of {planned}. Leave out {option}, or give another output."
+                )
     if config.price_per_gpu_hour is None:
         return rate
     if rate is None:

@@ -53,8 +53,8 @@ def read_rate(output: str, model: str) -> Rate:
         spans = [shard["seconds"] for shard in report.get("shards", ())] or [report["seconds"]]
         rate = Rate(
             tokens_per_second=report["metrics"].get("tokens", 0) / (sum(spans) or 1),
-            device=report["device"],
-            dtype=report["configuration"]["dtype"],
+            device=str(report["device"]).partition(",")[0],  # of shards there are several
+            dtype=str(report["configuration"]["dtype"]),
             seconds=float(sum(spans)),
         )
     except OSError as error:
