@@ -16,6 +16,7 @@ from pipeline.progress import Progress
 from pipeline.tally import Tally
 from transforms import events
 from transforms.architecture import ESM2_650M, count_parameters, find_config
+from transforms.checkpoints import DEFAULT_MODEL
 from transforms.devices import check_device_name, resolve_dtype
 from transforms.errors import ConfigurationError
 from transforms.esm_pt import check_pt_names
@@ -49,7 +50,7 @@ class PlanConfig:
     input_root: str | None = None
     pt: bool = True
     residues: ResiduePolicy = ResiduePolicy()
-    model: str = "demo"
+    model: str = DEFAULT_MODEL
     revision: str | None = None
     device: str = "auto"
     dtype: str = "auto"
