@@ -18,7 +18,7 @@ import apache_beam as beam
 
 from transforms.dead_letters import record_failed
 from transforms.errors import ConfigurationError
-from transforms.items import Item, Protein
+from transforms.items import DeadLetter, Item, Protein
 from transforms.passing import ActOnKinds, act_on_kinds
 
 ALLOWED_RESIDUES = "ACDEFGHIKLMNPQRSTVWYUZOBX"
@@ -151,6 +151,14 @@ def apply_policy(protein: Protein, policy: ResiduePolicy) -> Protein:
     )
 
 
+def judge(protein: Protein, policy: ResiduePolicy) -> Protein | DeadLetter:
+    """Returns the protein as the model will see it, or its dead letter if the policy refuses it."""
+    try:
+        return apply_policy(protein, policy)
+    except ResidueError as error:
+        return record_failed(protein, "residues", error.error_type, str(error))
+
+
 class _CheckResiduesDoFn(ActOnKinds):
     kinds = (Protein,)
 
@@ -158,10 +166,7 @@ class _CheckResiduesDoFn(ActOnKinds):
         self._policy = policy
 
     def act(self, item: Protein) -> Iterable[Item]:  # type: ignore[override]
-        try:
-            return (apply_policy(item, self._policy),)
-        except ResidueError as error:
-            return (record_failed(item, "residues", error.error_type, str(error)),)
+        return (judge(item, self._policy),)
 
 
 @dataclass
