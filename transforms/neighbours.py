@@ -70,6 +70,8 @@ def nearest(queries: Vectors, blocks: Iterable[Block], top: int) -> list[Neighbo
     Raises:
         ValueError: A vector holds NaN or infinity.
     """
+    if not len(queries):
+        return []
     exact = queries.astype(np.float64)
     exact /= _norms(exact)[:, None]
     coarse = exact.astype(np.float32)
