@@ -50,16 +50,16 @@ def test_it_agrees_with_brute_force_whatever_the_blocks(size: int) -> None:
 
 
 def test_rows_that_float32_cannot_tell_apart_are_told_apart() -> None:
-    query = np.ones((1, 64), np.float32)
-    vectors = np.tile(query, (50, 1))
-    steps = np.arange(50)
-    vectors[:, 0] += np.float32(2e-4) * steps  # cosines differ by 1e-9 and so on
-    keys = np.stack([0 * steps, 49 - steps], axis=1)
-    (found,) = nearest(query, cut(vectors, keys, 8), top=50)
-    assert len(set(found.cosines.tolist())) > 40
-    (expected,) = brute_force(query, vectors, keys, 50)
-    np.testing.assert_array_equal(found.keys, expected)
-    assert np.unique(found.cosines.astype(np.float32)).size < 40
+    rng = np.random.default_rng(3)
+    query = rng.normal(size=(1, 256)).astype(np.float32)
+    others = 3e-4 * rng.normal(size=(400, 256))
+    vectors = (query + np.linspace(1, 1.2, 400)[:, None] * others).astype(np.float32)
+    keys = rng.permutation(np.stack([np.zeros(400, int), np.arange(400)], axis=1))
+    (expected,) = brute_force(query, vectors, keys, 5)
+    for size in (8, 400):
+        (found,) = nearest(query, cut(vectors, keys, size), top=5)
+        np.testing.assert_array_equal(found.keys, expected)
+        assert len(set(found.cosines.tolist())) > len(set(found.cosines.astype(np.float32)))
 
 
 def test_equal_cosines_go_by_key_wherever_they_lie() -> None:
