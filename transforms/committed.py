@@ -170,15 +170,17 @@ def _decode(root: str, folder: str, name: str, decode: Callable[[bytes], Content
     data = storage.read_bytes(url)
     try:
         return decode(data)
-    except _DAMAGE as error:
-        raise _damaged(url) from error
+    except DAMAGE as error:
+        raise damaged(url) from error
 
 
 # Arrow has some of its own for a damaged file, and OSError.
-_DAMAGE = (ValueError, KeyError, TypeError, OSError, pa.ArrowException)
+DAMAGE = (ValueError, KeyError, TypeError, OSError, pa.ArrowException)
+"""What reading a damaged data file raises."""
 
 
-def _damaged(url: str) -> ConfigurationError:
+def damaged(url: str) -> ConfigurationError:
+    """Returns what is said of a data file that does not hold what it must."""
     return ConfigurationError(
         f"{url} is damaged. Put it back from a copy, or give another --output."
     )
@@ -247,8 +249,8 @@ def _keys(root: str, name: str) -> dict[str, tuple[Integers, Digests]]:
     try:
         table = read_columns(file, ["source", "ordinal", "sequence_sha256"])
         digests = _short_digests(table.column("sequence_sha256").to_pylist())
-    except _DAMAGE as error:
-        raise file.failure or _damaged(url) from error
+    except DAMAGE as error:
+        raise file.failure or damaged(url) from error
     ordinals = table.column("ordinal").to_numpy()
     places = _slices(table.column("source").to_pylist())
     return {source: (ordinals[at], digests[at]) for source, at in places.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -152,6 +152,18 @@ def read_columns(data: bytes | io.RawIOBase, columns: Sequence[str]) -> pa.Table
     """Returns some columns of a part's Parquet file; of one that is open no others are read."""
     source = pa.BufferReader(data) if isinstance(data, bytes) else pa.PythonFile(data, mode="r")
     return pq.read_table(source, columns=list(columns))
+
+
+def iterate_columns(
+    file: io.RawIOBase, columns: Sequence[str], rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Yields some columns of a part's Parquet file that is open, at most so many rows at a time.
+
+    What is held is a row group as it lies in the file, which has less than twice
+    :data:`GROUP_ROWS` rows, and the rows that are yielded.
+    """
+    opened = pq.ParquetFile(pa.PythonFile(file, mode="r"))
+    yield from opened.iter_batches(rows, columns=list(columns))
 
 
 def to_matrix(column: pa.ChunkedArray) -> Vectors:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.outputs import REPORT
+from pipeline.recorded import read_recorded
+from pipeline.recorded_model import find_recorded_model
 from pipeline.verification.findings import Finding
 from pipeline.verification.sample import Sample
-from pipeline.verification.walk import Verified, check_configuration, read_all, verify
+from pipeline.verification.walk import Verified, read_all, verify
 from transforms import storage
-from transforms.checkpoints import find_checkpoint
-from transforms.commits import read_configuration
-from transforms.devices import resolve_device
 from transforms.errors import ConfigurationError
 from transforms.holders import Holder, read_holders, state_of
 from transforms.model import EsmModelHandler, ModelConfig
@@ -150,10 +149,7 @@ def verify_output(config: VerifyConfig) -> Result:
         OSError: It cannot be read at all.
     """
     root = storage.absolute(config.output)
-    configuration = read_configuration(root)
-    if configuration is None:
-        raise ConfigurationError(f"{root} is not an output: it has no commits/output.json.")
-    check_configuration(root, configuration)
+    configuration = read_recorded(root)
     runs = _check_idle(root)
     seed = random.randrange(1 << 32) if config.seed is None else config.seed
     result = Result(root, seed, Findings(config.most), Findings(config.most))
@@ -195,21 +191,8 @@ def _find_model(config: VerifyConfig, configuration: Mapping[str, Any]) -> Model
     Raises:
         ConfigurationError: It cannot be had.
     """
-    name, revision = configuration["model"], configuration["revision"]
-    if config.model is not None:
-        name, revision = config.model, None
-    device = resolve_device(config.device)
     advice = "Give --model the place where it is now, or --sample 0 to compute nothing again."
-    try:
-        checkpoint = find_checkpoint(name, revision)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{error} {advice}") from error
-    if checkpoint.fingerprint != configuration["fingerprint"]:
-        raise ConfigurationError(
-            f"{checkpoint.model} is not the model that the output was made with "
-            f"({configuration['model']}): its weights or its config.json differ. {advice}"
-        )
-    model = ModelConfig(checkpoint.model, checkpoint.revision, "float32", device)
+    model = find_recorded_model(configuration, config.model, config.device, "float32", advice)
     # Kept in this process: weights that cannot be loaded show before all is read.
     EsmModelHandler(model).load_model()
     return model

@@ -25,11 +25,6 @@ from transforms.messages import has_messages
 from transforms.model import ModelConfig
 from transforms.residues import ResiduePolicy
 
-_KEYS = ("input_root", "model", "revision", "fingerprint", "dim", "dtype", "residues",
-         "long_sequences", "truncation_seq_length", "pt", "pt_order")  # fmt: skip
-
-_NUMBERS = ("dim", "truncation_seq_length")
-
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -52,22 +47,6 @@ class Verified:
         """How many rows it has committed."""
         parts = self.committed.parts.values()
         return sum(held.rows for part in parts for held in part.sources.values())
-
-
-def check_configuration(root: str, configuration: Mapping[str, Any]) -> None:
-    """Makes sure that what binds an output can be understood.
-
-    Raises:
-        ConfigurationError: It cannot.
-    """
-    held = configuration if isinstance(configuration, Mapping) else {}
-    missing = [key for key in _KEYS if key not in held]
-    missing += [key for key in _NUMBERS if not isinstance(held.get(key), int)]
-    if missing:
-        raise ConfigurationError(
-            f"{root} does not tell what it was made with ({', '.join(missing)}): "
-            "commits/output.json is damaged, or of another version of this program."
-        )
 
 
 def read_all(root: str) -> Commits | Finding:

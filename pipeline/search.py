@@ -1,0 +1,166 @@
+"""``python -m pipeline.search DIR --query my.faa``: finds the nearest proteins of an output."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from pipeline.terminal import allow_any_text
+from pipeline.values import positive
+
+if TYPE_CHECKING:
+    from transforms.items import DeadLetter
+
+EXIT_FOUND, EXIT_FAILED, EXIT_CANNOT, EXIT_WITH_FAILURES = 0, 1, 2, 3
+
+DESCRIPTION = """\
+Finds the proteins of an output that are nearest to others, by the cosine of their vectors. What is
+in a --query is embedded by the model of the output; an --id of the output needs no model. Every
+committed row is looked at, in little memory; nothing is changed, and a run may be at work.
+"""
+
+EPILOG = """\
+Exit codes: 0 all were searched with; 3 some records of the query could not be embedded, which are
+told on stderr; 2 it cannot be searched as asked (the message says why); 1 it failed on the way.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Searches an output and exits with the code that tells."""
+    allow_any_text()
+    options = make_parser().parse_args(argv)
+    # Beam warns at import of a client that it does not find and that nobody here needs.
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        sys.exit(run(options))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Searches an output, writes what was found, and returns the exit code."""
+    from pipeline.hits import as_json, as_tsv
+    from pipeline.queries import SearchConfig
+    from pipeline.searching import search_output
+    from transforms.errors import ConfigurationError
+    from transforms.text import counted, printable
+
+    config = SearchConfig(
+        options.output,
+        tuple(options.query or ()),
+        tuple(options.id or ()),
+        options.source,
+        options.top,
+        options.model,
+        options.device,
+        options.dtype,
+    )
+    try:
+        _check_options(options)
+        found = search_output(config)
+        _write((as_json if options.json else as_tsv)(found.hits), options.out)
+    except ConfigurationError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return EXIT_CANNOT
+    except OSError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return EXIT_FAILED
+    for letter in found.failures:
+        print(f"failed: {_describe(letter)}", file=sys.stderr)
+    queries = counted(found.queries, "protein") or "nothing"
+    told = f"searched with {queries} among {found.rows:,} in {found.seconds:.2f} s"
+    print(told, file=sys.stderr)
+    return EXIT_WITH_FAILURES if found.failures else EXIT_FOUND
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    from transforms import storage
+    from transforms.errors import ConfigurationError
+
+    if options.source is not None and not options.id:
+        raise ConfigurationError("--source tells in which file an --id is. Leave it out.")
+    if options.out is not None and storage.is_local(options.out):
+        folder = os.path.dirname(storage.absolute(options.out))
+        if not storage.is_directory(folder):
+            raise ConfigurationError(f"--out {options.out}: there is no folder {folder}. Make it.")
+
+
+def _write(lines: Iterable[str], out: str | None) -> None:
+    from transforms import storage
+
+    if out is not None:
+        text = "".join(f"{line}\n" for line in lines)
+        storage.overwrite(storage.absolute(out), text.encode())
+        return
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads, e.g. `head`, has seen enough. What is left must not be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _describe(letter: DeadLetter) -> str:
+    """Returns file, record and reason of a failure."""
+    from pipeline.failures import MOST_SHOWN, name_failed
+    from transforms.text import printable
+
+    record = "" if letter.ordinal is None else f", record {letter.ordinal + 1:,}"
+    message = printable(letter.message, MOST_SHOWN)
+    named = name_failed(letter.source, letter.ordinal, letter.id)
+    return f"{named}{record}: {message} ({letter.error_type})"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.search",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("output", metavar="DIR", help="the --output of a run")
+    with_what = parser.add_mutually_exclusive_group(required=True)
+    with_what.add_argument(
+        "--query",
+        action="append",
+        metavar="PATTERN",
+        help="FASTA file, glob or folder to search with; may be given several times",
+    )
+    with_what.add_argument(
+        "--id",
+        action="append",
+        metavar="ID",
+        help="a protein of the output to search with, by id or accession; it is not among its own "
+        "neighbours; may be given several times",
+    )
+    add = parser.add_argument
+    add("--source", metavar="FILE", help="the input file in which --id is (default: any)")
+    add(
+        "--top",
+        type=positive,
+        default=10,
+        metavar="N",
+        help="neighbours of each (default: %(default)s)",
+    )
+    add("--json", action="store_true", help="a JSON object a line, in place of TSV")
+    add("--out", metavar="FILE", help="where it is written (default: stdout)")
+    add("--model", metavar="NAME", help="where the model is now, if not where it was")
+    add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps")
+    add(
+        "--dtype",
+        choices=("float16", "bfloat16", "float32"),
+        help="precision of the model for a --query (default: that of the output)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
