@@ -21,6 +21,9 @@ appears whole or not at all, and has as many rows as are committed.
   npz      NumPy: embeddings (n, D), ids, sources, ordinals
   csv      a line for each row: id, accession, source, ordinal, length, sequence's SHA-256, values
   pt       one _ESM.pt of all files, {'proteins': [ids], 'data': [tensors (D,)]}
+  anndata  .h5ad for scanpy: X, the columns in obs, provenance in uns
+  hf       a folder with Parquet and a card, a dataset of Hugging Face
+  lance    a Lance dataset, a folder with all columns
 """
 
 EPILOG = """\
@@ -28,7 +31,7 @@ Exit codes: 0 written; 1 it failed on the way, and nothing was left; 2 it cannot
 the message says what to change. docs/exporting.md says how each format is read.
 """
 
-FORMATS = ("h5", "npz", "csv", "pt")
+FORMATS = ("h5", "npz", "csv", "pt", "anndata", "hf", "lance")
 KEYS = ("id", "accession", "source_ordinal")
 
 
@@ -94,8 +97,8 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--key",
         choices=KEYS,
-        help="what names a row in h5, npz and pt: its id; its accession, or the id where none is "
-        "known; or file:place, which no two rows share (default: id)",
+        help="what names a row in h5, npz, pt and anndata: its id; its accession, or the id where "
+        "none is known; or file:place, which no two rows share (default: id)",
     )
     add(
         "--replace_slash",

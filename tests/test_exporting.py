@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from pipeline import export
 from pipeline.exports import formats, source, to_csv
@@ -35,8 +36,9 @@ from transforms.commits import (
     write_part_record,
 )
 from transforms.items import Protein
+from transforms.parquet import to_matrix
 
-REPO = Path(__file__).parents[1]
+DOCS = (Path(__file__).parents[1] / "docs/exporting.md").read_text()
 SUFFIXES = {"anndata": "h5ad", "hf": "dataset"}
 Rows = tuple[list[str], np.ndarray]
 
@@ -53,7 +55,7 @@ def make(tmp_path: Path, *parts: Iterable[Protein], dim: int = DIM) -> Output:
     return output
 
 
-A = [make_protein(i, id=f"sp|P1234{i}|NAME{i}", description="") for i in range(5)]
+A = [make_protein(i, id=f"sp|P1234{5 - i}|NAME{i}", description="") for i in range(5)]
 B = [make_protein(i, "sub/b.fa", id=name) for i, name in enumerate(["b,1", 'b"2', "b'3é", "=4()"])]
 
 
@@ -108,7 +110,29 @@ def read_pt(path: Path) -> Rows:
     return content["proteins"], torch.stack(content["data"]).numpy()
 
 
-READERS = {"h5": read_h5, "npz": read_npz, "csv": read_csv, "pt": read_pt}
+def read_anndata(path: Path) -> Rows:
+    found = pytest.importorskip("anndata").read_h5ad(path)
+    assert found.uns["provenance"]["model"] == "demo"
+    assert {"id", "accession", "source", "ordinal"} <= set(found.obs.columns)
+    return found.obs_names.tolist(), found.X
+
+
+def read_hf(path: Path) -> Rows:
+    datasets = pytest.importorskip("datasets")
+    cache = str(path.with_name("cache"))
+    found = datasets.load_dataset(str(path), split="train", cache_dir=cache).with_format("numpy")
+    return list(found["id"]), np.asarray(found["embedding"])
+
+
+def read_lance(path: Path) -> Rows:
+    table = pytest.importorskip("lance").dataset(str(path)).to_table(columns=["id", "embedding"])
+    return table["id"].to_pylist(), to_matrix(table["embedding"])
+
+
+READERS = {
+    "h5": read_h5, "npz": read_npz, "csv": read_csv, "pt": read_pt, "anndata": read_anndata,
+    "hf": read_hf, "lance": read_lance,
+}  # fmt: skip
 
 
 def assert_equal(found: Rows, proteins: Iterable[Protein], dim: int = DIM) -> None:
@@ -143,6 +167,20 @@ def test_what_is_read_back_is_what_is_committed(
     assert after != before
     assert not list(out.parent.glob(".*"))
     assert_equal(READERS[to](out), [*A, *B])
+
+
+@pytest.mark.parametrize("to", formats.FORMATS)
+def test_the_docs_say_how_it_is_read(
+    to: str, output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = re.search(rf"^\| `{to}` .*`((\w+)\..*\"(proteins[.a-z0-9]*)\".*)` \|$", DOCS, re.M)
+    assert row
+    code, module, name = row.groups()
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    run_whole(output, to, tmp_path / name, *(["--key", "accession"] if to == "h5" else []))
+    found = eval(code, {module: pytest.importorskip(module)})
+    assert len(found) == {"h5": DIM, "pt": 2}.get(to, 9)
 
 
 @pytest.mark.slow
@@ -194,7 +232,7 @@ def test_where_no_row_is_lost_by_it_a_key_of_two_rows_is_told(
 def test_a_row_is_named_by_its_accession_or_else_by_its_id(output: Output, tmp_path: Path) -> None:
     assert run(output, "npz", tmp_path / "x", "--key", "accession") == 0
     keys, _ = read_npz(tmp_path / "x")
-    assert keys == [*(f"P1234{i}" for i in range(5)), *(protein.id for protein in B)]
+    assert keys == [*(f"P1234{5 - i}" for i in range(5)), *(protein.id for protein in B)]
 
 
 def test_h5_keys_with_a_slash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,6 +340,29 @@ def test_where_there_is_nothing_to_export(
     assert "holds no embedded record" in capsys.readouterr().err
 
 
+def test_the_card_of_a_dataset(output: Output, tmp_path: Path) -> None:
+    assert run(output, "hf", tmp_path / "x", "--license", "cc-by-4.0") == 0
+    card = (tmp_path / "x/README.md").read_text()
+    _, front, body = card.split("---\n", 2)
+    told = yaml.safe_load(front)
+    assert told["license"] == "cc-by-4.0"
+    assert told["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*.parquet"}]
+    for text in (
+        "| proteins | 9 |",
+        "| input files | 2 |",
+        "| records that failed, and are not here | 1 |",
+        "| median | 6 residues |",
+        "whose weights are random",
+        "| model | `demo` |",
+    ):
+        assert text in body, text
+    assert len(list((tmp_path / "x/data").iterdir())) == 3
+    # What somebody has added to the folder is not deleted.
+    (tmp_path / "x/notes.txt").write_text("mine")
+    assert run(output, "hf", tmp_path / "x", "--overwrite") == 2
+    assert (tmp_path / "x/notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("to", [name for name, form in formats.FORMATS.items() if form.packages])
 def test_a_package_that_is_missing_is_named(
     to: str,
@@ -324,5 +385,5 @@ def test_help_and_docs_name_every_format() -> None:
     assert source.KEYS == export.KEYS
     described = re.findall(r"^  (\w+)  +\S", export.DESCRIPTION, re.MULTILINE)
     assert tuple(described) == export.FORMATS
-    documented = re.findall(r"^\| `(\w+)` \|", (REPO / "docs/exporting.md").read_text(), re.M)
+    documented = re.findall(r"^\| `(\w+)` \|", DOCS, re.M)
     assert tuple(documented) == export.FORMATS

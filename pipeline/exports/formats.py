@@ -30,11 +30,16 @@ class Format:
     has_card: bool = False
 
 
+_LANCE = frozenset({"_deletions", "_indices", "_transactions", "_versions", "data"})
+
 FORMATS = {
     "h5": Format({"h5py": "h5py"}, has_keys=True, needs_unique_keys=True),
     "npz": Format(has_keys=True),
     "csv": Format(),
     "pt": Format(has_keys=True),
+    "anndata": Format({"anndata": "anndata"}, has_keys=True, needs_unique_keys=True),
+    "hf": Format(entries=frozenset({"README.md", "data"}), has_card=True),
+    "lance": Format({"lance": "pylance"}, entries=_LANCE),
 }
 
 

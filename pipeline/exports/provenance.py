@@ -16,7 +16,7 @@ def describe(source: Source) -> dict[str, Any]:
     """Returns model, pooling, policies and counts, as strings and numbers."""
     told = {name: source.configuration.get(name) for name in _TOLD}
     return {
-        **{name: value for name, value in told.items() if value is not None},
+        **{name: value for name, value in told.items() if value not in (None, "")},
         "rows": source.rows,
         "key": source.key,
         "made_with": f"fastesm-beam {pipeline.__version__}",

@@ -34,7 +34,7 @@ class Block:
 
     Attributes:
         keys: What names each of n rows.
-        table: All their columns, as in the Parquet.
+        table: All other columns, as in the Parquet.
         vectors: float32 array of shape (n, D).
     """
 
@@ -113,7 +113,9 @@ class Source:
         for rows in self.read_tables():
             for start in range(0, len(rows), GROUP_ROWS):
                 table = rows.slice(start, GROUP_ROWS)
-                yield Block(self._keys_of(table), table, to_matrix(table.column("embedding")))
+                vectors = to_matrix(table.column("embedding"))
+                # Without the column whoever holds a block does not hold the part.
+                yield Block(self._keys_of(table), table.drop_columns(["embedding"]), vectors)
             del rows, table
 
     def read_vectors(self) -> Iterator[Vectors]:
