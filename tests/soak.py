@@ -7,7 +7,8 @@ a hundred broken, kills the process with SIGKILL every ten minutes and starts it
 drains it. Then a run of the usual kind embeds the same files: rows, dead letters, ``.pt`` and
 failures must be the same, and ``verify`` must find nothing. Printed, and written to ``soak.json``
 in the folder, are the time from the closing of a file to its ``.pt``, and what memory the process
-took, in each of its lives, after five minutes and at the end. Linux only.
+took, in each of its lives, after five minutes and at the end. Further options are those of the
+watch, e.g. ``--runner PrismRunner``. Linux only.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _TICK = 0.05
 
 @dataclass(frozen=True)
 class Life:
-    """Memory of one process, in MB.
+    """Memory of one process and those that it has started, in MB.
 
     Attributes:
         seconds: How long it lived.
@@ -77,10 +78,10 @@ class Soaked:
 class _Watcher:
     """The process under test, which is started again after each kill."""
 
-    def __init__(self, inputs: Path, output: Path, log: Path, poll_seconds: float) -> None:
+    def __init__(self, inputs: Path, output: Path, log: Path, options: Iterable[str]) -> None:
         self._command = [
             sys.executable, "-m", "pipeline", "--watch", "--input", str(inputs), "--output",
-            str(output), "--model", "demo", "--poll_seconds", str(poll_seconds), "--quiet",
+            str(output), "--model", "demo", "--quiet", *options,
         ]  # fmt: skip
         self._log = log
         self.lives: list[Life] = []
@@ -115,7 +116,13 @@ class _Watcher:
         self._start()
 
 
-def soak(folder: Path, seconds: float, files: int, kills: int, poll_seconds: float = 1.0) -> Soaked:
+def soak(
+    folder: Path,
+    seconds: float,
+    files: int,
+    kills: int,
+    options: Iterable[str] = ("--poll_seconds", "1"),
+) -> Soaked:
     """Runs the test.
 
     Args:
@@ -123,14 +130,14 @@ def soak(folder: Path, seconds: float, files: int, kills: int, poll_seconds: flo
         seconds: Time over which files come.
         files: How many.
         kills: How often the process is killed, at equal distances.
-        poll_seconds: Of the watch.
+        options: Of the watch.
 
     Raises:
         AssertionError: Something is lost, doubled, or not as it is without kills.
     """
     inputs, output, log = folder / "incoming", folder / "out", folder / "watch.log"
     inputs.mkdir()
-    watcher = _Watcher(inputs, output, log, poll_seconds)
+    watcher = _Watcher(inputs, output, log, options)
     closed = _let_come(inputs, seconds, files, kills, watcher)
     _wait_until_done(output, closed.keys(), watcher)
     code = watcher.end(signal.SIGTERM)
@@ -216,13 +223,18 @@ def _compare(inputs: Path, output: Path, expected: Path) -> tuple[int, int]:
 
 
 def _read_megabytes(pid: int) -> float:
-    """Returns what a process has in memory; 0 if it has just ended."""
+    """Returns what a process and those that it has started have in memory; 0 if it has ended."""
+    own = 0.0
+    children: list[str] = []
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    found = (int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
-    return round(next(found, 0.0), 1)
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                own = int(line.split()[1]) / 1024
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += (task / "children").read_text().split()
+    except OSError:  # it ends at this moment
+        return round(own, 1)
+    return round(own + sum(_read_megabytes(int(child)) for child in children), 1)
 
 
 def main() -> None:
@@ -232,12 +244,13 @@ def main() -> None:
     add("--minutes", type=float, default=60)
     add("--files", type=int, default=2000)
     add("--kill_minutes", type=float, default=10, help="time between two kills")
-    add("--poll_seconds", type=float, default=1)
-    options = parser.parse_args()
+    add("--poll_seconds", default="1")
+    options, further = parser.parse_known_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     kills = max(0, round(options.minutes / options.kill_minutes) - 1)
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    seen = soak(folder, 60 * options.minutes, options.files, kills, options.poll_seconds)
+    further += ["--poll_seconds", options.poll_seconds]
+    seen = soak(folder, 60 * options.minutes, options.files, kills, further)
     text = json.dumps(asdict(seen), indent=1)
     (folder / "soak.json").write_text(text + "\n")
     print(text)

@@ -29,6 +29,7 @@ from transforms.spreading import ReadRanges
 
 LARGE = Path(__file__).parents[2] / "shared/data/large/general_19789.fasta.gz"
 LARGE_BYTES = int(os.environ.get("LARGE_FASTA_BYTES", 9_000_000))
+PACKED = gzip.compress(b">a\nMK\n" * 9, mtime=0)  # the same in each process of pytest-xdist
 FILE = FastaFile("mem://in/a.faa", "a.faa", 99, 12.5)
 
 
@@ -135,7 +136,7 @@ def test_a_range_knows_its_records_and_lines() -> None:
     "data",
     [
         b">a\nMK\n",
-        gzip.compress(b">a\nMK\n" * 9),
+        PACKED,
         b"PK\x03\x04" * 9,
         b"LOCUS\n" + b">a\nMK\n" * 9,
         b">a\nMK\n" * 9 + b">b\nM\0K\n",
@@ -173,7 +174,7 @@ def test_a_range_that_has_changed_lacks_an_item_and_fails_the_file(place: int) -
     assert not ends or len(records) < ends[0].records
 
 
-@pytest.mark.parametrize("later", [b"", b">a\nMK\n>b\n", b"not FASTA" * 3, gzip.compress(b">a\n")])
+@pytest.mark.parametrize("later", [b"", b">a\nMK\n>b\n", b"not FASTA" * 3, PACKED])
 def test_a_range_of_a_file_that_was_replaced_fails_it(later: bytes) -> None:
     data = b">a\nMK\n>b\nAC\n" * 3
     for each in cut_file(file_of(data), 12, Store(data))[1:]:
