@@ -75,12 +75,12 @@ def run_gate(options: argparse.Namespace) -> int:
             # The input is the same: the ratio of speeds is that of times, upside down.
             ratios.append(seconds["old"] / seconds["new"])
             print(f"block {number + 1}: {ratios[-1]:.3f}", flush=True)
-    code, sentence = check_residues(ratios)
+    code, sentence = judge(ratios)
     print(f"HEAD against {options.against}, residues/s: {sentence}")
     return code
 
 
-def check_residues(ratios: Sequence[float]) -> tuple[int, str]:
+def judge(ratios: Sequence[float]) -> tuple[int, str]:
     """Returns the exit code and a sentence for ratios of speed, new to old."""
     median = statistics.median(ratios)
     told = f"median ratio {median:.3f} of {len(ratios)} blocks"

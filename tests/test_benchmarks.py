@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from benchmarks.compare import add_summaries, choose_warm_up, summarise_rounds
 from benchmarks.entries import ENTRIES
-from benchmarks.gate import check_residues
+from benchmarks.gate import judge
 from benchmarks.machine import read_peak_megabytes
 from benchmarks.mixes import draw_large, draw_short, read_fasta, write_fasta
 from benchmarks.padded import slice_padded
@@ -249,8 +249,8 @@ def test_passes_of_a_module_are_counted_without_what_was_before() -> None:
     ],
 )
 def test_the_gate_goes_by_the_median(ratios: list[float], code: int, said: str) -> None:
-    assert check_residues(ratios)[0] == code
-    assert said in check_residues(ratios)[1]
+    assert judge(ratios)[0] == code
+    assert said in judge(ratios)[1]
 
 
 def test_this_process_takes_memory() -> None:

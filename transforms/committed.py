@@ -148,6 +148,21 @@ def read_all_rows(root: str, name: str) -> pa.Table:
     return _decode(root, EMBEDDINGS, name, partial(_decode_whole, name, read_table))
 
 
+def read_row_columns(root: str, name: str, columns: Sequence[str]) -> pa.Table:
+    """Returns some columns of a file in ``embeddings/``; the others are not fetched.
+
+    Raises:
+        ConfigurationError: It is damaged.
+        OSError: It cannot be read.
+    """
+    url = storage.join(root, EMBEDDINGS, name)
+    file = SeekableFile(url)
+    try:
+        return read_columns(file, columns)
+    except DAMAGE as error:
+        raise file.failure or damaged(url) from error
+
+
 def read_all_dead_letters(root: str, name: str) -> tuple[DeadLetter, ...]:
     """Returns all that a file in ``dead_letters/`` holds.
 
@@ -244,13 +259,11 @@ def _keys_by_source(
 
 @lru_cache(maxsize=8)
 def _keys(root: str, name: str) -> dict[str, tuple[Integers, Digests]]:
-    url = storage.join(root, EMBEDDINGS, name)
-    file = SeekableFile(url)  # the vectors, nearly all of a part, are left where they are
+    table = read_row_columns(root, name, ["source", "ordinal", "sequence_sha256"])
     try:
-        table = read_columns(file, ["source", "ordinal", "sequence_sha256"])
         digests = _short_digests(table.column("sequence_sha256").to_pylist())
     except DAMAGE as error:
-        raise file.failure or damaged(url) from error
+        raise damaged(storage.join(root, EMBEDDINGS, name)) from error
     ordinals = table.column("ordinal").to_numpy()
     places = _slices(table.column("source").to_pylist())
     return {source: (ordinals[at], digests[at]) for source, at in places.items()}

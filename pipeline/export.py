@@ -1,0 +1,114 @@
+"""``python -m pipeline.export OUT --to h5 --out PATH``: the rows of an output in another format."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pipeline.terminal import allow_any_text
+
+EXIT_DONE, EXIT_FAILED, EXIT_CANNOT = 0, 1, 2
+
+DESCRIPTION = """\
+Writes all rows of an output in the format of another tool. Only reads the output; what is written
+appears whole or not at all, and has as many rows as are committed.
+
+  h5       HDF5, one dataset for each protein, as ProtSpace and UniProt lay it out
+  npz      NumPy: embeddings (n, D), ids, sources, ordinals
+  csv      a line for each row: id, accession, source, ordinal, length, sequence's SHA-256, values
+  pt       one _ESM.pt of all files, {'proteins': [ids], 'data': [tensors (D,)]}
+  anndata  .h5ad for scanpy: X, the columns in obs, provenance in uns
+  hf       a folder with Parquet and a card, a dataset of Hugging Face
+  lance    a Lance dataset, a folder with all columns
+"""
+
+EPILOG = """\
+Exit codes: 0 written; 1 it failed on the way, and nothing was left; 2 it cannot be done as asked,
+the message says what to change. docs/exporting.md says how each format is read.
+"""
+
+FORMATS = ("h5", "npz", "csv", "pt", "anndata", "hf", "lance")
+KEYS = ("id", "accession", "source_ordinal")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Exports an output and exits with the code that tells."""
+    allow_any_text()
+    options = make_parser().parse_args(argv)
+    # Beam warns at import of a client that it does not find and that nobody here needs.
+    logging.getLogger().setLevel(logging.ERROR)
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        sys.exit(run(options))
+    except KeyboardInterrupt:
+        print("Stopped. Nothing was written.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)  # so that what is half written is removed
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exports an output, tells a person about it, and returns the exit code."""
+    from pipeline.exports.exporting import ExportConfig, export
+    from transforms.errors import AccountingError, ConfigurationError
+    from transforms.text import printable
+
+    def tell(text: str) -> None:
+        print(printable(text), file=sys.stderr)
+
+    try:
+        print(export(ExportConfig(**vars(options)), lambda text: tell(f"note: {text}")))
+    except ConfigurationError as error:
+        tell(f"error: {error}")
+        return EXIT_CANNOT
+    except FileNotFoundError as error:
+        tell(
+            f"error: {error}. A run or a compaction may have replaced it meanwhile: give the same "
+            "command again. Nothing was written."
+        )
+        return EXIT_FAILED
+    except (AccountingError, OSError) as error:
+        tell(f"error: {error}. Nothing was written.")
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.export",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("output", metavar="OUT", help="the --output of a run")
+    add("--to", required=True, choices=FORMATS, help="the format")
+    add("--out", required=True, metavar="PATH", help="what to write, on this machine")
+    add(
+        "--key",
+        choices=KEYS,
+        help="what names a row in h5, npz, pt and anndata: its id; its accession, or the id where "
+        "none is known; or file:place, which no two rows share (default: id)",
+    )
+    add(
+        "--replace_slash",
+        metavar="TEXT",
+        help="put this in place of each / in keys, which HDF5 cannot have",
+    )
+    add("--license", metavar="ID", help="what the card of hf names, e.g. cc-by-4.0")
+    add("--overwrite", action="store_true", help="replace an export that is there")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The formats of ``python -m pipeline.export``, and what each of them needs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from transforms.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format.
+
+    Attributes:
+        packages: The packages that it needs beyond ours: what pip calls each, by what is imported.
+        has_keys: Whether rows are named by one key that can be chosen; else all columns are there.
+        needs_unique_keys: Whether no two rows can have the same key.
+        entries: What lies in the folder that it is; nothing for a file.
+        has_card: Whether it comes with a text that names a licence.
+    """
+
+    packages: Mapping[str, str] = field(default_factory=dict)
+    has_keys: bool = False
+    needs_unique_keys: bool = False
+    entries: frozenset[str] = frozenset()
+    has_card: bool = False
+
+
+_LANCE = frozenset({"_deletions", "_indices", "_transactions", "_versions", "data"})
+
+FORMATS = {
+    "h5": Format({"h5py": "h5py"}, has_keys=True, needs_unique_keys=True),
+    "npz": Format(has_keys=True),
+    "csv": Format(),
+    "pt": Format(has_keys=True),
+    "anndata": Format({"anndata": "anndata"}, has_keys=True, needs_unique_keys=True),
+    "hf": Format(entries=frozenset({"README.md", "data"}), has_card=True),
+    "lance": Format({"lance": "pylance"}, entries=_LANCE),
+}
+
+
+def load_format(name: str) -> ModuleType:
+    """Returns the module that writes a format, ``to_<name>``.
+
+    Raises:
+        ConfigurationError: A package that it needs is not installed.
+    """
+    for imported, package in FORMATS[name].packages.items():
+        try:
+            importlib.import_module(imported)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"--to {name} needs {package} ({error}). "
+                f"Install it: {sys.executable} -m pip install {package}"
+            ) from error
+    return importlib.import_module(f"pipeline.exports.to_{name}")

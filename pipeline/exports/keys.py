@@ -1,0 +1,62 @@
+"""Whether rows can be named by their keys: each by one that no other has, and that is allowed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.exports.source import Source
+
+FindFault = Callable[[str], str | None]
+"""Tells why a format cannot name a row by a key; None if it can."""
+
+_DIGEST_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class KeySurvey:
+    """What is known of the keys of all rows.
+
+    Attributes:
+        doubled: How many rows have a key that another row has too.
+        example: The first such key; of several the one that sorts first.
+        unfit: How many rows have a key that the format does not take.
+        reason: The first of them, and what is wrong with it.
+    """
+
+    doubled: int = 0
+    example: str = ""
+    unfit: int = 0
+    reason: str = ""
+
+
+def survey_keys(source: Source, find_fault: FindFault) -> KeySurvey:
+    """Reads the keys of all rows, once or, where some seem to be equal, twice.
+
+    Memory holds eight bytes a row, and the keys that come more than once.
+    """
+    unfit, reason = 0, ""
+    digests: list[np.ndarray[Any, np.dtype[np.uint64]]] = []
+    for keys in source.read_keys():
+        digests.append(_digests(keys))
+        for key in keys:
+            if fault := find_fault(key):
+                unfit, reason = unfit + 1, reason or f"{key[:60]!r} {fault}"
+    values, counts = np.unique(np.concatenate(digests), return_counts=True)
+    suspects = values[counts > 1]
+    # Digests of different keys may be equal.
+    found: Counter[str] = Counter()
+    for keys in source.read_keys() if len(suspects) else ():
+        found.update(keys[i] for i in np.flatnonzero(np.isin(_digests(keys), suspects)))
+    doubled = {key: count for key, count in found.items() if count > 1}
+    return KeySurvey(sum(doubled.values()), min(doubled, default=""), unfit, reason)
+
+
+def _digests(keys: Iterable[str]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    digests = (hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest() for key in keys)
+    return np.frombuffer(b"".join(digests), np.uint64)

@@ -1,0 +1,129 @@
+"""Where an export goes: a local file or folder that appears whole or not at all.
+
+Libraries that write these formats want a local path. They get one in a hidden folder beside the
+target; when all is written, counted and synced, what they wrote is renamed. After a kill that
+folder, ``.NAME.….partial``, is left and can be deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from transforms import storage
+from transforms.errors import ConfigurationError
+from transforms.syncing import sync_all
+
+_MOST_OF_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an export goes.
+
+    Attributes:
+        path: Absolute path of the file or folder.
+        overwrite: Whether what is there may be replaced.
+        entries: What lies in such a folder; nothing for a file.
+    """
+
+    path: str
+    overwrite: bool
+    entries: Collection[str] = ()
+
+    def check(self) -> None:
+        """Makes sure that nothing is there, or only what may be replaced.
+
+        Raises:
+            ConfigurationError: Something is there.
+        """
+        if not storage.exists(self.path):
+            return
+        if not self.overwrite:
+            raise ConfigurationError(
+                f"{self.path} is there already. Give another --out, or --overwrite to replace it."
+            )
+        is_folder = storage.is_directory(self.path)
+        if is_folder != bool(self.entries):
+            kind = "a folder" if is_folder else "no folder"
+            raise ConfigurationError(
+                f"{self.path} is {kind}, so no export of this kind. Give another --out."
+            )
+        if is_folder and (strangers := self._find_strangers()):
+            raise ConfigurationError(
+                f"{self.path} also holds {strangers[0]}, which no export of this kind does, so it "
+                "is not replaced. Give another --out."
+            )
+
+    def _find_strangers(self) -> list[str]:
+        below = (os.path.relpath(found.url, self.path) for found in storage.match(self.path))
+        return sorted({name.split(os.sep)[0] for name in below} - set(self.entries))
+
+
+def make_target(out: str, root: str, overwrite: bool, entries: Collection[str] = ()) -> Target:
+    """Returns where an export goes.
+
+    Args:
+        out: The path that the user gave.
+        root: The output that is exported; the target must not lie in it.
+        overwrite: Whether what is there may be replaced.
+        entries: What lies in the folder; nothing for a file.
+
+    Raises:
+        ConfigurationError: Nothing can be written there.
+    """
+    if not storage.is_local(out):
+        raise ConfigurationError(
+            f"--out {out} is not on this machine, where these formats are written. Give a local "
+            "path, and copy what comes of it with your store's own tool."
+        )
+    path = storage.absolute(out)
+    if storage.is_local(root) and os.path.commonpath([path, root]) == root:
+        raise ConfigurationError(
+            f"--out {path} lies in the output itself, where only runs write. Give one beside it."
+        )
+    target = Target(path, overwrite, entries)
+    target.check()
+    return target
+
+
+@contextmanager
+def staged(target: Target) -> Iterator[str]:
+    """Gives a path to write to, which becomes the target unless something is raised.
+
+    Yields:
+        A path that is not there yet, in a folder that is.
+
+    Raises:
+        ConfigurationError: Something has come to the target meanwhile.
+        OSError: It cannot be written.
+    """
+    parent, name = os.path.split(target.path)
+    folder = storage.join(parent, f".{name[:_MOST_OF_NAME]}.{uuid.uuid4().hex[:12]}.partial")
+    try:
+        storage.check_writable(folder)
+        path = storage.join(folder, name)
+        yield path
+        sync_all([found.url for found in storage.match(path)])
+        target.check()
+        _replace(target.path, path, f"{folder}.replaced")
+        sync_all([parent])
+    finally:
+        storage.delete(folder)
+
+
+def _replace(target: str, path: str, aside: str) -> None:
+    """Renames, a folder that is in the way first: none can take another's place."""
+    if not storage.is_directory(target):
+        storage.move(path, target)
+        return
+    storage.move(target, aside)
+    try:
+        storage.move(path, target)
+    except BaseException:
+        storage.move(aside, target)
+        raise
+    storage.delete(aside)

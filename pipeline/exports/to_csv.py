@@ -1,0 +1,45 @@
+"""CSV: a header, and a line for each row with what names it, its length and its D values.
+
+A value is written with the fewest digits that give the same float32 again. Text is quoted; what
+is null is empty and not quoted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
+
+from pipeline.exports.source import Source
+from transforms import storage
+
+COLUMNS = ("id", "accession", "source", "ordinal", "sequence_length", "sequence_sha256")
+"""Those before the values, ``e0`` to ``e<D-1>``."""
+
+
+def write(path: str, source: Source) -> None:
+    """Writes the rows of an output to a file."""
+    types = {"ordinal": pa.int64(), "sequence_length": pa.int32()}
+    schema = pa.schema(
+        [
+            *((name, types.get(name, pa.string())) for name in COLUMNS),
+            *((f"e{i}", pa.float32()) for i in range(source.dim)),
+        ]
+    )
+    with csv.CSVWriter(path, schema) as writer:
+        for block in source.read_blocks():
+            named = [block.table.column(name) for name in COLUMNS]
+            values = [pa.array(column) for column in np.ascontiguousarray(block.vectors.T)]
+            writer.write_table(pa.Table.from_arrays([*named, *values], schema=schema))
+
+
+def count(path: str) -> int:
+    """Returns how many rows a file holds: its line ends outside quotes, but for the header's."""
+    lines = quotes = 0
+    for chunk in storage.open_chunks(path):
+        characters = np.frombuffer(chunk, np.uint8)
+        # A quote in a text is two, so what is between an odd and an even one is text.
+        before = quotes + np.cumsum(characters == ord('"'))
+        lines += int(np.count_nonzero((characters == ord("\n")) & (before % 2 == 0)))
+        quotes = int(before[-1])
+    return lines - 1
