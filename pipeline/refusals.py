@@ -63,6 +63,17 @@ def _set_by_launch(asked: Asked[Launch]) -> str | None:
     return None
 
 
+@COMMON.refuses("--shard or --gpus")
+def _divided(asked: Asked[Launch]) -> str | None:
+    option = "--shard" if asked.config.sharing.shard else "--gpus"
+    if not (asked.config.sharing.shard or asked.config.sharing.gpus):
+        return None
+    return (
+        f"{option} divides the work among processes of the local runner, and an engine divides it "
+        "among workers of its own. Leave it out, and give --workers."
+    )
+
+
 @COMMON.refuses("the demo model")
 def _demo(asked: Asked[Launch]) -> str | None:
     if asked.config.model.model != "demo":

@@ -157,7 +157,7 @@ def change_while_read(monkeypatch: pytest.MonkeyPatch, path: Path, change: Any) 
         return open_chunks(url, *args)
 
     monkeypatch.setattr(storage, "open_chunks", opening)
-    monkeypatch.setattr(reading.read_items, "__defaults__", (opening,))
+    monkeypatch.setattr(reading.read_items, "__defaults__", (opening, None))
     monkeypatch.setattr(reading, "HELD_BYTES", 0)  # so that it is read twice
 
 

@@ -139,6 +139,8 @@ MISTAKES = [
     ("portable", {"job_endpoint": None}, [], "project, region", "--job_endpoint is needed"),
     ("dataflow", {}, ["--runner=PrismRunner"], "an option of Beam that", "--runner is set by the"),
     ("flink", {}, ["--parallelism=9"], "an option of Beam that", "--parallelism is set by --work"),
+    ("flink", {}, ["--gpus=0,1"], "--shard or --gpus", "--gpus divides .* --workers"),
+    ("dataflow", {}, ["--shard=0/2"], "--shard or --gpus", "--shard divides"),
     ("dataflow", {}, ["--model=demo"], "the demo model", "random weights"),
     ("dataflow", {}, ["--model=./mine"], "a model in a folder", "--model ./mine .*/models/"),
     ("dataflow", {"output": "out"}, [], "local paths", r"--output out .* gs://BUCKET/output\.$"),
@@ -230,7 +232,7 @@ def test_each_mistake_is_tested_and_in_the_docs() -> None:
     [
         ([], "The engine is dataflow, flink, portable"),
         (["spark"], "not 'spark'"),
-        (["dataflow", "--gpus", "1"], "Unknown option --gpus"),
+        (["dataflow", "--gpu_count", "1"], "Unknown option --gpu_count"),
         (["dataflow", "--gpu_for", "steps"], "invalid choice: 'steps'"),
         (["portable", *command("portable", "--max_dead_letters=5")], "--max_dead_letters counts"),
         (["flink", *command("flink"), "--dry_run", "--output=out"], "--output out is a path"),

@@ -437,7 +437,7 @@ def test_a_file_that_is_slow_to_begin_holds_nobody_up_and_gets_on(
                 yield b""  # where a stop is heeded
         yield from open_chunks(url, *args)
 
-    monkeypatch.setattr(read_items, "__defaults__", (slowly,))
+    monkeypatch.setattr(read_items, "__defaults__", (slowly, None))
 
     def feed() -> None:
         n = 0
