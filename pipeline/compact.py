@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text
 from pipeline.values import not_less_than
+from pipeline.verbs import run_verb, verb_parser
 
 ROWS = 32768
 """Records of a part that is large enough: 150 MiB at 1280 dimensions."""
@@ -31,18 +29,7 @@ stays; 2 it cannot begin (the message says why).
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Merges the small parts of an output and exits with the code that tells."""
-    allow_any_text()
-    options = make_parser().parse_args(argv)
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
-    logging.getLogger().setLevel(logging.ERROR)
-    for name in ("pipeline", "transforms"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    try:
-        sys.exit(run(options))
-    except KeyboardInterrupt:
-        print("Stopped. What was merged stays.", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+    run_verb(make_parser(), run, argv, stopped="Stopped. What was merged stays.", tells=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,13 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.compact",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = verb_parser("compact", DESCRIPTION, EPILOG)
     parser.add_argument("output", metavar="DIR", help="the --output of a run")
     parser.add_argument(
         "--rows",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text
+from pipeline.verbs import run_verb, verb_parser
 
 EXIT_DONE, EXIT_FAILED, EXIT_CANNOT = 0, 1, 2
 
@@ -37,16 +36,9 @@ KEYS = ("id", "accession", "source_ordinal")
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Exports an output and exits with the code that tells."""
-    allow_any_text()
-    options = make_parser().parse_args(argv)
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.getLogger().setLevel(logging.ERROR)
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        sys.exit(run(options))
-    except KeyboardInterrupt:
-        print("Stopped. Nothing was written.", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        run_verb(make_parser(), run, argv, stopped="Stopped. Nothing was written.")
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -83,13 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.export",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = verb_parser("export", DESCRIPTION, EPILOG)
     add = parser.add_argument
     add("output", metavar="OUT", help="the --output of a run")
     add("--to", required=True, choices=FORMATS, help="the format")

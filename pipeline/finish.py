@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text
+from pipeline.verbs import run_verb, verb_parser
 
 EXIT_FAILED, EXIT_CANNOT = 1, 2
 
@@ -27,18 +25,7 @@ says why).
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Completes an output and exits with the code that tells."""
-    allow_any_text()
-    options = make_parser().parse_args(argv)
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
-    logging.getLogger().setLevel(logging.ERROR)
-    for name in ("pipeline", "transforms"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    try:
-        sys.exit(run(options))
-    except KeyboardInterrupt:
-        print("Stopped. The same command carries on.", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+    run_verb(make_parser(), run, argv, stopped="Stopped. The same command carries on.", tells=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,13 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.finish",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = verb_parser("finish", DESCRIPTION, EPILOG)
     parser.add_argument("output", metavar="OUT", help="the --output of the shards")
     parser.add_argument(
         "--release",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -13,8 +11,9 @@ from typing import NoReturn
 from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
 from pipeline.model_options import add_model_options
 from pipeline.sequence_options import add_sequence_options
-from pipeline.terminal import allow_any_text, say
+from pipeline.terminal import say
 from pipeline.values import more_than_zero
+from pipeline.verbs import run_verb, verb_parser
 
 EXIT_FINE, EXIT_REFUSED, EXIT_DEAD_LETTERS = 0, 2, 3
 
@@ -32,14 +31,7 @@ says what to change).
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Plans a run and exits with the code that tells."""
-    allow_any_text()
-    options = make_parser().parse_args(argv)
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.getLogger().setLevel(logging.ERROR)
-    try:
-        sys.exit(run(options))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    run_verb(make_parser(), run, argv)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,13 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.plan",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = verb_parser("plan", DESCRIPTION, EPILOG)
     group = parser.add_argument_group("what would be embedded, and what written")
     add_input_options(group)
     add_sinks_option(group)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.terminal import allow_any_text
 from pipeline.values import positive
+from pipeline.verbs import run_verb, verb_parser
 
 if TYPE_CHECKING:
     from transforms.items import DeadLetter
@@ -32,14 +30,7 @@ told on stderr; 2 it cannot be searched as asked (the message says why); 1 it fa
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Searches an output and exits with the code that tells."""
-    allow_any_text()
-    options = make_parser().parse_args(argv)
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.getLogger().setLevel(logging.ERROR)
-    try:
-        sys.exit(run(options))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    run_verb(make_parser(), run, argv)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -119,13 +110,7 @@ def _describe(letter: DeadLetter) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.search",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = verb_parser("search", DESCRIPTION, EPILOG)
     parser.add_argument("output", metavar="DIR", help="the --output of a run")
     with_what = parser.add_mutually_exclusive_group(required=True)
     with_what.add_argument(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text
 from pipeline.values import not_less_than
+from pipeline.verbs import run_verb, verb_parser
 
 EXIT_AGREES, EXIT_DIFFERS, EXIT_CANNOT = 0, 1, 2
 
@@ -29,14 +27,7 @@ _MOST_SHOWN, _MOST_IN_JSON = 10, 1000
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Verifies an output and exits with the code that tells."""
-    allow_any_text()
-    options = make_parser().parse_args(argv)
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.getLogger().setLevel(logging.ERROR)
-    try:
-        sys.exit(run(options))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    run_verb(make_parser(), run, argv)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,13 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.verify",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = verb_parser("verify", DESCRIPTION, EPILOG)
     add = parser.add_argument
     add("output", metavar="DIR", help="the --output of a run")
     add(

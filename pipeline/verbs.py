@@ -1,0 +1,55 @@
+"""How every verb, ``python -m pipeline.<verb>``, begins and ends."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from pipeline.terminal import allow_any_text
+
+
+def verb_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Returns a parser for a verb, without options yet."""
+    return argparse.ArgumentParser(
+        prog=f"python -m pipeline.{name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def run_verb(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None = None,
+    stopped: str = "",
+    tells: bool = False,
+) -> NoReturn:
+    """Parses a command line, runs a verb, and exits with its code.
+
+    Args:
+        parser: Of the verb.
+        run: Does what the options ask for and returns the exit code.
+        argv: Arguments without the program's name; None for those of the process.
+        stopped: What a person is told who stops it by Ctrl-C.
+        tells: Whether it says on the way what it does, and not only what is wrong.
+    """
+    allow_any_text()
+    options = parser.parse_args(argv)
+    # Beam warns at import of a client that it does not find and that nobody here needs.
+    logging.getLogger().setLevel(logging.ERROR)
+    if tells:
+        logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
+        for name in ("pipeline", "transforms"):
+            logging.getLogger(name).setLevel(logging.INFO)
+    try:
+        sys.exit(run(options))
+    except KeyboardInterrupt:
+        if stopped:
+            print(stopped, file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
