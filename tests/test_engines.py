@@ -8,6 +8,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from tests.processes import (
     running,
 )
 from tests.test_watch import feeding, wait_for
+from transforms import events
 
 PRISM = REPO.parent / "shared/bin/prism.zip"
 COUNTED = (
@@ -162,7 +164,7 @@ def test_what_an_engine_runs_is_killed(
     in_memory: tuple[Outcome, dict[str, int]], capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     slow = command(inputs, tmp_path, *SLOWLY)
-    with feeding(lambda: kill_one(tmp_path, os.getpid(), victim)):
+    with killing(tmp_path, victim):
         assert exit_code([*slow, *args]) == 1
     said = capfd.readouterr().err
     assert f"error: {says}" in said
@@ -170,6 +172,24 @@ def test_what_an_engine_runs_is_killed(
     assert "Traceback" not in said
     assert exit_code(slow) == 3
     check_whole(tmp_path, in_memory[0])
+
+
+def killing(output: Path, victim: str) -> AbstractContextManager[None]:
+    """Kills a process of the engine once a part is committed.
+
+    Prism writes its parts at the very end, in threads of this process: so there it is killed by the
+    one that commits, before that can tell that it is done.
+    """
+    if victim != "prism":
+        return feeding(lambda: kill_one(output, os.getpid(), victim))
+    killed: list[events.Event] = []
+
+    def hear(event: events.Event) -> None:
+        if isinstance(event, events.PartCommitted) and not killed:
+            killed.append(event)
+            kill_one(output, os.getpid(), victim)
+
+    return events.listening(hear)
 
 
 def kill_one(output: Path, pid: int, victim: str) -> None:
