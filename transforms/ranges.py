@@ -31,7 +31,7 @@ from transforms.reading import (
     hashed,
     item_of,
     read_items,
-    unreadable,
+    second_pass,
 )
 from transforms.stopping import StoppedError, stop_requested
 
@@ -235,28 +235,23 @@ def read_range(part: FileRange, open_range: OpenRange = storage.open_chunks) -> 
         part: The range.
         open_range: Returns some bytes of a URL in chunks.
     """
-    file = part.file
     if part.stop is None:
-        yield from read_items(file, open_range)
-        return
+        yield from read_items(part.file, open_range)
+    else:
+        yield from second_pass(part.file, _items_of(part, part.stop, open_range))
+
+
+def _items_of(part: FileRange, stop: int, open_range: OpenRange) -> Iterator[Item]:
+    file = part.file
     digest = hashlib.sha256()
     held: Item | None = None
-    try:
-        chunks = hashed(open_range(file.url, start=part.start, stop=part.stop), digest)
-        for record in parse_fasta(chunks, part.ordinal, part.line):
-            if stop_requested():
-                return
-            if held is not None:
-                yield held
-            held = item_of(record, file.source, part.file_sha256)
-    except StoppedError:
-        return
-    except FastaFormatError:  # there was none in the first pass
-        yield changed(file)
-        return
-    except OSError as error:
-        yield unreadable(file, error)
-        return
+    chunks = hashed(open_range(file.url, start=part.start, stop=stop), digest)
+    for record in parse_fasta(chunks, part.ordinal, part.line):
+        if stop_requested():
+            return
+        if held is not None:
+            yield held
+        held = item_of(record, file.source, part.file_sha256)
     if digest.hexdigest() != part.sha256:
         yield changed(file)
         return

@@ -144,7 +144,23 @@ def read_items(
     if file.sha256 not in ("", digest.hexdigest()):
         yield changed(file)  # else there would be rows of two versions
         return
-    yield from _items_of(file, held, open_chunks, digest.hexdigest(), counts, shard)
+    items = _items_of(file, held, open_chunks, digest.hexdigest(), counts, shard)
+    yield from second_pass(file, items)
+
+
+def second_pass(file: FastaFile, items: Iterator[Item]) -> Iterator[Item]:
+    """Yields what is read of a file whose first pass found nothing wrong.
+
+    What is wrong now ends it with a DeadLetter of the file, and a stop with nothing.
+    """
+    try:
+        yield from items
+    except StoppedError:
+        return
+    except FastaFormatError:  # there was none in the first pass
+        yield changed(file)
+    except OSError as error:
+        yield unreadable(file, error)
 
 
 def _items_of(
@@ -167,22 +183,13 @@ def _items_of(
     )
     records = residues = 0
     digest = hashlib.sha256()
-    try:
-        for record in parse_fasta(held or decompress(hashed(open_chunks(file.url), digest))):
-            if stop_requested():
-                return
-            if shard and not shard.holds(record):
-                continue
-            records, residues = records + 1, residues + record.length
-            yield item_of(record, file.source, file_sha256)
-    except StoppedError:
-        return
-    except FastaFormatError:  # there was none in the first pass
-        yield changed(file)
-        return
-    except OSError as error:
-        yield unreadable(file, error)
-        return
+    for record in parse_fasta(held or decompress(hashed(open_chunks(file.url), digest))):
+        if stop_requested():
+            return
+        if shard and not shard.holds(record):
+            continue
+        records, residues = records + 1, residues + record.length
+        yield item_of(record, file.source, file_sha256)
     if not held and digest.hexdigest() != file_sha256:
         yield changed(file)
         return
