@@ -183,5 +183,10 @@ def describe_missing(states: Sequence[ShardState]) -> str:
     return f"{told}: {named}{more}" if missing else ""
 
 
+def shares_of(shard: Shard) -> str:
+    """Returns how the names of a shard's notes in ``commits/`` begin."""
+    return f"{SHARES}{shard.division}-{shard.number}-"
+
+
 def _end(shard: Shard) -> str:
     return f"{COMMITS}/{ENDS}{shard.division}-{shard.number}.json"

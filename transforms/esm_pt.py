@@ -162,6 +162,15 @@ def _write_failures(content: Gathered, handle: BinaryIO) -> None:
         handle.write(encode_dead_letters([letter]))
 
 
+def announce_finished(files: Iterable[FinishedFile]) -> None:
+    """Tells of files that are done, and how long they took since they were complete."""
+    now = time.time()
+    for file in files:
+        seconds = max(now - file.end.complete, 0.0)
+        event = events.FileFinished(file.end.source, file.rows, file.dead_letters, seconds)
+        events.emit(event)
+
+
 class _WriteEsmPtDoFn(ActOnKinds):
     """Writes the files of a group together, and then their records.
 
@@ -202,10 +211,7 @@ class _WriteEsmPtDoFn(ActOnKinds):
     def _write_files(self) -> None:
         parts = {name: self._read_part(name) for each in self._held for name in each.parts}
         self._records += finish_files(self._held, parts, self._output)
-        now = time.time()
-        for each in self._held:
-            end, seconds = each.end, max(now - each.end.complete, 0.0)
-            events.emit(events.FileFinished(end.source, each.rows, each.dead_letters, seconds))
+        announce_finished(self._held)
         self._held, self._rows = [], 0
 
     def _write_records(self) -> None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from transforms import events, storage
+from transforms import storage
 from transforms.commits import COMMITS, Output
-from transforms.division import SHARES
-from transforms.esm_pt import FILES_PER_RECORD, SECONDS_PER_RECORD
+from transforms.division import shares_of
+from transforms.esm_pt import FILES_PER_RECORD, SECONDS_PER_RECORD, announce_finished
 from transforms.items import FinishedFile, Item, Settled
 from transforms.json_records import read_json, write_json
 from transforms.passing import ActOnKinds, act_on_kinds
@@ -68,16 +68,16 @@ def share_of(file: FinishedFile) -> Share:
 
 def write_shares(root: str, shard: Shard, shares: Iterable[Share]) -> None:
     """Notes what a shard has of some files."""
-    name = f"{SHARES}{shard.division}-{shard.number}-{uuid.uuid4().hex[:12]}.json"
+    name = f"{shares_of(shard)}{uuid.uuid4().hex[:12]}.json"
     write_json(root, f"{COMMITS}/{name}", {"files": list(shares)})
 
 
 def read_shares(root: str, shards: Iterable[Shard]) -> Iterator[tuple[int, Share]]:
     """Yields what shards have noted, each with the number of its shard."""
     folder = storage.join(root, COMMITS)
-    prefixes = {f"{SHARES}{shard.division}-{shard.number}": shard.number for shard in shards}
+    numbers = {shares_of(shard): shard.number for shard in shards}
     for name in storage.list_names(folder):
-        number = prefixes.get(name.rpartition("-")[0])
+        number = numbers.get("".join(name.rpartition("-")[:2]))
         if number is not None:
             for fields in read_json(storage.join(folder, name))["files"]:
                 yield number, Share(**fields)
@@ -108,10 +108,7 @@ class _WriteSharesDoFn(ActOnKinds):
     def _write(self) -> None:
         if self._held:
             write_shares(self._output.root, self._shard, map(share_of, self._held))
-        for each in self._held:
-            seconds = max(time.time() - each.end.complete, 0.0)
-            source = each.end.source
-            events.emit(events.FileFinished(source, each.rows, each.dead_letters, seconds))
+        announce_finished(self._held)
         self._held = []
         self._written = time.monotonic()
 

@@ -13,7 +13,7 @@ from transforms.commits import (
     read_all_parts,
     replaced_by,
 )
-from transforms.division import SHARES
+from transforms.division import shares_of
 from transforms.shards import Shard
 
 MERGED = "part-merged-"
@@ -35,7 +35,7 @@ def sweep_shard(root: str, shard: Shard) -> None:
 
     Only for one that holds the lock of the shard and the parts; other shards may be at work.
     """
-    own = f"part-{shard.runs}", f"{SHARES}{shard.division}-{shard.number}-"
+    own = f"part-{shard.runs}", shares_of(shard)
     staging = storage.join(root, storage.STAGING)
     for name in storage.list_names(staging):
         if name.startswith(own):
