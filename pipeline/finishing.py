@@ -16,14 +16,11 @@ from dataclasses import asdict, dataclass, replace
 from pipeline.checks import Plan, make_output
 from pipeline.ending import EXIT_FAILED, exit_code
 from pipeline.failures import MOST_SHOWN
+from pipeline.recorded import read_bound
 from pipeline.report import Report, make_report, summarise, write_report
 from transforms import storage
 from transforms.checkpoints import Checkpoint
-from transforms.commits import (
-    Output,
-    read_commits,
-    read_configuration,
-)
+from transforms.commits import Output, read_commits
 from transforms.division import (
     Division,
     ShardEnd,
@@ -109,9 +106,7 @@ def finish_output(
         OSError: Something cannot be read or written.
     """
     root = storage.absolute(output)
-    configuration = read_configuration(root)
-    if configuration is None:
-        raise ConfigurationError(f"{root} is not an output: it has no commits/output.json.")
+    configuration = read_bound(root)
     if only_if_ended and (missing := _find_missing(root)):
         return Finished(root, missing)
     run = f"{FINISH}-{uuid.uuid4().hex[:12]}"

@@ -14,6 +14,19 @@ _KEYS = ("input_root", "model", "revision", "fingerprint", "dim", "dtype", "resi
 _NUMBERS = ("dim", "truncation_seq_length")
 
 
+def read_bound(root: str) -> dict[str, Any]:
+    """Returns what an output is bound to, whatever that is.
+
+    Raises:
+        ConfigurationError: It is no output.
+        OSError: It cannot be read.
+    """
+    configuration = read_configuration(root)
+    if configuration is None:
+        raise ConfigurationError(f"{root} is not an output: it has no commits/output.json.")
+    return configuration
+
+
 def read_recorded(root: str) -> dict[str, Any]:
     """Returns what all rows of an output were computed with.
 
@@ -21,9 +34,7 @@ def read_recorded(root: str) -> dict[str, Any]:
         ConfigurationError: It is no output, or does not tell.
         OSError: It cannot be read.
     """
-    configuration = read_configuration(root)
-    if configuration is None:
-        raise ConfigurationError(f"{root} is not an output: it has no commits/output.json.")
+    configuration = read_bound(root)
     held = configuration if isinstance(configuration, Mapping) else {}
     missing = [key for key in _KEYS if key not in held]
     missing += [key for key in _NUMBERS if not isinstance(held.get(key), int)]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from pipeline.terminal import say_all
 from pipeline.values import positive
 from pipeline.verbs import run_verb, verb_parser
 
@@ -88,13 +89,7 @@ def _write(lines: Iterable[str], out: str | None) -> None:
         text = "".join(f"{line}\n" for line in lines)
         storage.overwrite(storage.absolute(out), text.encode())
         return
-    try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Who reads, e.g. `head`, has seen enough. What is left must not be tried again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    say_all(lines)
 
 
 def _describe(letter: DeadLetter) -> str:

@@ -57,7 +57,7 @@ def search_output(config: SearchConfig) -> Found:
     root = storage.absolute(config.output)
     configuration = read_recorded(root)
     committed = read_commits(root)
-    if not _count_rows(committed):
+    if not parts_with_rows(committed):
         raise ConfigurationError(f"{root} holds no embedded protein yet. Run the pipeline first.")
     if config.queries:
         # Late, as it brings torch, which a search by id does not need.
@@ -103,7 +103,9 @@ def search_rows(root: str, top: int, queries: Queries, committed: Commits) -> Fo
         found = [_without(each, (ranks[q.source], q.ordinal), top) for each, q in pairs]
     hits = tuple(_hits(root, parts, queries.proteins, found))
     seconds = time.perf_counter() - started
-    return Found(hits, queries.failures, len(queries.proteins), _count_rows(committed), seconds)
+    return Found(
+        hits, queries.failures, len(queries.proteins), sum(part.rows for part in parts), seconds
+    )
 
 
 def _blocks(root: str, parts: Sequence[PartRecord], sources: Sequence[str]) -> Iterator[Block]:
@@ -146,8 +148,3 @@ def _hits(
                 query_ordinal=query.ordinal,
                 **next(rows),
             )
-
-
-def _count_rows(committed: Commits) -> int:
-    parts = committed.parts.values()
-    return sum(held.rows for part in parts for held in part.sources.values())

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.overview import FileStatus, Overview
 from transforms.division import ENDS, describe_missing
 from transforms.holders import Holder, State, seconds_since
+from transforms.locks import COMPACT
 from transforms.text import counted, duration, printable
 
 FILES_TOLD, LONGEST_TOLD = 20, 300
@@ -127,7 +128,7 @@ def _together(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
-    what = {"all": "run", "compact": "compaction"}.get(holder.share, holder.share)
+    what = {"all": "run", COMPACT: "compaction"}.get(holder.share, holder.share)
     ago = duration(max(seconds_since(holder.heartbeat), 0.0))
     match state:
         case "alive":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterable
 
 
 def allow_any_text() -> None:
@@ -16,8 +17,15 @@ def allow_any_text() -> None:
 
 def say(text: str) -> None:
     """Prints; that the reader, e.g. ``head``, has seen enough is no error."""
+    say_all([text])
+
+
+def say_all(lines: Iterable[str]) -> None:
+    """Does the same with lines that are made as they are printed."""
     try:
-        print(text, flush=True)
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
     except BrokenPipeError:
         # What is left must not be tried again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -91,6 +91,11 @@ class PartRecord:
     sources: Mapping[str, PartSource]
     replaces: tuple[str, ...] = ()
 
+    @property
+    def rows(self) -> int:
+        """How many embedded records it holds."""
+        return sum(held.rows for held in self.sources.values())
+
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:

@@ -105,7 +105,7 @@ def _read(root: str, parts: Iterable[PartRecord]) -> _Content:
     for part in parts:
         if part.embeddings:
             table = read_all_rows(root, part.embeddings)
-            _check_count(root, part, len(table), sum(h.rows for h in part.sources.values()))
+            _check_count(root, part, len(table), part.rows)
             content.schema = content.schema or table.schema
             if not table.schema.equals(content.schema, check_metadata=True):
                 continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +10,7 @@ import pyarrow.compute as pc
 
 from transforms.blocks import read_blocks
 from transforms.commits import Commits, PartRecord
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
+from transforms.committed import Integers
 
 
 def parts_with_rows(committed: Commits) -> list[PartRecord]:

@@ -165,7 +165,7 @@ def _letters_left(root: str, part: PartRecord, removals: Mapping[str, Removal]) 
 def _publish_rows(root: str, name: str, part: PartRecord, rows: pa.Table | None) -> str | None:
     if rows is None or not len(rows):
         return None
-    if len(rows) == sum(held.rows for held in part.sources.values()):
+    if len(rows) == part.rows:
         return part.embeddings  # nothing was taken out of it
     return publish_data(root, EMBEDDINGS, name, encode_table(rows))
 

@@ -13,7 +13,7 @@ CUDA_TOKENS = 32_768
 15,000 tokens of a 650M model: with fewer it waits."""
 
 PASSES_PER_BATCH = 16
-"""Forward passes of one batch: enough to sort by length within it, so that padding is 1-2 %."""
+"""Forward passes of one batch: enough to sort by length within it, so that little is padding."""
 
 _SMALL_PASS = 256
 """Tokens below which a pass is not cut for the sake of idle cores."""

@@ -11,12 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.recorded import read_bound
 from transforms import storage
-from transforms.commits import PartRecord, has_configuration, read_commits, read_configuration
+from transforms.commits import PartRecord, read_commits
 from transforms.committed import read_all_rows, read_row_columns
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.messages import has_messages
 from transforms.parquet import GROUP_ROWS, Vectors, to_matrix
+from transforms.picking import parts_with_rows
 
 KEYS = ("id", "accession", "source_ordinal")
 """What a row can be named by."""
@@ -69,7 +71,7 @@ class Source:
     @property
     def rows(self) -> int:
         """Returns how many rows are committed."""
-        return sum(map(_count_committed, self.parts))
+        return sum(part.rows for part in self.parts)
 
     @property
     def dim(self) -> int:
@@ -145,15 +147,13 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
         OSError: A file cannot be read.
     """
     root = storage.absolute(output)
-    if not has_configuration(root):
-        raise ConfigurationError(f"{root} is not an output: it has no commits/output.json.")
+    configuration = read_bound(root)
     committed = read_commits(root)
-    parts = [part for part in committed.parts.values() if part.embeddings]
+    parts = parts_with_rows(committed)
     if not parts:
         raise ConfigurationError(
             f"{root} holds no embedded record. python -m pipeline.status tells what it holds."
         )
-    configuration = read_configuration(root) or {}
     sources = {name for part in parts for name in part.sources}
     return Source(
         root=root,
@@ -175,13 +175,9 @@ def _first_row(root: str, part: PartRecord) -> tuple[str, int]:
     return next(iter(zip(*(column.to_pylist() for column in table.columns), strict=True)), ("", 0))
 
 
-def _count_committed(part: PartRecord) -> int:
-    return sum(held.rows for held in part.sources.values())
-
-
 def _check_count(part: PartRecord, found: int) -> None:
-    if found != (committed := _count_committed(part)):
+    if found != part.rows:
         raise AccountingError(
-            f"{part.part} was committed with {committed:,} rows and holds {found:,}. "
+            f"{part.part} was committed with {part.rows:,} rows and holds {found:,}. "
             "python -m pipeline.verify tells what is wrong."
         )

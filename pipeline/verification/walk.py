@@ -46,7 +46,7 @@ class Verified:
     def rows(self) -> int:
         """How many rows it has committed."""
         parts = self.committed.parts.values()
-        return sum(held.rows for part in parts for held in part.sources.values())
+        return sum(part.rows for part in parts)
 
 
 def read_all(root: str) -> Commits | Finding:
