@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.killing import STAGES, Point, run, start
+from tests.faults.killing import STAGES, Point, end_and_acquit, run, start
 from tests.faults.outcome import (
     Outcome,
     assert_equal,
@@ -127,6 +127,7 @@ def test_killed_at_random_again_and_again(
             continue
         note_kill(log)
         kills += 1
+    end_and_acquit(command(inputs, output), output, log)
     check(inputs, output, log, unbroken)
     # A crash costs a part that was not full, and the batch under way.
     for parts, records in embedded_again(log):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.killing import Point, run, start
+from tests.faults.killing import Point, end_and_acquit, run, start
 from tests.faults.outcome import (
     Outcome,
     assert_equal,
@@ -86,7 +86,7 @@ def test_killed_at_random_while_files_change(seed: int, tmp_path: Path) -> None:
         process.join(draw.uniform(0, 0.7))
         process.kill()
         process.join()
-    assert run("pipeline.run", command(inputs, output), log) == 3, log.read_text()
+    end_and_acquit(command(inputs, output), output, log)
     expected = tmp_path / "expected"
     assert run("pipeline.run", command(inputs, expected), log) == 3, log.read_text()
     assert_equal(read_outcome(output), read_outcome(expected))
