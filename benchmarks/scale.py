@@ -29,7 +29,7 @@ from transforms.batching import Fill, TokenBudget
 from transforms.filling import RESIDUES_PER_RECORD, is_full
 from transforms.lanes import lane_of
 from transforms.reading import BATCH_ITEMS, BATCH_RESIDUES
-from transforms.slicing import CUDA_TOKENS, PASSES_PER_BATCH, count_passes
+from transforms.slicing import CUDA_TOKENS, batch_tokens, count_passes
 
 Integers = npt.NDArray[np.int64]
 
@@ -104,7 +104,7 @@ def simulate(lengths: Integers, plan: Plan, weights: Weights) -> dict[str, Any]:
         weights: What they weigh.
     """
     tokens = np.minimum(lengths, MAX_RESIDUES) + 2
-    budget = TokenBudget(PASSES_PER_BATCH * plan.pass_tokens)
+    budget = TokenBudget(batch_tokens(plan.pass_tokens))
     lane_reads = share_out(cut_reads(lengths), plan.lanes)
     lane_tokens = np.zeros(plan.lanes, np.int64)
     fills: list[float] = []
