@@ -31,7 +31,8 @@ CUDA = torch.device("cuda")
 def draw(count: int, shortest: int = 5, longest: int = 400, seed: int = 0) -> list[str]:
     rng = random.Random(seed)
     return [
-        "".join(rng.choices("ACDEFGHIKLMNPQRSTVWY", k=rng.randint(shortest, longest))) for _ in range(count)
+        "".join(rng.choices("ACDEFGHIKLMNPQRSTVWY", k=rng.randint(shortest, longest)))
+        for _ in range(count)
     ]
 
 
@@ -153,9 +154,7 @@ def little_memory() -> Iterator[None]:
     """Leaves 200 MB of what the device has."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(
-        (torch.cuda.memory_reserved() + 200 * 2**20) / total
-    )
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 200 * 2**20) / total)
     yield
     torch.cuda.set_per_process_memory_fraction(1.0)
 

@@ -21,7 +21,7 @@ from transforms.model import EsmModelHandler, ModelConfig
 from transforms.packing import Pack
 from transforms.running import RunningBatch
 from transforms.slicing import PassBudget
-from transforms.under_way import Watch, count_deaths
+from transforms.under_way import Watch, _read_note, count_deaths
 
 LETTERS = "ACDEFGHIKLMNPQRSTVY"
 
@@ -175,7 +175,7 @@ def test_sequences_are_noted_until_they_are_fetched(
     (note,) = Path(output.root, ".under_way").iterdir()
 
     def noted() -> int:
-        return len(note.read_text().split("\n\n")[0].split())
+        return len(_read_note(str(note)))
 
     assert noted() == 3
     first.resolve()
