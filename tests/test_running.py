@@ -19,6 +19,7 @@ from transforms.items import Batch, DeadLetter, Deferred, EmbeddingBlock, Item
 from transforms.known_vectors import KnownVectors
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.packing import Pack
+from transforms.passes import _LAUNCHER
 from transforms.running import RunningBatch
 from transforms.slicing import PassBudget
 from transforms.under_way import Watch, _read_note, count_deaths
@@ -61,6 +62,10 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     for module in ("passes", "model"):
         monkeypatch.setattr(f"transforms.{module}.launches_ahead", lambda _: True)
     return device
+
+
+def wait_for_launches() -> None:
+    _LAUNCHER.submit(lambda: None).result()
 
 
 def draw(count: int, seed: int = 0, longest: int = 60) -> list[str]:
@@ -107,6 +112,7 @@ def test_all_is_launched_and_nothing_is_waited_for(
     handler, sequences = handler_of(tiny_checkpoint), draw(40)
     (deferred,) = handler.run_inference(make_batch(sequences), handler.load_model())
     assert isinstance(deferred, Deferred)
+    wait_for_launches()
     assert (sum(device.launched), device.fetched, embedded) == (40, 0, [])
     vectors = vectors_of(deferred.resolve())
     assert device.fetched == len(device.launched)
@@ -130,12 +136,14 @@ def test_what_the_batch_before_computes_is_not_computed_again(
     second = make_batch(sequences[10:] + sequences[15:18])
     encoder = handler.load_model()
     (waiting,), (later,) = (handler.run_inference(b, encoder) for b in (first, second))
+    wait_for_launches()
     assert sum(device.launched) == 30
     found = vectors_of(later.resolve())  # which brings the first to its end
     assert device.fetched == len(device.launched)
     np.testing.assert_array_equal(found[:10], vectors_of(waiting.resolve())[10:])
     np.testing.assert_array_equal(found[20:], found[5:8])
     handler.run_inference(first, encoder)
+    wait_for_launches()
     assert sum(device.launched) == 30
 
 
@@ -206,6 +214,7 @@ def test_a_suspect_is_alone_with_the_device(
     before = begin("MNPQR")
     fetched = device.fetched
     running = begin("ACDEF", "STVYA", before=before)
+    wait_for_launches()
     # The batch before, and the suspect; the rest has been launched.
     assert (device.launched, device.fetched - fetched) == ([1, 1, 1], 2)
     assert watch.has_suspects  # GHIKL

@@ -1,12 +1,10 @@
 """CUDA graphs: the 400 kernels of a pass, launched as one.
 
-Launching them one by one takes 10 to 20 ms of the thread that also reads and writes, and no more
-than 1,024 can wait on the device: with graphs it has a whole batch to do while that thread is busy
-with the batch before.
+A graph has fixed shapes: a number of tokens on a ladder, and places for sequences. Tokens that are
+left over are one mock sequence more, and places that are left are empty ones. What follows from
+them is dropped; it cannot reach the others, between which nothing is attended to either.
 
-A graph has fixed shapes, so only passes that are nearly full go through one. Places for tokens that
-are left are one mock sequence more, and further sequences are empty. What follows from them is
-dropped; it cannot reach the others, between which nothing is attended to either.
+Recording takes some tenths of a second, so it is done for what comes a second time.
 """
 
 from __future__ import annotations
@@ -25,11 +23,12 @@ from transforms.packing import Pack
 
 logger = logging.getLogger(__name__)
 
-_LEAST_FULL = 7 / 8  # below, the mock sequence costs more than launching does
-_FEWEST_SEQUENCES = 32
-_STEP_OF_LONGEST = 128  # queries of a block of the flash kernel
+_RUNGS = 8  # of the ladder from nothing to a full pass
+_SEQUENCES = (64, 256, 1024, 4096, 16384)
+_STEP_OF_LONGEST = 384  # three blocks of queries of the flash kernel
 _MOST_GRAPHS = 64
 
+Key = tuple[int, int, int]  # tokens, sequences, tokens of the longest
 Run = Callable[[PackedEncoder, Pack], Tensor]
 
 
@@ -67,13 +66,14 @@ class Graphs:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._tokens = 0
-        self._graphs: dict[tuple[int, int], _Graph] = {}
+        self._full = 0
+        self._seen: set[Key] = set()
+        self._graphs: dict[Key, _Graph] = {}
         self._pool = torch.cuda.graph_pool_handle()
         self._is_usable = True
 
     def run(self, encoder: PackedEncoder, packed: Pack, full: int) -> Tensor:
-        """Computes a pack, through a graph if it is nearly full.
+        """Computes a pack, through a graph if it is not the first of its size.
 
         Args:
             encoder: The encoder, always the same.
@@ -83,35 +83,35 @@ class Graphs:
         Returns:
             float32 of shape (B, D); the next call may overwrite it.
         """
-        if self._is_usable and full * _LEAST_FULL <= len(packed.token_ids) <= full:
-            if full != self._tokens:  # memory ran out, or somebody has other wishes
+        if self._is_usable and len(packed.token_ids) <= full:
+            if full != self._full:  # memory ran out, or somebody has other wishes
+                self._seen.clear()
                 self._graphs.clear()
-                self._tokens = full
+                self._full = full
             if graph := self._find(encoder, packed):
                 return graph.replay(packed)
         return self._run(encoder, packed)
 
     def _find(self, encoder: PackedEncoder, packed: Pack) -> _Graph | None:
-        # The mock sequence needs a place too.
-        sequences = max(_FEWEST_SEQUENCES, 1 << len(packed).bit_length())
-        longest = -(-packed.longest // _STEP_OF_LONGEST) * _STEP_OF_LONGEST
-        key = sequences, longest
-        if key not in self._graphs and len(self._graphs) < _MOST_GRAPHS:
-            places = make_places(self._tokens, sequences, longest, packed.token_ids.device)
-            fill_places(places, packed)
-            # Once before: what is compiled or looked up at a first call cannot be recorded.
-            if not self._has_room(lambda: self._run(encoder, places)):
-                logger.debug("No memory for CUDA graphs.")
-                self._is_usable = False
-                return None
-            try:
-                self._graphs[key] = self._capture(encoder, places)
-            except Exception as error:  # whatever cannot be recorded
-                if is_fatal(error):
-                    raise
-                logger.warning("No CUDA graphs (%s): %s", type(error).__name__, error)
-                self._is_usable = False
-                self._graphs.clear()
+        key = choose_places(packed, self._full)
+        if key in self._graphs or key not in self._seen or len(self._graphs) == _MOST_GRAPHS:
+            self._seen.add(key)
+            return self._graphs.get(key)
+        places = make_places(*key, packed.token_ids.device)
+        fill_places(places, packed)
+        # Once before: what is compiled or looked up at a first call cannot be recorded.
+        if not self._has_room(lambda: self._run(encoder, places)):
+            logger.debug("No memory for CUDA graphs.")
+            self._is_usable = False
+            return None
+        try:
+            self._graphs[key] = self._capture(encoder, places)
+        except Exception as error:  # whatever cannot be recorded
+            if is_fatal(error):
+                raise
+            logger.warning("No CUDA graphs (%s): %s", type(error).__name__, error)
+            self._is_usable = False
+            self._graphs.clear()
         return self._graphs.get(key)
 
     def _has_room(self, run: Callable[[], Tensor]) -> bool:
@@ -131,8 +131,22 @@ class Graphs:
         return _Graph(places, graph, pooled, held)
 
 
+def choose_places(packed: Pack, full: int) -> Key:
+    """Returns tokens, sequences and tokens of the longest that there are places for.
+
+    Args:
+        packed: What must fit, with a mock sequence.
+        full: Tokens of a full pass, at least those of the pack.
+    """
+    step = max(1, full // _RUNGS)
+    tokens = min(full, -(-len(packed.token_ids) // step) * step)
+    # More sequences than the largest number have at least tokens of their own.
+    sequences = next((size for size in _SEQUENCES if size > len(packed)), tokens + 1)
+    return tokens, sequences, -(-packed.longest // _STEP_OF_LONGEST) * _STEP_OF_LONGEST
+
+
 def make_places(tokens: int, sequences: int, longest: int, device: torch.device) -> Pack:
-    """Returns an empty pack for so many tokens and sequences."""
+    """Returns an empty pack of the size that :func:`choose_places` has chosen."""
 
     def zeros(size: int) -> Tensor:
         return torch.zeros(size, dtype=torch.int32, device=device)

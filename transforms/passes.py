@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -42,6 +43,10 @@ class _Piece:
     window: Window
     row: Row
 
+
+# Launching blocks once the device has enough to do. A second thread would not be faster: passes
+# are computed one after the other.
+_LAUNCHER = ThreadPoolExecutor(1, "launcher")
 
 _Pass = tuple[Sequence[_Piece], list[Vector | Failure]]
 
@@ -94,7 +99,7 @@ def embed_passes(
 ) -> Iterator[dict[str, Vector | Failure]]:
     """Embeds sequences, each of them once.
 
-    Where passes can wait on the device, all are launched before this returns.
+    Where passes can wait on the device, they are launched while this returns.
 
     Args:
         model: As :func:`launch_rows` takes it.
@@ -177,7 +182,7 @@ def _run_passes(
 def _launch_passes(
     model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, watch: Watch
 ) -> Iterator[_Pass]:
-    """Launches all passes, and returns what yields each as it ends."""
+    """Has all passes launched, one after the other, and returns what yields each as it ends."""
     pieces, lengths = _sort(pieces)
     rows = prepare_rows(model, [piece.row for piece in pieces])
 
@@ -187,9 +192,13 @@ def _launch_passes(
             fetch = cache(launch_rows(model, rows[part], budget.tokens))
         return [partial(_take, fetch, row) for row in range(len(chosen))]
 
+    def launch_all() -> list[tuple[range, list[Callable[[], Vector] | Failure]]]:
+        passes = slice_passes(lengths, budget, padded=False)
+        return [(chosen, run_isolated(launch, chosen)) for chosen in passes]
+
     def fetch_all() -> Iterator[_Pass]:
         with noted:
-            for chosen, outcomes in launched:
+            for chosen, outcomes in launched.result():
                 yield (
                     pieces[chosen.start : chosen.stop],
                     [each if isinstance(each, Failure) else each() for each in outcomes],
@@ -197,8 +206,7 @@ def _launch_passes(
 
     with ExitStack() as stack:
         stack.enter_context(watch.noted([piece.digest for piece in pieces]))
-        passes = slice_passes(lengths, budget, padded=False)
-        launched = [(chosen, run_isolated(launch, chosen)) for chosen in passes]
+        launched = _LAUNCHER.submit(launch_all)
         noted = stack.pop_all()
     return fetch_all()
 

@@ -21,7 +21,7 @@ Outcomes = dict[str, Vector | Failure]
 class RunningBatch:
     """Identical sequences are computed once, also those of the batch before.
 
-    Where passes can wait on the device, all have been launched when this has been made.
+    Where passes can wait on the device, they are being launched once this has been made.
 
     Args:
         proteins: What to embed.
