@@ -1,8 +1,11 @@
-"""What surrounds the matrix products on CUDA, each in one kernel that reads and writes once.
+"""What is not a matrix product of the whole batch, in as few kernels for CUDA as possible.
 
 A card computes faster than it moves data. Left to torch, rotary positions are six kernels that move
-eleven times what one has to, and take nearly as long as the matrix products. Triton comes with
-torch's builds for CUDA; its kernels are compiled when first used, which takes a second.
+eleven times what one has to, and take nearly as long as the matrix products. Attention is for
+sequences of some hundred tokens, for which the blocks of torch's flash kernel are large.
+
+Triton comes with torch's builds for CUDA; a kernel is compiled when first used, which takes a
+second.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import triton.language as tl
 from torch import Tensor, nn
 
 _BLOCK = 1024
+_QUERIES, _KEYS = 64, 32  # of a block of attention
+_LOG2_E = 1.4426950408889634
 
 
 def rotate_in_place(qkv: Tensor, heads: int, positions: Tensor, cos: Tensor, sin: Tensor) -> None:
@@ -90,3 +95,75 @@ def _add_and_norm(  # type: ignore[no-untyped-def]
     b = tl.load(bias + column, mask=is_one, other=0.0).to(tl.float32)
     result = (centred * scale * w + b).to(normed.dtype.element_ty)
     tl.store(normed + start + column, result, mask=is_one)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, longest: int) -> Tensor:
+    """Attends among the tokens of each sequence, after the algorithm of FlashAttention-2.
+
+    See https://arxiv.org/abs/2307.08691, algorithm 1. What a sequence gets depends on nothing but
+    itself.
+
+    Args:
+        query: (T, heads, d), d a power of 2 of at least 16; the heads of a token contiguous.
+        key: The same.
+        value: The same.
+        boundaries: Where each sequence begins, and T; int32 of shape (B + 1,).
+        longest: Tokens of the longest sequence; what is beyond in a longer one stays unset.
+
+    Returns:
+        (T, heads, d), contiguous.
+    """
+    tokens, heads, width = query.shape
+    attended = torch.empty((tokens, heads, width), dtype=query.dtype, device=query.device)
+    grid = (triton.cdiv(longest, _QUERIES), heads, len(boundaries) - 1)
+    _attend[grid](
+        query, key, value, attended, boundaries, _LOG2_E / width**0.5,
+        query.stride(0), key.stride(0), value.stride(0), heads * width,
+        width=width, queries=_QUERIES, keys=_KEYS, num_warps=4, num_stages=4,
+    )  # fmt: skip
+    return attended
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _attend(  # type: ignore[no-untyped-def]
+    query, key, value, attended, boundaries, scale,
+    query_stride, key_stride, value_stride, stride,
+    width: tl.constexpr, queries: tl.constexpr, keys: tl.constexpr,
+):  # fmt: skip
+    first = tl.load(boundaries + tl.program_id(2))
+    length = tl.load(boundaries + tl.program_id(2) + 1) - first
+    if tl.program_id(0) * queries >= length:
+        return
+    first = first.to(tl.int64)
+    lane = tl.program_id(1) * width + tl.arange(0, width)
+    row = tl.program_id(0) * queries + tl.arange(0, queries)
+    is_one = (row < length)[:, None]
+    column = tl.arange(0, keys)
+    q = tl.load(query + (first + row)[:, None] * query_stride + lane, mask=is_one, other=0.0)
+    key += first * key_stride + column[None, :] * key_stride + lane[:, None]
+    value += first * value_stride + column[:, None] * value_stride + lane[None, :]
+    top = tl.full((queries,), -float("inf"), tl.float32)
+    total = tl.zeros((queries,), tl.float32)
+    mean = tl.zeros((queries, width), tl.float32)
+    full = length // keys * keys
+    for start in tl.range(0, full, keys):
+        k = tl.load(key + start * key_stride)
+        v = tl.load(value + start * value_stride)
+        mean, top, total = _add_keys(mean, top, total, tl.dot(q, k) * scale, v)
+    if full < length:
+        is_key = full + column < length
+        k = tl.load(key + full * key_stride, mask=is_key[None, :], other=0.0)
+        v = tl.load(value + full * value_stride, mask=is_key[:, None], other=0.0)
+        scores = tl.where(is_key[None, :], tl.dot(q, k) * scale, -float("inf"))
+        mean, top, total = _add_keys(mean, top, total, scores, v)
+    result = (mean / total[:, None]).to(attended.dtype.element_ty)
+    tl.store(attended + (first + row)[:, None] * stride + lane, result, mask=is_one)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _add_keys(mean, top, total, scores, v):  # type: ignore[no-untyped-def]
+    higher = tl.maximum(top, tl.max(scores, 1))
+    weights = tl.exp2(scores - higher[:, None])
+    shrunk = tl.exp2(top - higher)
+    total = total * shrunk + tl.sum(weights, 1)
+    return tl.dot(weights.to(v.dtype), v, mean * shrunk[:, None]), higher, total
