@@ -60,7 +60,7 @@ def choose_attention(
     """Returns the name of the back end for a device, and the back end itself.
 
     On CUDA each candidate is tried first, on the device and against :func:`attend_each`: what is
-    missing there, or gives other numbers, is not taken; of the others the fastest is.
+    missing there, or gives other numbers, is not taken; the fastest of the others is.
 
     Args:
         device: Where the model is.
@@ -75,26 +75,25 @@ def choose_attention(
         return "each", attend_each
     if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
         return None
-    seconds = {
-        (name, attend): _time(attend, device, dtype, heads, width)
-        for name, attend in _candidates()
-        if _agrees(name, attend, device, dtype, heads, width)
-    }
+    kind = device, dtype, heads, width
+    works = [
+        next((each for each in kernels if _agrees(*each, *kind)), None)
+        for kernels in (_triton_kernels(), _varlen_kernels())
+    ]
+    seconds = {each: _time(each[1], *kind) for each in works if each}
     logger.debug("Attention, seconds: %s", {name: each for (name, _), each in seconds.items()})
     return min(seconds, key=lambda candidate: seconds[candidate], default=None)
 
 
-def _candidates() -> Iterator[tuple[str, Attend]]:
+def _triton_kernels() -> Iterator[tuple[str, Attend]]:
     try:
         from transforms.triton_kernels import attend
     except ImportError:
-        logger.debug("There is no Triton.")
-    else:
-        yield "Triton", attend
-    yield from _varlen_candidates()
+        return
+    yield "Triton", attend
 
 
-def _varlen_candidates() -> Iterator[tuple[str, Attend]]:
+def _varlen_kernels() -> Iterator[tuple[str, Attend]]:
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:

@@ -75,7 +75,7 @@ def _load_triton() -> Fused:
     def add_and_norm(hidden: Tensor, update: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
         return hidden, triton_kernels.add_and_norm(hidden, update, norm)
 
-    return Fused("Triton", lambda *tables: tables, rotate, add_and_norm)
+    return Fused("fused kernels", lambda *tables: tables, rotate, add_and_norm)
 
 
 def choose_fused(device: torch.device, dtype: torch.dtype, heads: int, width: int) -> Fused:

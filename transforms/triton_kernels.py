@@ -160,7 +160,7 @@ def _attend(  # type: ignore[no-untyped-def]
     tl.store(attended + (first + row)[:, None] * stride + lane, result, mask=is_one)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _add_keys(mean, top, total, scores, v):  # type: ignore[no-untyped-def]
     higher = tl.maximum(top, tl.max(scores, 1))
     weights = tl.exp2(scores - higher[:, None])
