@@ -1,10 +1,10 @@
-"""``python -m benchmarks peers | plot | exactness | growth | gate``: see ``--help`` of each."""
+"""``python -m benchmarks peers | plot | exactness | growth | gate | device``: see ``--help`` of each."""
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import exactness, gate, growth, report
+from benchmarks import device, exactness, gate, growth, report
 
 
 def main() -> int:
@@ -17,6 +17,7 @@ def main() -> int:
         exactness.add_exactness,
         growth.add_growth,
         gate.add_gate,
+        device.add_device,
     ):
         add(commands)
     options = parser.parse_args()

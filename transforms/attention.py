@@ -77,7 +77,7 @@ def choose_attention(
         return None
     kind = device, dtype, heads, width
     works = [
-        next((each for each in kernels if _agrees(*each, *kind)), None)
+        next(((name, attend) for name, attend in kernels if _agrees(name, attend, *kind)), None)
         for kernels in (_triton_kernels(), _varlen_kernels())
     ]
     seconds = {each: _time(each[1], *kind) for each in works if each}
