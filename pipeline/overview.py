@@ -18,6 +18,7 @@ from pipeline.failures import (
     count_failures,
     iterate_dead_letters,
 )
+from pipeline.recorded import no_output
 from transforms import storage
 from transforms.commits import PT, Commits, read_commits, read_configuration
 from transforms.division import Division, ShardState, look_at_shards, read_division
@@ -137,7 +138,7 @@ def _look(root: str) -> Overview:
     division = read_division(root)
     holders = tuple(h for h in read_holders(root) if _is_of_interest(h, division))
     if configuration is None and not holders:
-        raise ConfigurationError(f"{root} is not the output of a run.")
+        raise no_output(root)
     committed = read_commits(root)
     gone: list[str] = []
     failures = count_failures(iterate_dead_letters(root, committed, gone))
