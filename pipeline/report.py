@@ -6,12 +6,15 @@ All of it is derived from the commit records and the parts, which are the truth.
 from __future__ import annotations
 
 import json
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from importlib.metadata import version
 from typing import Any, BinaryIO
 
+from pipeline import __version__
 from pipeline.checks import Plan
 from pipeline.failures import (
     MOST_SHOWN,
@@ -22,13 +25,14 @@ from pipeline.failures import (
     name_failed,
 )
 from pipeline.outputs import FAILURES_LOG, REPORT
-from pipeline.versions import read_versions
 from transforms import storage
 from transforms.commits import Commits, PartRecord
 from transforms.items import DeadLetter
 from transforms.parts import is_of_run
 from transforms.reopened import read_reopened
 from transforms.text import counted, printable
+
+PACKAGES = ("apache-beam", "torch", "transformers", "pyarrow", "numpy")
 
 # A "|" that stands where a separator of the failures log would: between blanks or at an edge.
 _SEPARATOR_LIKE = re.compile(r"(?<![^ ])\||\|(?![^ ])")
@@ -147,7 +151,11 @@ def make_report(
             "options": dict(plan.options),
             "device": plan.embed.model.device,
             "toks_per_batch": plan.embed.model.toks_per_batch or "auto",
-            "versions": read_versions(),
+            "versions": {
+                "fastesm-beam": __version__,
+                "python": platform.python_version(),
+                **{package: version(package) for package in PACKAGES},
+            },
             "metrics": dict(sorted(metrics.items())),
             "passed_over_by_name": plan.listing.passed_over,
         },

@@ -277,7 +277,10 @@ def _explain(model: str, revision: str | None, reason: Exception) -> str:
     meant = nearest(model, _KNOWN)
     spelling = f" Did you mean {meant}?" if meant and meant != model else ""
     if isinstance(reason, errors.HFValidationError):
-        return f"--model {model!r} is neither a directory here nor a hub id. Check its spelling."
+        return (
+            f"--model {model!r} is neither a directory here nor a hub id. Check its spelling."
+            f"{spelling}"
+        )
     if isinstance(reason, errors.RepositoryNotFoundError):
         return (
             f"The Hugging Face hub has no model {model} that you may read. Check its spelling, or "
