@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text
+from pipeline.terminal import allow_any_text, complain
 from pipeline.versions import tell_versions
 
 USAGE = """\
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             run.main(ready.argv)
         print("\n".join(launching.describe(ready)))
     except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
         print("Stopped before anything was launched.", file=sys.stderr)

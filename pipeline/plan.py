@@ -11,7 +11,7 @@ from typing import NoReturn
 from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
 from pipeline.model_options import add_model_options
 from pipeline.sequence_options import add_sequence_options
-from pipeline.terminal import say
+from pipeline.terminal import complain, say
 from pipeline.values import more_than_zero
 from pipeline.verbs import run_verb, verb_parser
 
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
             )
         )
     except ConfigurationError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(str(error))
         return EXIT_REFUSED
     if options.json:
         say(json.dumps(telling.as_json(plan), indent=1))
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     for sentence in tell_nucleotides(find_nucleotides(plan.listing.files)):
         print(printable(sentence), file=sys.stderr)
     for sentence in plan.refusals:
-        print(f"error: {printable(sentence)}", file=sys.stderr)
+        complain(sentence)
     if plan.refusals:
         return EXIT_REFUSED
     return EXIT_DEAD_LETTERS if plan.has_failures else EXIT_FINE

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
 from pipeline.parser import Parser
-from pipeline.terminal import allow_any_text
+from pipeline.terminal import allow_any_text, complain
 from transforms.errors import ConfigurationError
 
 VERBS = {
@@ -64,7 +64,7 @@ def run_verb(
     try:
         options = parser.parse_args(argv)
     except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(str(error))
         sys.exit(EXIT_USAGE)
     # Beam warns at import of a client that it does not find and that nobody here needs.
     logging.getLogger().setLevel(logging.ERROR)

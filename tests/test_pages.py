@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import re
 from pathlib import Path
@@ -9,7 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline import beam_options, options
+from pipeline.launch_options import ENGINES, make_launch_parser
 from pipeline.options import parse_options
+from pipeline.verbs import VERBS
 from tests.page_blocks import (
     REPO,
     SET_UP,
@@ -70,6 +75,21 @@ def run_page(name: str, folder: Path, checkpoint: Path, with_optional: bool) -> 
         elif block.note == "printed" and printed is not None:
             missing = missing_lines(block.text, printed)
             assert not missing, f"{name}:{block.line}: {missing} is not in\n{printed}"
+
+
+OF_OTHERS = {
+    "--array", "--entrypoint", "--fastplms", "--no-deps", "--python", "--repo-type", "--shape",
+}  # fmt: skip
+"""Options that pages name of Slurm, Docker, pip and so on, and of the benchmarks."""
+
+
+@functools.cache
+def known_options() -> set[str]:
+    parsers = [options.make_parser(), beam_options._beam_parser()]
+    parsers += [make_launch_parser(engine) for engine in ENGINES]
+    verbs = VERBS.keys() - {"launch"}
+    parsers += [importlib.import_module(f"pipeline.{name}").make_parser() for name in verbs]
+    return {option for parser in parsers for option in parser._option_string_actions}
 
 
 @pytest.mark.slow
@@ -133,6 +153,13 @@ def test_the_file_of_options_holds_options(tmp_path: Path) -> None:
     )
     assert (config.watch, config.pt) == (True, False)
     assert config.beam_args == ("--num_workers=2",)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_options_that_are_named_exist(name: str) -> None:
+    prose = re.sub(r"^```.*?^```$", "", PAGES[name].read_text(), flags=re.DOTALL | re.MULTILINE)
+    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z_0-9-]*)", prose))
+    assert named <= known_options() | OF_OTHERS
 
 
 @pytest.mark.parametrize("name", PAGES)

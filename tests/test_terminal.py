@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
 import sys
 import termios
 from pathlib import Path
+
+import pytest
+
+from pipeline.terminal import complain
 
 REPO = Path(__file__).parents[1]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -54,3 +59,22 @@ def test_a_terminal_gets_a_bar_and_with_no_color_no_colours(tmp_path: Path) -> N
     assert process.wait(60) == 0
     assert not COLOUR.search(text)
     assert re.search(r"\r[^\n]*%\|[^\n]*residues/s", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("it is no FASTA.", "error: it is no FASTA.\n"),
+        ("a\x1b[31mred\nname", "error: a\\x1b[31mred\\nname\n"),
+        (
+            f"out/a: {OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))}.",
+            f"error: out/a: {OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))}. "
+            "Free some space, and give the same command again.\n",
+        ),
+    ],
+)
+def test_an_error_is_one_line_and_of_a_full_disk_says_the_fix(
+    text: str, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    complain(text)
+    assert capsys.readouterr().err == printed
