@@ -96,7 +96,8 @@ def tell_unknown(token: str, *parsers: argparse.ArgumentParser) -> str:
     """
     known = [option for parser in parsers for option in parser._option_string_actions]
     if not token.startswith("-"):
-        hint = f" Input is given as --input {token}." * ("--input" in known)
+        hint = f" Input is given as --input {token}, a name with blanks in quotes."
+        hint = hint if "--input" in known else ""
         return f"{token} follows no option.{hint}"
     option = token.partition("=")[0]
     for action in parsers[0]._actions:

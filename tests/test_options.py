@@ -98,7 +98,7 @@ def test_the_options_of_a_subscription_reach_it() -> None:
         ([*REQUIRED, "--toks_per_bach", "300"], "Did you mean --toks_per_batch? See --help_all."),
         ([*REQUIRED, "--toks", "300"], "Unknown option --toks. Did you mean --toks_per_batch?"),
         ([*REQUIRED, "--runer", "x"], "Unknown option --runer. Did you mean --runner?"),
-        ([*REQUIRED, "stray.faa"], "Input is given as --input stray.faa."),
+        ([*REQUIRED, "stray.faa"], "Input is given as --input stray.faa, a name"),
         (["plan", *REQUIRED], "To see what a run would do, give python -m pipeline.plan."),
         (["stauts", "out"], "give python -m pipeline.status."),
         ([*REQUIRED, "--model", "demo", "--revision", "x"], "--revision"),

@@ -62,7 +62,7 @@ def test_a_help_that_is_short_as_it_is_tells_all(capsys: pytest.CaptureFixture[s
         (["o", "--toks_per_bach=3"], "Unknown option --toks_per_bach. Did you mean --toks_per_b"),
         (["o", "-i", "a.faa"], "Unknown option -i. Did you mean --input?"),
         (["o", "--zzz"], "Unknown option --zzz. See --help."),
-        (["o", "a.faa"], "a.faa follows no option. Input is given as --input a.faa."),
+        (["o", "a.faa"], "a.faa follows no option. Input is given as --input a.faa, a name"),
         (["--output", "o"], "OUT is given by itself, without --output."),
         (["o", "--to", "nzp"], "(choose from 'h5', 'npz'). Did you mean npz?"),
         (["o", "--to", "yaml"], "(choose from 'h5', 'npz'). See --help."),
