@@ -15,8 +15,8 @@ from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.ending import exit_code
 from pipeline.options import RunConfig
-from pipeline.report import Report, make_report, write_report
 from pipeline.rounds import embed
+from pipeline.run_report import Report, make_report, write_report
 from pipeline.runners import GraphError
 from pipeline.tally import Tally
 from transforms.checkpoints import find_checkpoint

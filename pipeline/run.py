@@ -22,8 +22,8 @@ from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, command_line, parse_options
 from pipeline.publishing import open_topics
 from pipeline.receiving import check_receiving, receive
-from pipeline.report import Report, make_report
 from pipeline.rounds import embed
+from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, is_heard, is_in_this_process, is_of_engine
 from pipeline.sharding import prepare_shard
 from pipeline.share_run import run_shard

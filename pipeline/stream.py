@@ -16,7 +16,7 @@ from pipeline.draining import draining
 from pipeline.graph import build
 from pipeline.options import RunConfig
 from pipeline.progress import showing
-from pipeline.report import Report, make_report
+from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, run_graph
 from pipeline.tally import Tally
 from transforms import events

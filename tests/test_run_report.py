@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.report import FileOutcome, Report, check_accounting, log_line
+from pipeline.run_report import FileOutcome, Report, check_accounting, log_line
 from tests.helpers import make_dead_letter
 
 GOOD = FileOutcome("a.faa", "/a.faa", "finished", 5, 99, 3, 2, 3, "pt/a_ESM.pt")
