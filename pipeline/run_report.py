@@ -25,6 +25,7 @@ from pipeline.failures import (
     name_failed,
 )
 from pipeline.outputs import FAILURES_LOG, REPORT
+from pipeline.pace import Pace
 from transforms import storage
 from transforms.commits import Commits, PartRecord
 from transforms.items import DeadLetter
@@ -108,7 +109,11 @@ class Report:
 
 
 def make_report(
-    plan: Plan, seconds: float, metrics: Mapping[str, int | str], failure: str | None = None
+    plan: Plan,
+    seconds: float,
+    metrics: Mapping[str, int | str],
+    failure: str | None = None,
+    pace: Pace | None = None,
 ) -> Report:
     """Reads from the output what became of each file.
 
@@ -117,6 +122,7 @@ def make_report(
         seconds: How long it took.
         metrics: What the graph counted.
         failure: What stopped it.
+        pace: What has listened to it; None where it is not heard.
     """
 
     def read(committed: Commits) -> tuple[Commits, tuple[Failures, ...]]:
@@ -157,6 +163,7 @@ def make_report(
                 **{package: version(package) for package in PACKAGES},
             },
             "metrics": dict(sorted(metrics.items())),
+            "pace": pace.as_json() if pace else None,
             "passed_over_by_name": plan.listing.passed_over,
         },
         committed=committed,
