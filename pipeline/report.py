@@ -61,8 +61,8 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--out",
         metavar="PATH",
-        help="the page, a name that ends in .html, or a folder for it (default: OUT_report/, beside "
-        "the output)",
+        help="the page, a name that ends in .html, or a folder for it (default: OUT_report/, "
+        "beside the output)",
     )
     add(
         "--labels",

@@ -1,7 +1,7 @@
 """A real browser, Chromium, without a window: what a page does in it.
 
-It is spoken to over two pipes (``--remote-debugging-pipe``): JSON messages of the DevTools protocol,
-each with a NUL byte after it.
+It is spoken to over two pipes (``--remote-debugging-pipe``): JSON messages of the DevTools
+protocol, each with a NUL byte after it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
 
 _PATIENCE = 60  # seconds; cores may be shared
 _COMPLAINTS = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")

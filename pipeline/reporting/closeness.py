@@ -12,16 +12,16 @@ import numpy as np
 from transforms.neighbours import Block, nearest
 from transforms.parquet import Vectors
 
-FEWEST = 2
+MOST_NEIGHBOURS = 14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closeness:
-    """The nearest other row of each.
+    """The nearest other rows of each, the nearest first.
 
     Attributes:
-        neighbours: int64 array of shape (n,), which row that is.
-        cosines: float64 array of shape (n,).
+        neighbours: int64 array of shape (n, k), which rows those are.
+        cosines: float64 array of shape (n, k).
     """
 
     neighbours: np.ndarray[Any, np.dtype[np.int64]]
@@ -44,23 +44,23 @@ class Agreement:
 
 
 def find_closest(vectors: Vectors) -> Closeness | None:
-    """Finds the nearest other row of each by cosine; None where there are no two.
+    """Finds the nearest other rows of each by cosine, at most 14; None where there are no two.
 
     Args:
         vectors: Array of shape (n, D), without NaN and infinity.
     """
     count = len(vectors)
-    if count < FEWEST:
+    if count < 2:
         return None
-    keys = np.arange(count)[:, None]
-    found = nearest(vectors, [Block(vectors, keys)], 2)
-    # Of rows that are all the same the two found may both be others.
-    others = [0 if each.keys[0, 0] != row else 1 for row, each in enumerate(found)]
-    pairs = list(zip(found, others, strict=True))
-    return Closeness(
-        np.array([each.keys[other, 0] for each, other in pairs]),
-        np.array([each.cosines[other] for each, other in pairs]),
-    )
+    most = min(MOST_NEIGHBOURS, count - 1)
+    found = nearest(vectors, [Block(vectors, np.arange(count)[:, None])], most + 1)
+    keys = np.stack([each.keys[:, 0] for each in found])
+    # Each finds itself, unless there are so many of the same that it does not come to it.
+    are_others = keys != np.arange(count)[:, None]
+    are_others[are_others.all(axis=1), -1] = False
+    cosines = np.stack([each.cosines for each in found])
+    shape = (count, most)
+    return Closeness(keys[are_others].reshape(shape), cosines[are_others].reshape(shape))
 
 
 def agree(closeness: Closeness, groups: Sequence[str | None]) -> Agreement:
@@ -71,7 +71,7 @@ def agree(closeness: Closeness, groups: Sequence[str | None]) -> Agreement:
         groups: The group of each; None for none.
     """
     sizes = Counter(group for group in groups if group is not None)
-    counting = [row for row, group in enumerate(groups) if group is not None and sizes[group] > 1]
-    agreeing = sum(groups[closeness.neighbours[row]] == groups[row] for row in counting)
-    chances = [(sizes[groups[row]] - 1) / (len(groups) - 1) for row in counting]
+    counting = [(row, group) for row, group in enumerate(groups) if group and sizes[group] > 1]
+    agreeing = sum(groups[closeness.neighbours[row, 0]] == group for row, group in counting)
+    chances = [(sizes[group] - 1) / (len(groups) - 1) for _, group in counting]
     return Agreement(len(counting), agreeing, sum(chances) / len(chances) if chances else 0.0)

@@ -59,7 +59,7 @@ class Map:
         projections: Their points, PCA first; none without rows.
         labels: The labels that were given; None for none.
         groups: The label of each, or else its file; None for none.
-        closeness: The nearest other row of each; None where there are no two.
+        closeness: The nearest other rows of each; None where there are no two.
         agreement: How often that is of the same group; None without it.
     """
 
@@ -139,10 +139,10 @@ def _make_map(sample: Sample, asked: Asked) -> Map:
         wanted = {name for name in (*ids, *accessions) if name}
         labels = read_labels(asked.labels, asked.label_column, wanted)
         groups = labels.of(ids, accessions)
+    closeness = find_closest(sample.vectors)
     projections: tuple[Projection, ...] = ()
     if len(sample):
-        found = (project_pca(sample.vectors), project_umap(sample.vectors))
+        found = (project_pca(sample.vectors), project_umap(sample.vectors, closeness))
         projections = tuple(each for each in found if each)
-    closeness = find_closest(sample.vectors)
     agreement = agree(closeness, groups) if closeness else None
     return Map(sample, projections, labels, tuple(groups), closeness, agreement)

@@ -69,13 +69,16 @@ class Histogram:
 
         Args:
             most: How many bars there are at the most.
-            tail: The share of values that may lie beyond either end; what lies there is counted.
+            tail: The share of values that may lie beyond either end, where to draw them would
+                squeeze the others into less than half of the bars; what lies there is counted.
             are_whole: Whether values are whole numbers, as many of which belong to each bar.
         """
         values, counts = self.values()
         if not len(values):
             return Bars(np.zeros(1), np.zeros(0, np.int64), 0, 0)
         low, high = self.quantile(tail), self.quantile(1 - tail)
+        if values[-1] - values[0] <= 2 * (high - low):
+            low, high = float(values[0]), float(values[-1])
         if are_whole:
             width = max(np.ceil((high - low + 1) / most), 1.0)
             edges = low + width * np.arange(np.ceil((high - low + 1) / width) + 1)

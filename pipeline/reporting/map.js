@@ -35,16 +35,24 @@ const dots = data.ids.map((id, row) => {
 });
 const axes = [
   make("text", { x: width - 8, y: height - 6, "text-anchor": "end" }, plane),
-  make("text", { transform: "translate(14 8) rotate(-90)", "text-anchor": "end" }, plane),
+  make("text", { transform: "translate(4 8) rotate(-90)", "text-anchor": "end", "dominant-baseline": "hanging" }, plane),
 ];
-const scale = dots.length > 1500 ? 0.62 : dots.length > 300 ? 0.8 : 1;
+const size = dots.length > 1500 ? 0.62 : dots.length > 300 ? 0.8 : 1;
 
 let points = [];
+function lay() {
+  // On a narrow screen a dot is smaller, but not as much as the drawing is.
+  const scale = size * Math.sqrt(Math.max(width / (plane.clientWidth || width), 1));
+  dots.forEach((dot, row) => dot.setAttribute("transform", `translate(${points[row]}) scale(${scale.toFixed(2)})`));
+}
 function show(number) {
   const shown = data.projections[number];
   points = shown.points;
-  dots.forEach((dot, row) => dot.setAttribute("transform", `translate(${points[row]}) scale(${scale})`));
+  lay();
   axes.forEach((axis, at) => { axis.textContent = shown.axes[at]; });
+  document.getElementById("beyond").textContent = shown.beyond
+    ? `${shown.beyond.toLocaleString("en")} lie farther off than the edge at which they are drawn.`
+    : "";
   choices.forEach((choice, at) => choice.setAttribute("aria-pressed", at === number));
 }
 const choices = data.projections.map(({ name }, number) => {
@@ -55,6 +63,7 @@ const choices = data.projections.map(({ name }, number) => {
   return document.getElementById("projections").appendChild(choice);
 });
 show(data.projections.length - 1);
+addEventListener("resize", lay);
 
 for (const button of legend) {
   button.querySelector("path").setAttribute("d", shapeOf(Number(button.dataset.colour)));

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.reporting.closeness import Closeness
+
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 FEWEST_FOR_UMAP = 10
-_NEIGHBOURS = 15  # UMAP's own default
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,20 +60,29 @@ def project_pca(vectors: np.ndarray[Any, Any]) -> Projection:
     return Projection("PCA", points, tuple(shares))
 
 
-def project_umap(vectors: np.ndarray[Any, Any]) -> Projection | None:
-    """Lays vectors out by their cosine; None without umap-learn, or where there are too few.
+def project_umap(vectors: np.ndarray[Any, Any], closeness: Closeness | None) -> Projection | None:
+    """Lays vectors out by their neighbours; None without umap-learn, or where there are too few.
 
     Args:
         vectors: Array of shape (n, D).
+        closeness: The neighbours of each; None where there are no two.
     """
-    if len(vectors) < FEWEST_FOR_UMAP or find_spec("umap") is None:
+    if closeness is None or len(vectors) < FEWEST_FOR_UMAP or find_spec("umap") is None:
         return None
     import umap
 
+    # To it each is its own nearest. Given exact neighbours it need not compile what looks for them.
+    itself = np.arange(len(vectors))[:, None]
+    neighbours = np.hstack([itself, closeness.neighbours])
+    distances = np.hstack([np.zeros(itself.shape), 1 - closeness.cosines]).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a seed costs it its threads, which it says
         layout = umap.UMAP(
-            n_neighbors=min(_NEIGHBOURS, len(vectors) - 1), metric="cosine", random_state=0
+            n_neighbors=neighbours.shape[1],  # 15, its default, unless there are fewer rows
+            metric="cosine",
+            random_state=0,
+            precomputed_knn=(neighbours, distances),
+            force_approximation_algorithm=True,  # else it computes all distances of few rows anew
         )
         points = layout.fit_transform(vectors).astype(np.float64)
     return Projection("UMAP", np.nan_to_num(points, posinf=0, neginf=0))

@@ -64,11 +64,11 @@ def norms_chart(found: Findings) -> Chart:
         axes.set_xlabel("Euclidean norm")
         axes.set_ylabel("proteins")
 
-    standing = f"{count_norm_outliers(found):,} stand out" if outliers else "None stands out"
+    named = ", the farthest of which are named below" * bool(outliers)
     caption = (
-        f"From {norms.quantile(0):,.4g} to {norms.quantile(1):,.4g}. {_beyond(bars)}{standing} "
-        f"(more than {LIMIT} robust standard deviations from the median)"
-        f"{', the farthest are named below' if outliers else ''}."
+        f"From {norms.quantile(0):,.4g} to {norms.quantile(1):,.4g}. {_beyond(bars)}Outliers, more "
+        f"than {LIMIT} robust standard deviations from the median: "
+        f"{counted(count_norm_outliers(found), 'protein') or 'none'}{named}."
     )
     return Chart(name, title, caption, draw)
 
@@ -103,6 +103,8 @@ def spread_chart(found: Findings) -> Chart:
     named = standing[np.argsort(-np.abs(scores[standing]))][:_MOST_DIMENSIONS_NAMED]
 
     def draw(figure: Any, scheme: Scheme) -> None:
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         axes = figure.subplots()
         axes.scatter(np.arange(len(spread)), spread, s=5, color=scheme.main, linewidths=0)
         axes.scatter(standing, spread[standing], s=22, color=scheme.alarm, linewidths=0)
@@ -113,6 +115,9 @@ def spread_chart(found: Findings) -> Chart:
             )  # fmt: skip
         if alive.any():
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("dimension, from 0")
         axes.set_ylabel("standard deviation")
 
@@ -123,10 +128,11 @@ def _tell_spread(spread: Any, standing: Any, named: Any) -> str:
     told = f"Half of the {len(spread):,} dimensions spread by {np.median(spread):.3g} or less. "
     if len(standing):
         names = ", ".join(str(at) for at in named.tolist())
-        more = " among them" * (len(standing) > len(named))
-        told += f"{len(standing):,} stand out (labelled by number){more}: {names}. "
+        others = len(standing) - len(named)
+        more = f" and {others:,} more" * bool(others)
+        told += f"Outliers, labelled by number: {names}{more}. "
     else:
-        told += "None stands out. "
+        told += "No outliers. "
     constant = int((spread == 0).sum())
     return told + (f"{counted(constant, 'dimension')} the same in all proteins." * bool(constant))
 
@@ -137,7 +143,7 @@ def neighbours_chart(found: Findings) -> Chart:
     closeness = found.map.closeness
     if closeness is None:
         return Chart(name, title, "It takes two proteins to be neighbours.", None)
-    cosines = closeness.cosines
+    cosines = closeness.cosines[:, 0]
     low = float(np.quantile(cosines, 0.01))
     edges = np.linspace(min(low, 1 - 1e-6), 1, 41)
 
@@ -205,6 +211,6 @@ def _mark(axes: Any, value: float, text: str, scheme: Scheme) -> None:
 
 def _beyond(bars: Bars) -> str:
     """Returns what a histogram leaves out, in a sentence."""
-    parts = [f"{bars.below:,} below" if bars.below else "", f"{bars.above:,} above" * bool(bars.above)]
-    told = " and ".join(filter(None, parts))
+    sides = {"below": bars.below, "above": bars.above}
+    told = " and ".join(f"{count:,} {side}" for side, count in sides.items() if count)
     return f"Not drawn: {told} what is shown. " if told else ""

@@ -69,9 +69,9 @@ def speed_chart(found: Findings) -> Chart:
         axes.set_ylabel("residues/s")
 
     caption = (
-        f"While the model was at work, half of the time {np.median(busy):,.0f} residues a second or "
-        f"more. Each bar is {pace.span:g} s; residues count when their vectors are there. Gaps are "
-        "times in which nothing was embedded."
+        f"While the model was at work, half of the time {np.median(busy):,.0f} residues a second "
+        f"or more. Each bar is {pace.span:g} s; residues count when their vectors are there. Gaps "
+        "are times in which nothing was embedded."
     )
     return Chart(name, title, caption, draw)
 
@@ -95,7 +95,7 @@ def batches_chart(found: Findings) -> Chart:
     if computed is not None and (all_tokens := computed.tokens + computed.padding):
         share = computed.padding / all_tokens
         told.append(
-            f"{share:.1%} of {all_tokens:,} computed tokens were padding, in "
+            f"{100 * share:.1f} % of {all_tokens:,} computed tokens were padding, in "
             f"{computed.passes:,} passes of {all_tokens / max(computed.passes, 1):,.0f} tokens on "
             "average."
         )
@@ -148,11 +148,12 @@ def failures_chart(found: Findings) -> Chart:
         axes.grid(visible=False)
         axes.spines["bottom"].set_visible(False)
         axes.set_xticks([])
+        axes.set_ylim(-max(len(shown) * 0.1, 0.8), len(shown) - 0.2)
         axes.margins(x=0.12)
 
     first = printable(found.failures[0].first.error_type, MOST_SHOWN)
     caption = f"{total:,} in all; the most frequent reason is {first}. Examples are below."
-    return Chart(name, title, caption, draw, (5.6, 1.0 + 0.32 * len(shown)))
+    return Chart(name, title, caption, draw, (5.6, max(2.8, 1.0 + 0.3 * len(shown))))
 
 
 def _why_no_pace(found: Findings) -> str:

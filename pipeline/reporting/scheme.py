@@ -1,8 +1,8 @@
 """The colours of a report, on light and on dark ground.
 
 Series are told apart by those of Okabe and Ito (Color Universal Design, 2008), which people with
-any kind of colour vision can tell apart; on dark ground they are lighter. ``style.css`` has the same
-ones by the same names.
+any kind of colour vision can tell apart; on dark ground they are lighter. ``style.css`` has the
+same ones.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,8 @@ OF_SAMPLE = ("id", "accession", "description", "source", "sequence_length")
 _COLUMNS = (*OF_SAMPLE, "ordinal", "residues_used", "truncated", "sequence_sha256", "embedding")
 
 MOST_FAULTS = 20
+
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(eq=False)
@@ -81,7 +84,7 @@ class Survey:
         self.moments.add(vectors)
         self.twins.add(short_digests(table.column("sequence_sha256").to_pylist()), vectors, name)
 
-    def _note_broken(self, table: pa.Table, are_good: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    def _note_broken(self, table: pa.Table, are_good: Flags) -> None:
         for row in np.flatnonzero(~are_good).tolist():
             self.broken += 1
             if len(self.faults) < MOST_FAULTS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from transforms.neighbours import DECIMALS
 from transforms.parquet import Vectors
 
 MOST_SEQUENCES = 5_000
+
+_GREATEST = (1 << 64) - 1
 
 # What is promised of a vector among other batch mates, in float32 and in half precision.
 _EXACT, _HALF = 1e-6, 1e-3
@@ -62,7 +65,7 @@ class Twins:
 
     def __init__(self, most: int = MOST_SEQUENCES) -> None:
         self._most = most
-        self._limit = np.iinfo(np.uint64).max
+        self._limit = _GREATEST
         self._held: dict[int, _First] = {}
         self._greatest: list[int] = []  # a heap, negated
         self._distance = 0.0
@@ -80,7 +83,7 @@ class Twins:
             digest = int(digests[row])
             if first := self._held.get(digest):
                 first.rows += 1
-                self._compare(first, vectors[row], name, row)
+                self._compare(first, vectors[row], partial(name, row))
             elif digest <= self._limit:
                 self._hold(digest, _First(name(row), vectors[row].copy()))
 
@@ -89,19 +92,19 @@ class Twins:
         heapq.heappush(self._greatest, -digest)
         if len(self._held) > self._most:
             del self._held[-heapq.heappop(self._greatest)]
-            self._limit = np.uint64(-self._greatest[0])
+            self._limit = -self._greatest[0]
 
-    def _compare(self, first: _First, vector: Vectors, name: Callable[[int], Row], row: int) -> None:
+    def _compare(self, first: _First, vector: Vectors, row: Callable[[], Row]) -> None:
         if np.array_equal(first.vector, vector):
             return
         distance = cosine_distance(first.vector, vector)
         if distance > self._distance:
-            self._distance, self._pair = distance, (first.row, name(row))
+            self._distance, self._pair = distance, (first.row, row())
 
     def result(self) -> Identical:
         """Returns what was found."""
         repeated = [first.rows for first in self._held.values() if first.rows > 1]
-        are_all = self._limit == np.iinfo(np.uint64).max
+        are_all = self._limit == _GREATEST
         return Identical(
             len(self._held), are_all, len(repeated), sum(repeated), self._distance, self._pair
         )
