@@ -12,7 +12,7 @@ from pipeline.reporting.groups import Groups
 from pipeline.reporting.projection import Numbers, Projection
 from transforms.text import printable
 
-WIDTH, HEIGHT, MARGIN = 1000, 600, 24
+WIDTH, HEIGHT, MARGIN = 1000, 540, 24
 """Of the drawing, in its own units."""
 
 _LONGEST_TEXT = 120
