@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.label_column and not options.labels:
             raise ConfigurationError("--label_column is one of --labels. Give that, or leave it.")
-        print(write_report(asked, options.out).told)
+        print(write_report(asked, options.out))
     except ConfigurationError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return EXIT_CANNOT

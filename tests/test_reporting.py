@@ -264,6 +264,8 @@ def test_records_are_accounted_for_file_by_file() -> None:
     ]
     found = account([GOOD, WRONG])
     assert found.wrong == (WRONG,)
+    verdicts = [account(files).verdict for files in ([GOOD], [GOOD, FAILED], [OPEN], [], [WRONG])]
+    assert verdicts == ["good", "open", "open", "open", "bad"]
     assert "1 file does not add up" in found.sentences("file")[0]
     assert account([]).sentences("file") == ["Nothing is committed yet."]
     assert [adds_up(file) for file in (GOOD, WRONG, OPEN)] == [True, False, True]

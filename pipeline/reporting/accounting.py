@@ -36,6 +36,13 @@ class Accounting:
     unfinished: int
     embedded_so_far: int
 
+    @property
+    def verdict(self) -> str:
+        """Returns ``bad`` where something does not add up, ``good`` where all does, else ``open``."""
+        if self.wrong:
+            return "bad"
+        return "good" if self.finished and not (self.failed or self.unfinished) else "open"
+
     def sentences(self, thing: str) -> list[str]:
         """Returns what a person is told.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,11 +48,21 @@ class Chart:
 
         assert self.draw is not None
         buffer = io.BytesIO()
-        with matplotlib.rc_context(scheme.settings()):
+        with matplotlib.rc_context(scheme.settings()), warnings.catch_warnings():
+            # A name may hold letters that the font lacks; the page has it in the reader's fonts.
+            warnings.filterwarnings("ignore", "Glyph .* missing from")
             figure = Figure(figsize=self.size, layout="constrained")
             self.draw(figure, scheme)
             figure.savefig(buffer, format="png", dpi=_DPI, metadata=_METADATA)
         return buffer.getvalue()
+
+
+def count_on(axis: Any) -> None:
+    """Makes an axis one of whole numbers, since it counts."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axis.set_major_formatter("{x:,.0f}")
 
 
 def data_uri(png: bytes) -> str:

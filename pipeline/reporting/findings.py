@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,12 +24,12 @@ from pipeline.reporting.sample import Sample
 from pipeline.reporting.survey import Survey, survey_rows
 from transforms import storage
 from transforms.commits import Commits
+from transforms.errors import ConfigurationError
+from transforms.messages import has_messages
 from transforms.picking import parts_with_rows
 
 EXAMPLES = 3
 """Dead letters of each kind that are shown."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,11 @@ class Findings:
         """Returns the width of the vectors; 0 where nothing is known of them yet."""
         return len(self.survey.moments.mean)
 
+    @property
+    def thing(self) -> str:
+        """Returns what an input is called: records come in files, or in pulls of messages."""
+        return "pull" if has_messages(self.overview.configuration) else "file"
+
 
 def find_out(asked: Asked) -> Findings:
     """Looks at an output, which a run may go on to write and a compaction to merge.
@@ -115,8 +119,12 @@ def find_out(asked: Asked) -> Findings:
 def _find_out(root: str, asked: Asked, committed: Commits) -> Findings:
     failures = count_failures(iterate_dead_letters(root, committed), EXAMPLES)
     overview = make_overview(root, committed, failures)
-    dim = overview.configuration.get("dim", 0)
     parts = parts_with_rows(committed)
+    dim = overview.configuration.get("dim", 0)
+    if not isinstance(dim, int) or (parts and not dim):
+        raise ConfigurationError(
+            f"{root} does not tell how wide its vectors are: commits/output.json is damaged."
+        )
     survey = survey_rows(root, parts, dim, asked.map_rows)
     report = read_run_report(root)
     return Findings(

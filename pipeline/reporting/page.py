@@ -24,8 +24,10 @@ from pipeline.reporting.scatter import map_data
 from pipeline.reporting.twins import tolerance
 from pipeline.telling import state_of_all
 from transforms.checkpoints import DEMO_MODEL
-from transforms.messages import has_messages
 from transforms.text import printable
+
+MOST_KINDS = 50
+"""Reasons of dead letters of which a page has examples."""
 
 GENERATOR = "fastesm-beam report"
 """What a page says it was made by, near its beginning."""
@@ -77,15 +79,15 @@ def _told(found: Findings) -> dict[str, Any]:
     limit = tolerance(str(configuration.get("dtype", "")))
     accounting = account(seen.files)
     files = of_most_interest(seen.files)
-    thing = "pull" if has_messages(configuration) else "file"
     return {
-        "thing": thing,
+        "thing": found.thing,
         "accounting": accounting,
-        "sentences": accounting.sentences(thing),
+        "sentences": accounting.sentences(found.thing),
         "state": _STATES.get(state_of_all(seen), ""),
         "is_demo": configuration.get("model") == DEMO_MODEL,
         "faults": found.survey.faults,
         "dead_letters": sum(failures.count for failures in found.failures),
+        "most_kinds": MOST_KINDS,
         "files": files,
         "more_files": len(seen.files) - len(files),
         "adds_up": adds_up,

@@ -6,12 +6,13 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from pipeline.exports.target import check_place
+from pipeline.reporting import row_charts, run_charts
 from pipeline.reporting.chart import Chart
 from pipeline.reporting.findings import Asked, Findings, find_out
 from pipeline.reporting.groups import Groups, make_groups
+from pipeline.reporting.scheme import DARK, LIGHT
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.text import counted, printable
@@ -21,22 +22,7 @@ REPORT_NAME = "report.html"
 _PACKAGES = {"matplotlib": "matplotlib", "jinja2": "Jinja2"}
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What was written.
-
-    Attributes:
-        page: Path of the page.
-        pictures: Path of the folder with its pictures.
-        told: What it is, in a sentence.
-    """
-
-    page: str
-    pictures: str
-    told: str
-
-
-def write_report(asked: Asked, out: str | None) -> Written:
+def write_report(asked: Asked, out: str | None) -> str:
     """Looks at an output and writes a page about it, and its pictures beside it.
 
     Args:
@@ -44,19 +30,21 @@ def write_report(asked: Asked, out: str | None) -> Written:
         out: Where the page goes: a name that ends in ``.html``, or a folder; None for a folder
             beside the output.
 
+    Returns:
+        What was written, in a sentence or two.
+
     Raises:
         ConfigurationError: It cannot be done as asked; nothing was written.
         OSError: A file cannot be read or written.
     """
     _check_packages()
+    from pipeline.reporting.page import make_page  # which needs one of them
+
     root = storage.absolute(asked.output)
     page = _find_place(root, out)
     found = find_out(asked)
     groups = make_groups(*_grouping(found))
     charts = make_charts(found, groups)
-    from pipeline.reporting.page import make_page
-    from pipeline.reporting.scheme import DARK, LIGHT
-
     pictures = {
         chart.name: [chart.render(scheme) for scheme in (LIGHT, DARK)]
         for chart in charts
@@ -66,7 +54,7 @@ def write_report(asked: Asked, out: str | None) -> Written:
     folder = f"{page.removesuffix('.html')}_pictures"
     _write_pictures(folder, charts, {name: light for name, (light, _) in pictures.items()})
     storage.overwrite(page, html.encode())  # last: who sees it finds its pictures
-    return Written(page, folder, _tell(found, page, folder, len(pictures), len(html)))
+    return _tell(found, page, folder, len(pictures), len(html))
 
 
 def _write_pictures(folder: str, charts: Sequence[Chart], pictures: Mapping[str, bytes]) -> None:
@@ -82,8 +70,6 @@ def _write_pictures(folder: str, charts: Sequence[Chart], pictures: Mapping[str,
 
 def make_charts(found: Findings, groups: Groups) -> list[Chart]:
     """Returns the pictures of a report, in the order of the page, the map last."""
-    from pipeline.reporting import row_charts, run_charts
-
     makers: list[Callable[[Findings], Chart]] = [
         row_charts.lengths_chart,
         row_charts.neighbours_chart,
@@ -99,7 +85,7 @@ def make_charts(found: Findings, groups: Groups) -> list[Chart]:
 
 def _grouping(found: Findings) -> tuple[str, tuple[str | None, ...]]:
     labels = found.map.labels
-    return labels.column if labels else "file", found.map.groups
+    return labels.column if labels else found.thing, found.map.groups
 
 
 def _check_packages() -> None:

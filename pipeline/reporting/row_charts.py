@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.reporting.chart import Chart
+from pipeline.reporting.chart import Chart, count_on
 from pipeline.reporting.extremes import Extreme
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.groups import Groups
@@ -152,6 +152,7 @@ def neighbours_chart(found: Findings) -> Chart:
         counts, _ = np.histogram(np.clip(cosines, edges[0], 1), edges)
         axes.stairs(counts, edges, fill=True, color=scheme.main)
         _mark(axes, float(np.median(cosines)), f"median {np.median(cosines):.4f}", scheme)
+        count_on(axes.yaxis)
         axes.set_xlabel("cosine with the nearest other protein of the sample")
         axes.set_ylabel("proteins")
 
@@ -174,17 +175,23 @@ def map_chart(found: Findings, groups: Groups) -> Chart:
     def draw(figure: Any, scheme: Scheme) -> None:
         axes = figure.subplots()
         rest = points[numbers < 0]
-        axes.scatter(*rest.T, s=7, color=scheme.others, linewidths=0, label=groups.rest)
-        for number, (group, _) in enumerate(groups.named):
+        others = axes.scatter(*rest.T, s=7, color=scheme.others, linewidths=0)
+        drawn = []
+        for number in range(len(groups.named)):
             here = points[numbers == number]
             marker, colour = _MARKERS[number % len(_MARKERS)], scheme.groups[number]
-            axes.scatter(*here.T, s=12, color=colour, marker=marker, linewidths=0, label=group)
+            drawn.append(axes.scatter(*here.T, s=12, color=colour, marker=marker, linewidths=0))
         axes.set_xlabel(f"{projection.name} 1")
         axes.set_ylabel(f"{projection.name} 2")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.grid(visible=False)
-        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+        # Given one by one, since matplotlib leaves out names that begin with an underscore.
+        names = [name for name, _ in groups.named]
+        if groups.rest:
+            drawn, names = [*drawn, others], [*names, groups.rest]
+        place = "outside lower center"
+        figure.legend(drawn, names, loc=place, ncols=2, frameon=False, fontsize=8, markerscale=2)
 
     caption = f"{len(points):,} proteins, coloured by {groups.by}, {projection.name}."
     return Chart(name, title, caption, draw, (7.2, 6.2))
@@ -194,7 +201,7 @@ def _draw_bars(axes: Any, bars: Bars, scheme: Scheme) -> None:
     axes.stairs(bars.counts, bars.edges, fill=True, color=scheme.main)
     axes.set_xlim(bars.edges[0], bars.edges[-1])
     axes.xaxis.set_major_formatter("{x:,.6g}")
-    axes.yaxis.set_major_formatter("{x:,.0f}")
+    count_on(axes.yaxis)
 
 
 def _mark(axes: Any, value: float, text: str, scheme: Scheme) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from pipeline.failures import MOST_SHOWN
 from pipeline.pace import FILL_STEPS
-from pipeline.reporting.chart import Chart
+from pipeline.reporting.chart import Chart, count_on
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.past import Computed, RunPace
 from pipeline.reporting.scheme import Scheme
 from transforms.text import duration, printable
 
 _MOST_KINDS, _LONGEST_KIND = 12, 40
+_MOST_DOTS = 100
+_A_MINUTE = timedelta(minutes=1)
 
 
 def growth_chart(found: Findings) -> Chart:
@@ -33,12 +36,16 @@ def growth_chart(found: Findings) -> Chart:
         style = {"step": "post", "color": scheme.main}
         axes.fill_between(growth.times, growth.rows, alpha=0.12, linewidth=0, **style)
         axes.step(growth.times, growth.rows, where="post", color=scheme.main, linewidth=1.6)
-        axes.plot(growth.times, growth.rows, ".", color=scheme.main, markersize=5)
+        if len(growth.times) <= _MOST_DOTS:
+            axes.plot(growth.times, growth.rows, ".", color=scheme.main, markersize=5)
+        if first == last:
+            axes.set_xlim(first - _A_MINUTE, first + _A_MINUTE)  # else it would be years
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.set_ylim(0, growth.rows[-1] * 1.08)
-        axes.yaxis.set_major_formatter("{x:,.0f}")
+        count_on(axes.yaxis)
+        axes.set_xlabel("UTC")
         axes.set_ylabel("proteins")
 
     caption = (
@@ -108,7 +115,7 @@ def _draw_fill(axes: Any, pace: RunPace | None, scheme: Scheme) -> None:
     axes.set_xlim(0, 100)
     axes.set_xlabel("tokens of a batch, % of its budget")
     axes.set_ylabel("batches")
-    axes.yaxis.get_major_locator().set_params(integer=True, nbins=4)
+    count_on(axes.yaxis)
 
 
 def _draw_padding(axes: Any, computed: Computed | None, scheme: Scheme) -> None:

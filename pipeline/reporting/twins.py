@@ -31,8 +31,8 @@ class Identical:
         are_all: Whether these are all that the output holds.
         repeated: How many of them several rows have.
         rows: How many rows those are.
-        distance: The greatest cosine distance between two of these; 0 where there are none.
-        pair: The rows between which it is; None where all distances are 0.
+        distance: The greatest cosine distance of a row from the first one of its sequence.
+        pair: Those two rows; None where all distances are 0.
     """
 
     sequences: int
