@@ -38,7 +38,7 @@ class Accounting:
 
     @property
     def verdict(self) -> str:
-        """Returns ``bad`` where something does not add up, ``good`` where all does, else ``open``."""
+        """Returns ``good`` where all adds up, ``bad`` where something does not, else ``open``."""
         if self.wrong:
             return "bad"
         return "good" if self.finished and not (self.failed or self.unfinished) else "open"
