@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.checks import Plan
-from pipeline.report import Report, check_accounting, summarise, write_report
+from pipeline.run_report import Report, check_accounting, summarise, write_report
 from pipeline.terminal import complain
 from transforms import events, storage
 from transforms.commits import has_configuration

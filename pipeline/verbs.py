@@ -17,6 +17,7 @@ VERBS = {
     "plan": "see what a run would do",
     "status": "see what an output holds, and how far a run in it is",
     "verify": "open everything in an output again and compare",
+    "report": "see pictures of an output, on one page",
     "search": "find the nearest proteins of an output",
     "export": "write an output in the format of another tool",
     "compact": "merge the small parts of an output",
