@@ -369,7 +369,7 @@ def test_pictures_of_an_earlier_report_that_are_no_more_are_deleted(
 def test_what_is_no_output_is_told(tmp_path: Path, call: Call) -> None:
     code, said = call(tmp_path)
     assert code == 2
-    assert "is not the output of a run" in said
+    assert "is not an output" in said
     assert not Path(f"{tmp_path}_report").exists()
 
 
