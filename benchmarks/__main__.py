@@ -7,8 +7,8 @@ import argparse
 from benchmarks import device, exactness, gate, growth, report
 
 
-def main() -> int:
-    """Runs a subcommand and returns its exit code."""
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all subcommands."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     commands = parser.add_subparsers(required=True)
     for add in (
@@ -20,7 +20,12 @@ def main() -> int:
         device.add_device,
     ):
         add(commands)
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Runs a subcommand and returns its exit code."""
+    options = make_parser().parse_args()
     code: int = options.run(options)
     return code
 

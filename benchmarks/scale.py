@@ -221,8 +221,8 @@ def format_table(results: Sequence[dict[str, Any]], workers: Sequence[int]) -> s
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Runs the simulation and prints what was seen."""
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     add = parser.add_argument
     add("--records", type=int, default=10_000_000, help="(default: %(default)s)")
@@ -232,7 +232,12 @@ def main() -> None:
     add("--checkpoint_seconds", type=float, default=60.0, help="(default: %(default)g)")
     add("--tokens_per_second", type=float, help="of all GPUs together (default: no clock)")
     add("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Runs the simulation and prints what was seen."""
+    options = make_parser().parse_args()
     weights = weigh(read_sequences(SOURCE if SOURCE.exists() else None)[:2000])
     lengths = draw_lengths(options.records, options.seed)
     results = []

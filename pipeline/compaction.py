@@ -15,6 +15,7 @@ from pipeline.merge_plan import (
     find_groups,
     size_of,
 )
+from pipeline.recorded import no_output
 from transforms import storage
 from transforms.commits import (
     DEAD_LETTERS,
@@ -110,7 +111,7 @@ def compact_output(
     """
     root = storage.absolute(output)
     if not has_configuration(root):
-        raise ConfigurationError(f"{root} is not an output: it has no commits/output.json.")
+        raise no_output(root)
     name = uuid.uuid4().hex[:12]
     try:
         with hold(root, name, COMPACT):
