@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,16 @@ import numpy as np
 import pytest
 
 from pipeline import compaction, report, run
-from pipeline.reporting import findings, projection
+from pipeline.reporting import findings
 from tests.fake_subscription import FakeSubscription, make_message
 from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output
 from tests.helpers import make_protein as protein
-from transforms.commits import Output, write_configuration
+from tests.report_helpers import CONFIGURATION, HOSTILE, hostile_output
+from transforms.commits import write_configuration
 from transforms.locks import hold
 
 pytest.importorskip("matplotlib")
 
-CONFIGURATION = {"dim": 4, "layers": 2, "model": "demo", "revision": "", "dtype": "float32"}
 ALWAYS_THERE = {"lengths", "neighbours", "norms", "dimensions", "growth", "map"}
 
 
@@ -74,7 +73,7 @@ class Page(HTMLParser):
 @pytest.fixture(autouse=True)
 def _no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if it were not installed: it takes seconds each time."""
-    monkeypatch.setattr(projection, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "umap", None)
 
 
 Call = Callable[..., tuple[int, str]]
@@ -163,30 +162,6 @@ def test_a_page_fetches_nothing_and_says_so(out: Path, call: Call) -> None:
     for tag, held in page.tags:
         if tag == "img":
             assert held["alt"]
-
-
-HOSTILE = "<script>alert(1)</script>"
-
-
-def hostile_output(tmp_path: Path) -> Output:
-    """An output in which every text that others write would be markup."""
-    output = make_output(tmp_path, root=str(tmp_path / "out<b>"))
-    write_configuration(output.root, CONFIGURATION | {"model": f"m{HOSTILE}", "revision": "<i>"})
-    source = f"x{HOSTILE}<img src=x onerror=alert(2)>.fa"
-    texts = {"id": f"{HOSTILE}\"'&amp;", "description": f"</script>{HOSTILE}<!--", "sequence": "MK"}
-    rows = [protein(n, source, **texts) for n in range(12)]
-    letters = [
-        make_dead_letter(
-            20 + n, source, id=HOSTILE, message=f"{HOSTILE}$x_1^", error_type=f"{HOSTILE}{n}",
-            stage="<s>",
-        )
-        for n in range(2)
-    ]  # fmt: skip
-    commit(output, make_block(*rows), *letters)
-    pace = {"span_seconds": 1, "residues": [3], "records": [1], "batch_fill": [1]}
-    told = {"device": HOSTILE, "versions": {HOSTILE: HOSTILE}, "pace": pace}
-    Path(output.root, "run_report.json").write_text(json.dumps(told))
-    return output
 
 
 def test_no_text_from_outside_becomes_markup(tmp_path: Path, call: Call) -> None:
@@ -397,8 +372,8 @@ def test_a_package_that_is_missing_is_named(
 def test_umap_lays_out_the_same_rows(
     out: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delitem(sys.modules, "umap")
     pytest.importorskip("umap")
-    monkeypatch.setattr(projection, "find_spec", find_spec)
     data = report_of(call, out).data
     pca, umap = data["projections"]
     assert umap["name"] == "UMAP"

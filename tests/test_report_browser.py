@@ -11,7 +11,7 @@ from pipeline import report
 from tests.browser import CHROMIUM, NAMES, Browser, browsing
 from tests.helpers import commit, make_block, make_output
 from tests.helpers import make_protein as protein
-from tests.test_report import CONFIGURATION, HOSTILE, hostile_output
+from tests.report_helpers import CONFIGURATION, HOSTILE, hostile_output
 from transforms.commits import write_configuration
 
 pytest.importorskip("matplotlib")

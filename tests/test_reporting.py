@@ -379,6 +379,14 @@ def test_a_part_with_another_number_of_rows_is_told(tmp_path: Path) -> None:
     )
 
 
+def test_a_digest_that_is_none_is_damage(tmp_path: Path) -> None:
+    output = make_output(tmp_path)
+    commit(output, make_block(make_protein(0, sequence_sha256="no digest")))
+    parts = parts_with_rows(read_commits(output.root))
+    with pytest.raises(ConfigurationError, match=f"{parts[0].embeddings} is damaged"):
+        survey_rows(output.root, parts, DIM, 9)
+
+
 def test_the_style_has_the_colours_of_the_pictures() -> None:
     style = resources.files("pipeline.reporting").joinpath("style.css").read_text()
     light, dark = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -67,10 +66,12 @@ def project_umap(vectors: np.ndarray[Any, Any], closeness: Closeness | None) -> 
         vectors: Array of shape (n, D).
         closeness: The neighbours of each; None where there are no two.
     """
-    if closeness is None or len(vectors) < FEWEST_FOR_UMAP or find_spec("umap") is None:
+    if closeness is None or len(vectors) < FEWEST_FOR_UMAP:
         return None
-    import umap
-
+    try:
+        import umap
+    except ImportError:
+        return None
     # To it each is its own nearest. Given exact neighbours it need not compile what looks for them.
     itself = np.arange(len(vectors))[:, None]
     neighbours = np.hstack([itself, closeness.neighbours])

@@ -95,7 +95,7 @@ def spread_chart(found: Findings) -> Chart:
     if moments.count < 2:
         return Chart(name, title, "It takes two proteins to tell a spread.", None)
     spread = moments.deviation
-    # They are multiples of each other rather than sums: ranks of logarithms.
+    # Twice the spread of others is as odd as half of it.
     alive = spread > 0
     scores = np.zeros(len(spread))
     scores[alive] = modified_z(np.log(spread[alive]))
@@ -134,7 +134,7 @@ def _tell_spread(spread: Any, standing: Any, named: Any) -> str:
     else:
         told += "No outliers. "
     constant = int((spread == 0).sum())
-    return told + (f"{counted(constant, 'dimension')} the same in all proteins." * bool(constant))
+    return told + f"The same in all proteins: {counted(constant, 'dimension')}." * bool(constant)
 
 
 def neighbours_chart(found: Findings) -> Chart:

@@ -97,8 +97,7 @@ def batches_chart(found: Findings) -> Chart:
 
     told = []
     if pace is not None and (batches := sum(pace.fill)):
-        full = sum(pace.fill[-1:])
-        told.append(f"{full:,} of {batches:,} batches were more than nine tenths full.")
+        told.append(f"{pace.fill[-1]:,} of {batches:,} batches were nine tenths full or more.")
     if computed is not None and (all_tokens := computed.tokens + computed.padding):
         share = computed.padding / all_tokens
         told.append(

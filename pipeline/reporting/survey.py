@@ -15,9 +15,10 @@ from pipeline.reporting.histogram import Histogram
 from pipeline.reporting.moments import Moments
 from pipeline.reporting.sample import Sampler, choose_places
 from pipeline.reporting.twins import Twins
+from transforms import storage
 from transforms.blocks import read_blocks
-from transforms.commits import PartRecord
-from transforms.committed import short_digests
+from transforms.commits import EMBEDDINGS, PartRecord
+from transforms.committed import DAMAGE, damaged, short_digests
 from transforms.parquet import to_matrix
 
 OF_SAMPLE = ("id", "accession", "description", "source", "sequence_length")
@@ -113,7 +114,11 @@ def survey_rows(root: str, parts: Sequence[PartRecord], dim: int, most: int) -> 
     for part in parts:
         before = survey.rows
         for batch in read_blocks(root, part, _COLUMNS):
-            survey.add(batch)
+            try:
+                survey.add(batch)
+            except DAMAGE as error:
+                assert part.embeddings is not None
+                raise damaged(storage.join(root, EMBEDDINGS, part.embeddings)) from error
         if (found := survey.rows - before) != part.rows and len(survey.faults) < MOST_FAULTS:
             survey.faults.append(
                 f"{part.part} was committed with {part.rows:,} rows and holds {found:,}"
