@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.helpers import files_below
 from transforms.commits import (
@@ -18,6 +21,8 @@ from transforms.commits import (
     write_file_records,
     write_part_record,
 )
+from transforms.errors import ConfigurationError
+from transforms.json_records import write_json
 
 PART = PartRecord(
     part="part-run1-0-0",
@@ -45,6 +50,8 @@ FILE = FileRecord(
     pt="pt/sub/ü_ESM.pt",
     pt_sha256="sha-pt",
 )
+PLAIN_PART = {"part": "part-run1-0-0", "run": "run1", "embeddings": None, "dead_letters": None}
+PLAIN_PART |= {"time": "2026-01-31T12:00:00Z", "sources": {}}
 CONFIGURATION = {"input_root": "/data/ü", "dtype": "float32", "dim": 4, "revision": None}
 
 
@@ -118,3 +125,25 @@ def test_failed_sources_are_those_that_were_not_finished() -> None:
         {"b": replace(FILE, source="b")},
     )
     assert commits.failed_sources() == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("part-run1-0-0", {**PLAIN_PART, "later_field": 1}),
+        ("part-run1-0-0", {k: v for k, v in PLAIN_PART.items() if k != "run"}),
+        ("part-run1-0-0", {**PLAIN_PART, "sources": {"a.fa": {"later_field": 1}}}),
+        ("part-run1-0-0", []),
+        ("files-run1-x", {}),
+        ("files-run1-x", {"files": [{"source": "a.fa", "parts": []}]}),
+        ("files-run1-x", {"files": 1}),
+    ],
+)
+def test_a_record_with_other_fields_is_named(tmp_path: Path, name: str, content: Any) -> None:
+    write_json(str(tmp_path), f"commits/{name}.json", content)
+    with pytest.raises(ConfigurationError) as caught:
+        read_commits(str(tmp_path))
+    assert str(caught.value) == (
+        f"{tmp_path}/commits/{name}.json is damaged, or was written by a newer version of this "
+        "program. Use that version, put it back from a copy, or give another --output."
+    )

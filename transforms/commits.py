@@ -180,7 +180,7 @@ def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:
 def read_configuration(root: str) -> dict[str, Any] | None:
     """Returns what an output is bound to; None for a new one."""
     url = storage.join(root, _CONFIGURATION)
-    return read_json(url) if has_configuration(root) else None
+    return read_json(url, dict) if has_configuration(root) else None
 
 
 def has_configuration(root: str) -> bool:
@@ -190,13 +190,12 @@ def has_configuration(root: str) -> bool:
 
 def read_part_record(root: str, part: str) -> PartRecord:
     """Returns the commit record of a part."""
-    return _part_record(read_json(_record_url(root, part)))
+    return read_json(_record_url(root, part), _part_record)
 
 
 def read_file_records(root: str, name: str) -> list[FileRecord]:
     """Returns what one ``files-*.json`` holds."""
-    content = read_json(storage.join(root, COMMITS, name))["files"]
-    return [FileRecord(**{**fields, "parts": tuple(fields["parts"])}) for fields in content]
+    return read_json(storage.join(root, COMMITS, name), _file_records)
 
 
 def read_commits(root: str) -> Commits:
@@ -280,7 +279,11 @@ def _read_file_records(root: str) -> Iterator[tuple[str, list[FileRecord]]]:
     yield from fetch_all(root, names, partial(read_file_records, root))
 
 
-def _part_record(fields: dict[str, Any]) -> PartRecord:
+def _file_records(content: Any) -> list[FileRecord]:
+    return [FileRecord(**{**each, "parts": tuple(each["parts"])}) for each in content["files"]]
+
+
+def _part_record(fields: Any) -> PartRecord:
     sources = {source: PartSource(**held) for source, held in fields["sources"].items()}
     return PartRecord(
         **{**fields, "sources": sources, "replaces": tuple(fields.get("replaces", ()))}

@@ -11,3 +11,19 @@ class FastaFormatError(ValueError):
 
 class AccountingError(Exception):
     """Records read, embedded and dead-lettered do not add up (exit code 1)."""
+
+
+def damaged(url: str, or_newer: bool = False) -> ConfigurationError:
+    """Returns what is said of a file of an output that does not hold what it must.
+
+    Args:
+        url: The file.
+        or_newer: Whether a newer version of this program may have written it.
+    """
+    if not or_newer:
+        how, fix = "", "Put"
+    else:
+        how, fix = ", or was written by a newer version of this program", "Use that version, put"
+    return ConfigurationError(
+        f"{url} is damaged{how}. {fix} it back from a copy, or give another --output."
+    )

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 
@@ -79,8 +80,12 @@ def read_shares(root: str, shards: Iterable[Shard]) -> Iterator[tuple[int, Share
     for name in storage.list_names(folder):
         number = numbers.get("".join(name.rpartition("-")[:2]))
         if number is not None:
-            for fields in read_json(storage.join(folder, name))["files"]:
-                yield number, Share(**fields)
+            for share in read_json(storage.join(folder, name), _shares):
+                yield number, share
+
+
+def _shares(content: Any) -> list[Share]:
+    return [Share(**fields) for fields in content["files"]]
 
 
 class _WriteSharesDoFn(ActOnKinds):
