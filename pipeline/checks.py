@@ -239,7 +239,7 @@ def make_configuration(
 ) -> dict[str, Any]:
     """Returns what may not change from one run on an output to the next."""
     return {
-        "format": 1,
+        "format": commits.FORMAT,
         "input_root": input_root,
         "model": checkpoint.model,
         "revision": checkpoint.revision,

@@ -66,7 +66,8 @@ def check_same(root: str, held: Mapping[str, Any], wanted: Mapping[str, Any]) ->
     Raises:
         ConfigurationError: It was made with another configuration; the difference is named.
     """
-    differing = [name for name in wanted if held.get(name) != wanted[name]]
+    # Another format is refused by whoever reads what is held.
+    differing = [n for n in wanted if n != "format" and held.get(n) != wanted[n]]
     if "fingerprint" in differing:
         # What else there is to say of another model follows from its being another.
         unequal_names = held.get("model") != wanted["model"]

@@ -16,12 +16,16 @@ from functools import partial
 from typing import Any
 
 from transforms import storage
+from transforms.errors import ConfigurationError
 from transforms.fetching import fetch_all
 from transforms.json_records import read_json, write_json
 from transforms.shards import Shard
 
 EMBEDDINGS, DEAD_LETTERS, COMMITS, PT = "embeddings", "dead_letters", "commits", "pt"
 _CONFIGURATION = f"{COMMITS}/output.json"
+
+FORMAT = 1
+"""Of what lies in an output; to be raised when older versions would misread it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +182,20 @@ def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:
 
 
 def read_configuration(root: str) -> dict[str, Any] | None:
-    """Returns what an output is bound to; None for a new one."""
-    url = storage.join(root, _CONFIGURATION)
-    return read_json(url, dict) if has_configuration(root) else None
+    """Returns what an output is bound to; None for a new one.
+
+    Raises:
+        ConfigurationError: It is damaged, or the output is of another format.
+    """
+    if not has_configuration(root):
+        return None
+    configuration = read_json(storage.join(root, _CONFIGURATION), lambda content: {**content})
+    if (found := configuration.get("format", FORMAT)) != FORMAT:
+        raise ConfigurationError(
+            f"{root} was made by another version of this program (format {found}; this one knows "
+            f"{FORMAT}). Use that version, or give another --output."
+        )
+    return configuration
 
 
 def has_configuration(root: str) -> bool:
