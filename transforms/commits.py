@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 from transforms import storage
@@ -255,14 +256,22 @@ def read_all_parts(root: str) -> dict[str, PartRecord]:
     """Returns all part records in order of name, those of replaced parts too.
 
     Parts may be replaced meanwhile. A listing may miss a new record, for being too early, and an
-    old one that it replaces, for being too late; what two listings agree on was there between
-    them.
+    old one that it replaces, for being too late. The old one was in the listing before: so this
+    ends with a listing that lacks nothing of the one before. That there is more in it is no
+    reason to go on, else it need not end while parts are added.
     """
     records: dict[str, PartRecord] = {}
-    while (names := _list_parts(root)) != records.keys():
+    for listing in count():
+        names = _list_parts(root)
+        is_settled = listing > 0 and names >= records.keys()
         records = {name: records[name] for name in names & records.keys()}
-        found = fetch_all(root, names - records.keys(), partial(_read_part, root))
-        records |= {name: record for name, record in found if record is not None}
+        for name, record in fetch_all(root, names - records.keys(), partial(_read_part, root)):
+            if record is None:  # replaced since the listing, so that its successor may not be in it
+                is_settled = False
+            else:
+                records[name] = record
+        if is_settled:
+            break
     return dict(sorted(records.items()))
 
 
