@@ -334,3 +334,36 @@ def test_where_the_files_with_dead_letters_lie(output: Output) -> None:
     commit(output, make_dead_letter(None, "x/broken.fa"), sequence=1)
     committed = read_commits(output.root)
     assert failed_urls(output.root, "/in", committed) == ("/in/a.fa", "/in/x/broken.fa")
+
+
+def test_a_file_that_was_touched_is_read_once(output: Output, tmp_path: Path) -> None:
+    commit(output, row(NOW), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
+    files = [fasta(tmp_path), fasta(tmp_path, "b.fa")]
+    for file in files:
+        finish(output, file, mtime=1.0)
+    before = read_commits(output.root)
+    work = work_of(output, *files)
+    # Who only looks changes nothing.
+    assert read_commits(output.root) == before
+    assert work.todo == ()
+    assert {record.source: record.mtime for record in work.touched} == {
+        file.source: file.mtime for file in files
+    }
+    apply(output.root, "run2", work)
+    assert not list(Path(output.root, "commits").glob("files-run2-*")), "they were not finished now"
+    for file in files:
+        os.unlink(file.url)
+    assert work_of(output, *files) == Work(())
+    after = read_commits(output.root).files
+    assert {
+        s: replace(r, time="", mtime=1.0) for s, r in before.files.items()
+    } == {s: replace(r, time="", mtime=1.0) for s, r in after.items()}  # fmt: skip
+
+
+def test_the_time_of_a_file_that_is_to_be_done_again_is_not_noted(
+    output: Output, tmp_path: Path
+) -> None:
+    commit(output, row(BEFORE))  # type: ignore[arg-type]
+    file = fasta(tmp_path)
+    finish(output, file, BEFORE, mtime=1.0)
+    assert work_of(output, file).touched == ()

@@ -10,7 +10,8 @@ not count, nor does a part that the record of another one replaces.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -24,6 +25,9 @@ from transforms.shards import Shard
 
 EMBEDDINGS, DEAD_LETTERS, COMMITS, PT = "embeddings", "dead_letters", "commits", "pt"
 _CONFIGURATION = f"{COMMITS}/output.json"
+
+FILES_PER_RECORD = 256
+"""Finished files that share a ``files-*.json`` at the most."""
 
 FORMAT = 1
 """Of what lies in an output; to be raised when older versions would misread it."""
@@ -175,6 +179,13 @@ def write_part_record(root: str, record: PartRecord) -> None:
 def write_file_records(root: str, name: str, records: Iterable[FileRecord]) -> None:
     """Writes the records of finished files under ``commits/files-<name>.json``."""
     write_json(root, f"{COMMITS}/files-{name}.json", {"files": list(records)})
+
+
+def add_file_records(root: str, prefix: str, records: Sequence[FileRecord]) -> None:
+    """Adds records of finished files to those that there are; of two of a file the later counts."""
+    for start in range(0, len(records), FILES_PER_RECORD):
+        name = f"{prefix}-{uuid.uuid4().hex[:12]}"
+        write_file_records(root, name, records[start : start + FILES_PER_RECORD])
 
 
 def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:

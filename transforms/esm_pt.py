@@ -8,7 +8,6 @@ tensors of a file share one storage that holds them and nothing else.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,12 +17,13 @@ import apache_beam as beam
 
 from transforms import events, storage
 from transforms.commits import (
+    FILES_PER_RECORD,
     PT,
     FileRecord,
     Output,
     PartRecord,
+    add_file_records,
     read_part_record,
-    write_file_records,
 )
 from transforms.committed import Rows
 from transforms.dead_letters import encode_dead_letters, now
@@ -36,7 +36,6 @@ from transforms.pt_format import write_pt
 
 MAX_NAME_BYTES = 255
 """What file systems take."""
-FILES_PER_RECORD = 256
 ROWS_PER_GROUP = 4096
 """Files with so many rows, or one with more, are not held any longer."""
 SECONDS_PER_RECORD = 1.0
@@ -217,8 +216,7 @@ class _WriteEsmPtDoFn(ActOnKinds):
     def _write_records(self) -> None:
         self._write_files()
         if self._records:
-            name = f"{self._output.run}-{uuid.uuid4().hex[:12]}"
-            write_file_records(self._output.root, name, self._records)
+            add_file_records(self._output.root, self._output.run, self._records)
             self._records = []
         self._written = time.monotonic()
 

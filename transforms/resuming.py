@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from transforms import storage
-from transforms.commits import Commits, FileRecord, PartSource
+from transforms.commits import Commits, FileRecord, PartSource, add_file_records
 from transforms.committed import read_dead_letters
+from transforms.dead_letters import now
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, stem
 from transforms.locks import hold_parts
@@ -33,11 +34,13 @@ class Work:
         todo: The files to be read.
         reopened: Files that were finished, or lose records, and are to be finished anew.
         removals: Committed records that do not count any more, by file.
+        touched: Records of finished files that have another time now and the same content.
     """
 
     todo: tuple[FastaFile, ...]
     reopened: frozenset[str] = frozenset()
     removals: Mapping[str, Removal] = field(default_factory=dict)
+    touched: tuple[FileRecord, ...] = ()
 
 
 def _refuse(file: FastaFile, error: ConfigurationError) -> None:
@@ -78,6 +81,7 @@ def find_work(
     known = find_names(committed)
     todo: list[FastaFile] = []
     removals: dict[str, Removal] = {}
+    touched: list[FileRecord] = []
     for file in files:
         record, here = committed.files.get(file.source), held_of.get(file.source, [])
         try:
@@ -90,12 +94,14 @@ def find_work(
         if removal != Removal():
             removals[file.source] = removal
         if removal in (Removal(), FILE_FAILURE) and record and _is_whole(root, record, here):
+            if record.mtime != file.mtime:
+                touched.append(replace(record, mtime=file.mtime))
             continue
         todo.append(replace(file, sha256=_version_kept(here, removal)))
     reopened = {
         file.source for file in todo if file.source in removals or file.source in committed.files
     }
-    return Work(tuple(todo), frozenset(reopened), removals)
+    return Work(tuple(todo), frozenset(reopened), removals, tuple(touched))
 
 
 def find_names(committed: Commits) -> dict[str, str]:
@@ -223,7 +229,7 @@ def digest_of(file: FastaFile, must_be_readable: bool) -> str:
 
 
 def apply(root: str, run: str, work: Work, is_at_rest: bool = True) -> None:
-    """Takes out of an output what does not count any more.
+    """Takes out of an output what does not count any more, and notes the new times of files.
 
     A kill in between costs nothing: what is left to take out is found again by the next run.
     Only for a run that holds the parts; from here on a compaction leaves those of unfinished
@@ -240,6 +246,12 @@ def apply(root: str, run: str, work: Work, is_at_rest: bool = True) -> None:
         reopen_files(root, work.reopened)
     if work.removals:
         remove_records(root, run, work.removals, is_at_rest)
+    # Else each later run would read them whole, to find that they are the same. Under a name that
+    # is not of the run: who follows it counts the files that it finishes.
+    time = now("microseconds")
+    add_file_records(
+        root, f"touched-{run}", [replace(record, time=time) for record in work.touched]
+    )
 
 
 def tidy(root: str, run: str, committed: Commits) -> None:

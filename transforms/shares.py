@@ -15,9 +15,9 @@ from typing import Any
 import apache_beam as beam
 
 from transforms import storage
-from transforms.commits import COMMITS, Output
+from transforms.commits import COMMITS, FILES_PER_RECORD, Output
 from transforms.division import shares_of
-from transforms.esm_pt import FILES_PER_RECORD, SECONDS_PER_RECORD, announce_finished
+from transforms.esm_pt import SECONDS_PER_RECORD, announce_finished
 from transforms.items import FinishedFile, Item, Settled
 from transforms.json_records import read_json, write_json
 from transforms.passing import ActOnKinds, act_on_kinds
