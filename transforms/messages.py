@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -97,7 +98,7 @@ def open_message(message: Message) -> Opened:
     Raises:
         MessageError: It holds no FASTA and no JSON object with a sequence.
     """
-    opening = message.data.lstrip()[:1]
+    opening = message.data.removeprefix(BOM_UTF8).lstrip()[:1]
     if not opening:
         raise MessageError("empty_message", f"message {message.id} is empty")
     if opening == b"{":
