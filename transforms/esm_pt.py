@@ -30,6 +30,7 @@ from transforms.dead_letters import encode_dead_letters, now
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile, stem
 from transforms.gathering import BLOCK_BYTES, Gathered, check_keys, gather, read_whole
+from transforms.hashing import Hashed
 from transforms.items import FinishedFile, Item, Settled
 from transforms.passing import ActOnKinds, act_on_kinds
 from transforms.pt_format import write_pt
@@ -135,14 +136,12 @@ def _write_files(
             content = gather(each, parts_of[source], root)
         _write_pt(content, output.pt_order, handle)
 
-    names = {each.end.source: pt_name(each.end.source) for each in finished}
-    digests = storage.publish_all(
-        root, {names[each.end.source]: partial(write_vectors, each) for each in finished}
-    )
-    for source in names.keys() - failing.keys():
+    writes = {each.end.source: Hashed(partial(write_vectors, each)) for each in finished}
+    storage.publish_all(root, {pt_name(source): write for source, write in writes.items()})
+    for source in writes.keys() - failing.keys():
         if storage.exists(url := storage.join(root, failures_name(source))):
             storage.delete(url)
-    return {source: digests[name] for source, name in names.items()}
+    return {source: write.digest for source, write in writes.items()}
 
 
 def _write_pt(content: Gathered | Rows, order: str, handle: BinaryIO) -> None:
