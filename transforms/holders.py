@@ -100,6 +100,17 @@ def write_holder(root: str, holder: Holder) -> None:
     storage.overwrite(_url(root, holder.share), json.dumps(fields, indent=1).encode())
 
 
+def delete_left(root: str, share: str) -> None:
+    """Deletes what kills in the middle of a heartbeat have left beside the lock file of a share.
+
+    Only for who holds the lock, and does not beat yet: nobody else writes that file then.
+    """
+    folder = storage.join(root, LOCKS)
+    for name in storage.list_names(folder):
+        if name.startswith(f"{share}.json."):
+            storage.delete(storage.join(folder, name))
+
+
 def _url(root: str, share: str) -> str:
     return storage.join(root, LOCKS, f"{share}.json")
 
