@@ -10,8 +10,8 @@ from pipeline.spool import SPOOL
 from transforms import commits, storage
 from transforms.commits import Commits
 from transforms.errors import ConfigurationError
-from transforms.esm_pt import failures_name, pt_name
 from transforms.locks import HeldError, Lock, hold
+from transforms.naming import failures_name, pt_name
 from transforms.reopened import forget_reopened
 from transforms.sweeping import sweep
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transforms.commits import read_configuration
+from transforms.configuration import read_configuration
 from transforms.errors import ConfigurationError
 
 _KEYS = ("input_root", "model", "revision", "fingerprint", "dim", "dtype", "residues",

@@ -18,12 +18,11 @@ from transforms.commits import (
     PartSource,
     read_all_parts,
     read_commits,
-    read_configuration,
     read_part_record,
-    write_configuration,
     write_file_records,
     write_part_record,
 )
+from transforms.configuration import read_configuration, write_configuration
 from transforms.errors import ConfigurationError
 from transforms.json_records import write_json
 

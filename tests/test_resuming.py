@@ -27,7 +27,7 @@ from transforms.commits import (
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
 from transforms.removal import ALL_FAILURES, EVERYTHING, FILE_FAILURE, Removal
-from transforms.resuming import Work, apply, failed_urls, find_work, tidy
+from transforms.resuming import Work, apply, failed_urls, find_done, find_work, tidy
 
 NOW = sha256("now")
 BEFORE = sha256("before")
@@ -154,6 +154,27 @@ def test_a_pt_that_is_gone_is_to_be_written_again(output: Output, tmp_path: Path
     finish(output, file)
     os.unlink(Path(output.root, "pt/a_ESM.pt"))
     assert work_of(output, file) == Work((replace(file, sha256=NOW),), frozenset({"a.fa"}))
+
+
+def test_on_an_object_store_each_pt_is_not_asked_for(
+    output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(output, row(NOW), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
+    files = [fasta(tmp_path, name) for name in ("a.fa", "b.fa")]
+    for file in files:
+        finish(output, file)
+    os.unlink(Path(output.root, "pt/b_ESM.pt"))
+    committed = read_commits(output.root)
+    monkeypatch.setattr(storage, "is_local", lambda url: False)
+    monkeypatch.setattr(storage, "exists", lambda url: pytest.fail(f"asked for {url}"))
+    there = [storage.Found(f"{output.root}/pt/a_ESM.pt", 1, 1.5)]
+    monkeypatch.setattr(storage, "match", {f"{output.root}/pt/": there}.__getitem__)
+    assert [file.source for file in find_work(output.root, files, committed).todo] == ["b.fa"]
+    done, _ = find_done(output.root, committed)
+    assert {source: record is not None for source, record in done.items()} == {
+        "a.fa": True,
+        "b.fa": False,
+    }
 
 
 def test_a_finished_file_of_which_a_part_is_gone_is_completed(

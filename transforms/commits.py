@@ -18,19 +18,17 @@ from itertools import count
 from typing import Any
 
 from transforms import storage
-from transforms.errors import ConfigurationError
 from transforms.fetching import fetch_all
 from transforms.json_records import read_json, write_json
 from transforms.shards import Shard
 
 EMBEDDINGS, DEAD_LETTERS, COMMITS, PT = "embeddings", "dead_letters", "commits", "pt"
-_CONFIGURATION = f"{COMMITS}/output.json"
+
+INPUTS, MESSAGES = "inputs", "messages"
+"""What the configuration of an output says whose inputs are messages, and no files."""
 
 FILES_PER_RECORD = 256
 """Finished files that share a ``files-*.json`` at the most."""
-
-FORMAT = 1
-"""Of what lies in an output; to be raised when older versions would misread it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,11 @@ class Output:
     pt_order: str = "input"
     lock: str = ""
     shard: Shard | None = None
+
+    @property
+    def of_messages(self) -> bool:
+        """Whether its inputs are messages: then each row says of which it is."""
+        return (INPUTS, MESSAGES) in self.configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,33 +191,6 @@ def add_file_records(root: str, prefix: str, records: Sequence[FileRecord]) -> N
         write_file_records(root, name, records[start : start + FILES_PER_RECORD])
 
 
-def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:
-    """Binds an output to what its rows are computed with."""
-    write_json(root, _CONFIGURATION, configuration)
-
-
-def read_configuration(root: str) -> dict[str, Any] | None:
-    """Returns what an output is bound to; None for a new one.
-
-    Raises:
-        ConfigurationError: It is damaged, or the output is of another format.
-    """
-    if not has_configuration(root):
-        return None
-    configuration = read_json(storage.join(root, _CONFIGURATION), lambda content: {**content})
-    if (found := configuration.get("format", FORMAT)) != FORMAT:
-        raise ConfigurationError(
-            f"{root} was made by another version of this program (format {found}; this one knows "
-            f"{FORMAT}). Use that version, or give another --output."
-        )
-    return configuration
-
-
-def has_configuration(root: str) -> bool:
-    """Tells whether an output is there and bound."""
-    return storage.exists(storage.join(root, _CONFIGURATION))
-
-
 def read_part_record(root: str, part: str) -> PartRecord:
     """Returns the commit record of a part."""
     return read_json(_record_url(root, part), _part_record)
@@ -274,14 +250,12 @@ def read_all_parts(root: str) -> dict[str, PartRecord]:
     records: dict[str, PartRecord] = {}
     for listing in count():
         names = _list_parts(root)
-        is_settled = listing > 0 and names >= records.keys()
-        records = {name: records[name] for name in names & records.keys()}
-        for name, record in fetch_all(root, names - records.keys(), partial(_read_part, root)):
-            if record is None:  # replaced since the listing, so that its successor may not be in it
-                is_settled = False
-            else:
-                records[name] = record
-        if is_settled:
+        has_lost = not names >= records.keys()
+        found = dict(fetch_all(root, names - records.keys(), partial(_read_part, root)))
+        known = {**records, **found}
+        records = {name: record for name in names if (record := known[name]) is not None}
+        # What went between listing and reading has a successor that may not be in the listing.
+        if listing and not has_lost and len(records) == len(names):
             break
     return dict(sorted(records.items()))
 

@@ -18,7 +18,6 @@ import apache_beam as beam
 from transforms import events, storage
 from transforms.commits import (
     FILES_PER_RECORD,
-    PT,
     FileRecord,
     Output,
     PartRecord,
@@ -27,44 +26,16 @@ from transforms.commits import (
 )
 from transforms.committed import Rows
 from transforms.dead_letters import encode_dead_letters, now
-from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, stem
 from transforms.gathering import BLOCK_BYTES, Gathered, check_keys, gather, read_whole
 from transforms.hashing import Hashed
 from transforms.items import FinishedFile, Item, Settled
+from transforms.naming import failures_name, pt_name
 from transforms.passing import ActOnKinds, act_on_kinds
 from transforms.pt_format import write_pt
 
-MAX_NAME_BYTES = 255
-"""What file systems take."""
 ROWS_PER_GROUP = 4096
 """Files with so many rows, or one with more, are not held any longer."""
 SECONDS_PER_RECORD = 1.0
-
-
-def pt_name(source: str) -> str:
-    """Returns the path of a file's ``.pt`` below the output root."""
-    return f"{PT}/{stem(source)}_ESM.pt"
-
-
-def failures_name(source: str) -> str:
-    """Returns the path of a file's failures below the output root."""
-    return f"{PT}/{stem(source)}_ESM.failures.jsonl"
-
-
-def check_pt_names(files: Iterable[FastaFile]) -> None:
-    """Makes sure that no file's ``.pt`` or failures get a longer name than file systems take.
-
-    Raises:
-        ConfigurationError: They would.
-    """
-    for file in files:
-        name = failures_name(file.source).rpartition("/")[2]
-        if (size := len(name.encode())) > MAX_NAME_BYTES:
-            raise ConfigurationError(
-                f"The failures of {file.url} would have a name of {size} bytes, and a file system "
-                f"takes {MAX_NAME_BYTES}. Shorten its name, or give --sinks parquet."
-            )
 
 
 def finish_files(

@@ -1,10 +1,10 @@
-"""Which FASTA files there are, and what they are called in the output."""
+"""Which FASTA files there are, and where they lie below the input root."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -13,10 +13,9 @@ from apache_beam.coders import Coder, FastPrimitivesCoder
 
 from transforms import storage
 from transforms.errors import ConfigurationError
+from transforms.naming import is_fasta_name
 
 _WILDCARD = re.compile(r"[*?[]")
-_COMPRESSION_SUFFIX = re.compile(r"(?<=[^/])\.(gz|bgz|bz2|xz|zst)$", re.IGNORECASE)
-_FASTA_SUFFIX = re.compile(r"(?<=[^/])\.(fa|faa|fasta|fas|fna)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,37 +167,6 @@ def find_fasta(
     )
 
 
-def stem(source: str) -> str:
-    """Returns a source without its compression suffix and its FASTA suffix.
-
-    >>> stem("viral/my.family.fa.gz")
-    'viral/my.family'
-    """
-    return _FASTA_SUFFIX.sub("", _COMPRESSION_SUFFIX.sub("", source))
-
-
-def check_names(files: Iterable[FastaFile]) -> None:
-    """Makes sure that no two files would be written under one name.
-
-    Raises:
-        ConfigurationError: Two would.
-    """
-    for collision in find_collisions(files):
-        raise ConfigurationError(collision)
-
-
-def find_collisions(files: Iterable[FastaFile]) -> Iterator[str]:
-    """Yields a sentence for each file that would be written under the name of an earlier one."""
-    named: dict[str, FastaFile] = {}
-    for file in files:
-        other = named.setdefault(stem(file.source), file)
-        if other is not file:
-            yield (
-                f"{other.url} and {file.url} would both be written as {stem(file.source)}: "
-                "rename one of them, or give them in two runs with an output of their own"
-            )
-
-
 def _match(text: str) -> _Pattern:
     try:
         return _take_apart(text)
@@ -217,18 +185,12 @@ def _take_apart(text: str) -> _Pattern:
     if not storage.is_directory(url):
         taken = tuple(storage.match(url))
         # What is not there yet is taken for a folder, unless it has the name of a file.
-        is_file = taken or (_is_fasta_name(url) and not text.endswith("/"))
+        is_file = taken or (is_fasta_name(url) and not text.endswith("/"))
         return _Pattern(text, _folder_of(url) if is_file else url.rstrip("/"), taken)
     below = storage.match(url.rstrip("/") + "/")
-    taken = tuple(found for found in below if _is_fasta_name(found.url))
-    passed_over = tuple(found for found in below if not _is_fasta_name(found.url))
+    taken = tuple(found for found in below if is_fasta_name(found.url))
+    passed_over = tuple(found for found in below if not is_fasta_name(found.url))
     return _Pattern(text, url.rstrip("/"), taken, passed_over)
-
-
-def _is_fasta_name(url: str) -> bool:
-    # macOS leaves a hidden ._x.faa beside each x.faa that it copies.
-    is_hidden = url.rpartition("/")[2].startswith(".")
-    return not is_hidden and _FASTA_SUFFIX.search(_COMPRESSION_SUFFIX.sub("", url)) is not None
 
 
 def _folder_of(url: str) -> str:

@@ -17,8 +17,9 @@ from transforms.arriving import Sight, Version, refusal, version_of
 from transforms.commits import Commits, Output, read_commits
 from transforms.dead_letters import file_failed
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, Listing, stem
+from transforms.finding import FastaFile, Listing
 from transforms.locks import check_held, hold_parts
+from transforms.naming import stem
 from transforms.outcomes import Outcomes
 from transforms.parts import of_round, part_name, write_part
 from transforms.removal import Removal

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, NamedTuple
 
+from transforms.commits import INPUTS, MESSAGES
 from transforms.errors import FastaFormatError
 from transforms.fasta import MAX_RECORD_RESIDUES, Counts, FastaRecord, parse_fasta, scan_fasta
 
 KEY_BYTES = 16
-INPUTS, MESSAGES = "inputs", "messages"
-"""What the configuration of an output says whose inputs are messages, and no files."""
 
 
 @dataclass(frozen=True, slots=True)

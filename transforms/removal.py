@@ -29,8 +29,8 @@ from transforms.commits import (
 )
 from transforms.committed import read_all_dead_letters, read_all_rows
 from transforms.dead_letters import encode_dead_letters
-from transforms.esm_pt import failures_name, pt_name
 from transforms.items import DeadLetter
+from transforms.naming import failures_name, pt_name
 from transforms.parquet import encode_table
 from transforms.parts import publish_data
 from transforms.sweeping import sweep
