@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.coders import Coder, FastPrimitivesCoder
 
 from transforms import storage
+from transforms.coders import PlainCoder
 from transforms.errors import ConfigurationError
 from transforms.naming import is_fasta_name
 
@@ -44,33 +45,18 @@ values_of = attrgetter(*FastaFile.__slots__)
 """Returns the values of a file, plain and in the order in which it takes them."""
 
 
-class FastaFileCoder(Coder):  # type: ignore[misc]
-    """Writes a file as its plain values; a RowCoder gives workers a named tuple instead."""
+class FastaFileCoder(PlainCoder):
+    """Writes a file as its values."""
 
-    def __init__(self) -> None:
-        self._plain = FastPrimitivesCoder()
+    kind = FastaFile
 
-    def encode(self, value: FastaFile) -> bytes:
-        """Returns the bytes of a file."""
-        return self._plain.encode(values_of(value))  # type: ignore[no-any-return]
+    def to_plain(self, value: FastaFile) -> tuple[Any, ...]:
+        """Returns the values of a file."""
+        return values_of(value)
 
-    def decode(self, encoded: bytes) -> FastaFile:
-        """Returns the file that :meth:`encode` wrote."""
-        return FastaFile(*self._plain.decode(encoded))
-
-    def is_deterministic(self) -> bool:
-        """Files may be keys of a grouping."""
-        return True
-
-    def to_type_hint(self) -> type[FastaFile]:
-        """The type that this coder is registered for."""
-        return FastaFile
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
+    def from_plain(self, values: tuple[Any, ...]) -> FastaFile:
+        """Returns the file that has them."""
+        return FastaFile(*values)
 
 
 beam.coders.registry.register_coder(FastaFile, FastaFileCoder)

@@ -23,7 +23,8 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.coders import Coder, FastPrimitivesCoder
+
+from transforms.coders import PlainCoder
 
 MAX_DEAD_LETTER_RESIDUES = 1_000_000
 """Longest sequence that a dead letter carries; above it the sequence is null."""
@@ -271,29 +272,18 @@ def _from_plain(plain: tuple[Any, ...]) -> Item:
     return kind.unpack(values)
 
 
-class ItemCoder(Coder):  # type: ignore[misc]
-    """Writes an item as the tag of its kind and plain values; nothing is pickled."""
+class ItemCoder(PlainCoder):
+    """Writes an item as the tag of its kind and plain values."""
 
-    def __init__(self) -> None:
-        self._plain = FastPrimitivesCoder()
+    kind = Item
 
-    def encode(self, value: Item) -> bytes:
-        """Returns the bytes of an item."""
-        return self._plain.encode(_to_plain(value))  # type: ignore[no-any-return]
+    def to_plain(self, value: Item) -> tuple[Any, ...]:
+        """Returns the plain values of an item."""
+        return _to_plain(value)
 
-    def decode(self, encoded: bytes) -> Item:
-        """Returns the item that :meth:`encode` wrote."""
-        return _from_plain(self._plain.decode(encoded))
-
-    def to_type_hint(self) -> type[Item]:
-        """The type that this coder is registered for."""
-        return Item
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
+    def from_plain(self, values: tuple[Any, ...]) -> Item:
+        """Returns the item that has them."""
+        return _from_plain(values)
 
 
 for _kind in (Item, *_KINDS):

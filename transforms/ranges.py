@@ -14,16 +14,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 import apache_beam as beam
-from apache_beam.coders import Coder, FastPrimitivesCoder
 
 from transforms import events, storage
+from transforms.coders import PlainCoder
 from transforms.compression import MAGIC_BYTES, is_plain
 from transforms.errors import FastaFormatError
 from transforms.fasta import Counts, parse_fasta, scan_fasta
-from transforms.finding import FastaFile, FastaFileCoder
+from transforms.finding import FastaFile, values_of
 from transforms.items import Item
 from transforms.reading import (
     changed,
@@ -76,45 +76,23 @@ class FileRange:
     counts: Counts | None = None
 
 
-_PLAIN = attrgetter("start", "stop", "ordinal", "line", "sha256", "file_sha256")
+_OWN_VALUES = attrgetter("start", "stop", "ordinal", "line", "sha256", "file_sha256")
 
 
-class FileRangeCoder(Coder):  # type: ignore[misc]
-    """Writes a range as its plain values."""
+class FileRangeCoder(PlainCoder):
+    """Writes a range as its values, those of its file and those of its counts."""
 
-    def __init__(self) -> None:
-        self._plain = FastPrimitivesCoder()
-        self._file = FastaFileCoder()
+    kind = FileRange
 
-    def encode(self, value: FileRange) -> bytes:
-        """Returns the bytes of a range."""
+    def to_plain(self, value: FileRange) -> tuple[Any, ...]:
+        """Returns the values of a range."""
         counts = value.counts and (value.counts.records, value.counts.residues)
-        plain = (*_PLAIN(value), self._file.encode(value.file), counts)
-        return self._plain.encode(plain)  # type: ignore[no-any-return]
+        return values_of(value.file), *_OWN_VALUES(value), counts
 
-    def decode(self, encoded: bytes) -> FileRange:
-        """Returns the range that :meth:`encode` wrote."""
-        start, stop, ordinal, line, sha256, file_sha256, file, counts = self._plain.decode(encoded)
-        return FileRange(
-            self._file.decode(file),
-            start,
-            stop,
-            ordinal,
-            line,
-            sha256,
-            file_sha256,
-            counts and Counts(*counts),
-        )
-
-    def to_type_hint(self) -> type[FileRange]:
-        """The type that this coder is registered for."""
-        return FileRange
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
+    def from_plain(self, values: tuple[Any, ...]) -> FileRange:
+        """Returns the range that has them."""
+        file, *own, counts = values
+        return FileRange(FastaFile(*file), *own, counts=counts and Counts(*counts))
 
 
 beam.coders.registry.register_coder(FileRange, FileRangeCoder)
