@@ -91,8 +91,9 @@ class FileRangeCoder(PlainCoder):
 
     def from_plain(self, values: tuple[Any, ...]) -> FileRange:
         """Returns the range that has them."""
-        file, *own, counts = values
-        return FileRange(FastaFile(*file), *own, counts=counts and Counts(*counts))
+        file, start, stop, ordinal, line, sha256, file_sha256, counts = values
+        own = start, stop, ordinal, line, sha256, file_sha256
+        return FileRange(FastaFile(*file), *own, counts and Counts(*counts))
 
 
 beam.coders.registry.register_coder(FileRange, FileRangeCoder)
