@@ -9,6 +9,19 @@ class FastaFormatError(ValueError):
     """A file is not FASTA that can be read to its end; the message names line or byte."""
 
 
+class RecordError(ValueError):
+    """A record, or a message with records, that is refused.
+
+    Args:
+        error_type: Short class of the failure, e.g. ``invalid_residue``.
+        message: One sentence for a person.
+    """
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
 class AccountingError(Exception):
     """Records read, embedded and dead-lettered do not add up (exit code 1)."""
 

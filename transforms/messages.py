@@ -16,7 +16,7 @@ from datetime import UTC
 from typing import Any, NamedTuple
 
 from transforms.commits import INPUTS, MESSAGES
-from transforms.errors import FastaFormatError
+from transforms.errors import FastaFormatError, RecordError
 from transforms.fasta import MAX_RECORD_RESIDUES, Counts, FastaRecord, parse_fasta, scan_fasta
 
 KEY_BYTES = 16
@@ -66,12 +66,8 @@ def from_pubsub(message: Any) -> Message:
     )
 
 
-class MessageError(ValueError):
-    """A message holds no record that can be told; ``error_type`` is its short class."""
-
-    def __init__(self, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.error_type = error_type
+class MessageError(RecordError):
+    """A message holds no record that can be told."""
 
 
 class Opened(NamedTuple):

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import apache_beam as beam
 
 from transforms.dead_letters import record_failed
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, RecordError
 from transforms.items import DeadLetter, Item, Protein
 from transforms.passing import ActOnKinds, act_on_kinds
 
@@ -64,12 +64,8 @@ class ResiduePolicy:
             )
 
 
-class ResidueError(ValueError):
-    """A sequence that the policy refuses; ``error_type`` is its short class."""
-
-    def __init__(self, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.error_type = error_type
+class ResidueError(RecordError):
+    """A sequence that the policy refuses."""
 
 
 def clean_sequence(sequence: str) -> tuple[str, str]:
