@@ -20,7 +20,7 @@ from transforms.dead_letters import (
     record_failed,
 )
 from transforms.fasta import MAX_RECORD_RESIDUES
-from transforms.items import MAX_DEAD_LETTER_RESIDUES, Protein
+from transforms.items import Protein
 
 
 def protein(sequence: str) -> Protein:
@@ -50,14 +50,10 @@ def test_a_file_has_no_ordinal_and_no_sequence() -> None:
 
 
 def test_a_giant_sequence_is_left_out_but_counted() -> None:
-    longest = "M" * MAX_DEAD_LETTER_RESIDUES
+    longest = "M" * MAX_RECORD_RESIDUES
     assert record_failed(protein(longest), "inference", "oom", "x").sequence == longest
     letter = record_failed(protein(longest + "K"), "inference", "oom", "x")
-    assert (letter.sequence, letter.length) == (None, MAX_DEAD_LETTER_RESIDUES + 1)
-
-
-def test_every_record_that_is_read_fits_into_a_dead_letter() -> None:
-    assert MAX_RECORD_RESIDUES <= MAX_DEAD_LETTER_RESIDUES
+    assert (letter.sequence, letter.length) == (None, MAX_RECORD_RESIDUES + 1)
 
 
 def test_that_of_a_message_says_of_which_and_that_of_a_file_has_no_such_fields() -> None:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from transforms import events
-from transforms.items import MAX_DEAD_LETTER_RESIDUES, DeadLetter, Protein
+from transforms.fasta import MAX_RECORD_RESIDUES
+from transforms.items import DeadLetter, Protein
 
 _OF_MESSAGES = ("message_id", "publish_time", "attributes")
 
@@ -43,7 +44,7 @@ def record_failed(
             ordinal=protein.ordinal,
             id=protein.id,
             description=protein.description,
-            sequence=protein.sequence if length <= MAX_DEAD_LETTER_RESIDUES else None,
+            sequence=protein.sequence if length <= MAX_RECORD_RESIDUES else None,
             length=length,
             sequence_sha256=hashlib.sha256(protein.sequence.encode()).hexdigest(),
             file_sha256=protein.file_sha256,

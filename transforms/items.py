@@ -26,9 +26,6 @@ import numpy as np
 
 from transforms.coders import PlainCoder
 
-MAX_DEAD_LETTER_RESIDUES = 1_000_000
-"""Longest sequence that a dead letter carries; above it the sequence is null."""
-
 
 class Item:
     """Base of all kinds; every step of the line is hinted ``Item -> Item``."""

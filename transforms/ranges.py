@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -22,7 +23,7 @@ from transforms import events, storage
 from transforms.coders import PlainCoder
 from transforms.compression import MAGIC_BYTES, is_plain
 from transforms.errors import FastaFormatError
-from transforms.fasta import Counts, parse_fasta, scan_fasta
+from transforms.fasta import MAX_MARKS, Counts, parse_fasta, scan_fasta
 from transforms.finding import FastaFile, values_of
 from transforms.items import Item
 from transforms.reading import (
@@ -38,9 +39,8 @@ from transforms.stopping import StoppedError, stop_requested
 RANGE_BYTES = 1 << 26
 """Bytes of a range: some 150,000 proteins, which a fast GPU embeds in a few minutes."""
 
-# A line is a header after up to eight byte order marks; see transforms.fasta.
-_HEADER = re.compile(rb"[\n\r]((?:\xef\xbb\xbf){0,8}>)")
-_HEADER_BYTES = 1 + 8 * 3  # of its beginning, before the >
+_HEADER = re.compile(rb"[\n\r]((?:%s){0,%d}>)" % (BOM_UTF8, MAX_MARKS))
+_HEADER_BYTES = 1 + MAX_MARKS * len(BOM_UTF8)  # of its beginning, before the >
 
 
 class OpenRange(Protocol):

@@ -35,7 +35,7 @@ from transforms.stopping import StoppedError, heed_end, stop_requested
 
 BATCH_ITEMS = 64
 BATCH_RESIDUES = 1 << 14
-"""Half of what the model gets at a time by default. After a stop, what was read is embedded."""
+"""Half a batch of a CPU, and far less of one of a GPU. After a stop, what was read is embedded."""
 
 HELD_BYTES = 1 << 24
 """A file with at most so many bytes of text is read once; its text is held between the passes."""
