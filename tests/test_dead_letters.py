@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-
-import pytest
 
 from transforms import events
 from transforms.dead_letters import (
     decode_dead_letters,
     encode_dead_letters,
     file_failed,
-    now,
     record_failed,
 )
 from transforms.fasta import MAX_RECORD_RESIDUES
@@ -77,20 +71,3 @@ def test_listeners_are_told() -> None:
         events.RecordFailed("a/b.faa", 6, "p7", 4, "residues", "invalid_residue", "* at 3"),
         events.RecordFailed("c.faa", None, "", 0, "read", "not_fasta", "line 1"),
     ]
-
-
-@pytest.fixture
-def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
-@pytest.mark.usefixtures("_far_from_greenwich")
-def test_times_are_utc_to_the_second() -> None:
-    before = datetime.now(UTC).replace(microsecond=0)
-    assert before <= datetime.fromisoformat(now()) <= datetime.now(UTC)
-    assert now().endswith("Z")
-    assert len(now()) == len("2026-01-31T12:00:00Z")

@@ -17,12 +17,12 @@ from typing import Any
 
 from transforms import storage
 from transforms.commits import COMMITS
-from transforms.dead_letters import now
 from transforms.errors import ConfigurationError
 from transforms.holders import State, read_holder, state_of
 from transforms.json_records import read_json, write_json
 from transforms.shards import Shard
 from transforms.text import counted
+from transforms.times import now
 
 DIVISION = f"{COMMITS}/shards.json"
 ENDS, SHARES = "shard-", "shares-"

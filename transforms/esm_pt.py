@@ -25,13 +25,14 @@ from transforms.commits import (
     read_part_record,
 )
 from transforms.committed import Rows
-from transforms.dead_letters import encode_dead_letters, now
+from transforms.dead_letters import encode_dead_letters
 from transforms.gathering import BLOCK_BYTES, Gathered, check_keys, gather, read_whole
 from transforms.hashing import Hashed
 from transforms.items import FinishedFile, Item, Settled
 from transforms.naming import failures_name, pt_name
 from transforms.passing import ActOnKinds, act_on_kinds
 from transforms.pt_format import write_pt
+from transforms.times import now
 
 ROWS_PER_GROUP = 4096
 """Files with so many rows, or one with more, are not held any longer."""

@@ -22,7 +22,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from transforms import storage
-from transforms.dead_letters import now
 from transforms.holders import (
     INTERVAL,
     LOCKS,
@@ -35,6 +34,7 @@ from transforms.holders import (
     this_machine,
     write_holder,
 )
+from transforms.times import now
 
 FIRST_SECONDS = 1.0
 """When a new holder looks for the first time whether another one came at the same moment."""

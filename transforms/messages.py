@@ -12,12 +12,12 @@ import json
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any, NamedTuple
 
 from transforms.commits import INPUTS, MESSAGES
 from transforms.errors import FastaFormatError, RecordError
 from transforms.fasta import MAX_RECORD_RESIDUES, Counts, FastaRecord, parse_fasta, scan_fasta
+from transforms.times import iso
 
 KEY_BYTES = 16
 
@@ -57,10 +57,9 @@ def from_pubsub(message: Any) -> Message:
     """
     if not message.message_id or message.publish_time is None:
         raise ValueError("The engine hands on messages without message_id and publish_time.")
-    published = message.publish_time.astimezone(UTC).replace(tzinfo=None)
     return Message(
         id=message.message_id,
-        publish_time=f"{published.isoformat(timespec='microseconds')}Z",
+        publish_time=iso(message.publish_time, "microseconds"),
         attributes=dict(message.attributes or {}),
         data=message.data or b"",
     )

@@ -28,11 +28,12 @@ from transforms.commits import (
     write_part_record,
 )
 from transforms.committed import remember_rows
-from transforms.dead_letters import address, encode_dead_letters, now
+from transforms.dead_letters import address, encode_dead_letters
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein, Settled
 from transforms.locks import check_held
 from transforms.parquet import Vectors, encode_rows
 from transforms.shards import lock_share
+from transforms.times import now
 
 DIGEST_LETTERS = 16
 """How much of the SHA-256 of a data file is in its name."""

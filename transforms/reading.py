@@ -18,7 +18,7 @@ import apache_beam as beam
 from transforms import events, storage
 from transforms.commits import Output
 from transforms.compression import BombError, CorruptError, TruncatedError, decompress
-from transforms.dead_letters import announce, file_failed, now, record_failed
+from transforms.dead_letters import announce, file_failed, record_failed
 from transforms.errors import FastaFormatError
 from transforms.fasta import (
     MAX_RECORD_RESIDUES,
@@ -32,6 +32,7 @@ from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.retrying import RetriedError
 from transforms.shards import Shard
 from transforms.stopping import StoppedError, heed_end, stop_requested
+from transforms.times import now
 
 BATCH_ITEMS = 64
 BATCH_RESIDUES = 1 << 14

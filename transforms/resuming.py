@@ -10,7 +10,6 @@ from transforms import storage
 from transforms.collisions import check_name, find_names
 from transforms.commits import PT, Commits, FileRecord, PartSource, add_file_records
 from transforms.committed import read_dead_letters
-from transforms.dead_letters import now
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
 from transforms.locks import hold_parts
@@ -25,6 +24,7 @@ from transforms.removal import (
     reopen_files,
 )
 from transforms.reopened import note_reopened, read_reopened, settle_reopened
+from transforms.times import now
 from transforms.under_way import PROCESS_DIED
 
 _LISTED_AT_ONCE = 1000  # names that an object store returns in one answer
