@@ -54,7 +54,10 @@ class TokenBudget:
 
     def __post_init__(self) -> None:
         if self.max_cost < 1 or self.max_count < 1:
-            raise ConfigurationError("A token budget must be at least 1.")
+            raise ConfigurationError(
+                f"A batch of {self.max_cost:,} tokens and {self.max_count:,} items holds nothing: "
+                "give --toks_per_batch, or max_cost and max_count, a number of at least 1."
+            )
 
     def cut(self, fill: Fill, costs: Iterable[int]) -> tuple[list[int], Fill]:
         """Cuts elements into batches.

@@ -195,7 +195,9 @@ def _refuse_empty(matched: Iterable[_Pattern]) -> None:
         if not pattern.taken
     ]
     if reasons:
-        raise ConfigurationError(f"no file matches the input {', '.join(reasons)}")
+        raise ConfigurationError(
+            f"no file matches the input {', '.join(reasons)}: check the spelling, or name a folder"
+        )
 
 
 def _refuse_strangers(matched: Iterable[_Pattern], root: str) -> None:
@@ -229,7 +231,10 @@ def _common_folder(matched: Iterable[_Pattern]) -> str:
 def _source(url: str, root: str) -> str:
     prefix = root + "/"
     if not url.startswith(prefix):
-        raise ConfigurationError(f"{url} does not lie below the input root {root or '/'}")
+        raise ConfigurationError(
+            f"{url} does not lie below the input root {root or '/'}: give an --input_root above it, "
+            "or another --output"
+        )
     source = url.removeprefix(prefix)
     try:
         url.encode()

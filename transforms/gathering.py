@@ -218,7 +218,8 @@ def check_ordinals(finished: FinishedFile, rows: Integers, dead: Integers) -> No
         first = int(wrong[0]) if len(wrong) else end.records
         raise AccountingError(
             f"{end.source}: read {end.records}, embedded {len(rows)}, dead-lettered {len(dead)}; "
-            f"record {first + 1} has {counts[first]} outcomes instead of one"
+            f"record {first + 1} has {counts[first]} outcomes instead of one. "
+            "python -m pipeline.verify tells more."
         )
 
 
