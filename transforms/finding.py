@@ -232,8 +232,8 @@ def _source(url: str, root: str) -> str:
     prefix = root + "/"
     if not url.startswith(prefix):
         raise ConfigurationError(
-            f"{url} does not lie below the input root {root or '/'}: give an --input_root above it, "
-            "or another --output"
+            f"{url} does not lie below the input root {root or '/'}: give an --input_root that it "
+            "lies below, or another --output"
         )
     source = url.removeprefix(prefix)
     try:

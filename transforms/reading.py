@@ -211,8 +211,18 @@ def end_of(file: FastaFile, file_sha256: str, counts: Counts) -> EndOfFile:
     )
 
 
-def item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | DeadLetter:
-    """Returns a record as it goes on: without residues, or with too many, as a DeadLetter."""
+def item_of(
+    record: FastaRecord, source: str, file_sha256: str, place: str = ""
+) -> Protein | DeadLetter:
+    """Returns a record as it goes on: without residues, or with too many, as a DeadLetter.
+
+    Args:
+        record: The record.
+        source: Path of its file below the input root.
+        file_sha256: SHA-256 of that file.
+        place: Where it stands, in words for a person; by default its place in the file.
+    """
+    place = place or place_of(record)
     if record.sequence is None:
         return announce(
             DeadLetter(
@@ -226,7 +236,7 @@ def item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | Dea
                 file_sha256=file_sha256,
                 stage="read",
                 error_type="too_long",
-                message=f"{_place(record)} has {record.length:,} residues; "
+                message=f"{place} has {record.length:,} residues; "
                 f"the longest that can be read has {MAX_RECORD_RESIDUES:,}",
                 attempts=1,
                 time=now(),
@@ -236,12 +246,13 @@ def item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | Dea
         source, record.ordinal, record.id, record.description, record.sequence, file_sha256
     )
     if not record.sequence:
-        message = f"{_place(record)} has a header but no sequence"
+        message = f"{place} has a header but no sequence"
         return record_failed(protein, "read", "empty_sequence", message)
     return protein
 
 
-def _place(record: FastaRecord) -> str:
+def place_of(record: FastaRecord) -> str:
+    """Returns in words where a record stands."""
     return f"record {record.ordinal + 1:,} (line {record.line:,})"
 
 
