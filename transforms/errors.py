@@ -33,9 +33,8 @@ def damaged(url: str, or_newer: bool = False) -> ConfigurationError:
         url: The file.
         or_newer: Whether a newer version of this program may have written it.
     """
-    if not or_newer:
-        how, fix = "", "Put"
-    else:
+    how, fix = "", "Put"
+    if or_newer:
         how, fix = ", or was written by a newer version of this program", "Use that version, put"
     return ConfigurationError(
         f"{url} is damaged{how}. {fix} it back from a copy, or give another --output."
