@@ -36,7 +36,8 @@ from pipeline.options import RunConfig
 from pipeline.queries import Queries, Query, SearchConfig
 from pipeline.searching import Found, search_output, search_rows
 from transforms.checkpoints import find_checkpoint
-from transforms.commits import Output, read_commits, write_configuration
+from transforms.commits import Output, read_commits
+from transforms.configuration import write_configuration
 from transforms.filling import PART_RECORDS
 from transforms.items import EmbeddingBlock, Protein
 from transforms.neighbours import DECIMALS

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from transforms.arriving import Version, version_of
-from transforms.finding import FastaFile, stem
+from transforms.finding import FastaFile
+from transforms.naming import stem
 
 ROUND_BYTES = 1 << 24
 """Bytes of the files of one round, if they are more than one: a small file is finished with the

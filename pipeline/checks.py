@@ -27,16 +27,17 @@ from pipeline.runners import (
 from pipeline.spool import Spool
 from transforms import commits, storage
 from transforms.checkpoints import Checkpoint, find_checkpoint
-from transforms.commits import Output
+from transforms.collisions import check_names, check_pt_names
+from transforms.commits import INPUTS, MESSAGES, Output
+from transforms.configuration import FORMAT, read_configuration, write_configuration
 from transforms.devices import resolve_device, resolve_dtype
 from transforms.division import check_undivided
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
-from transforms.esm_pt import check_pt_names
-from transforms.finding import FastaFile, Listing, check_names, find_fasta
+from transforms.finding import FastaFile, Listing, find_fasta
 from transforms.lanes import enough_lanes
 from transforms.locks import Lock, hold_parts
-from transforms.messages import INPUTS, MESSAGES, has_messages
+from transforms.messages import has_messages
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.resuming import Work, apply, failed_urls, find_work, holds_condemned
 from transforms.shards import Shard
@@ -99,7 +100,7 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     check_output(root, is_ours=found is not None)
     run = uuid.uuid4().hex[:12]
     lock = lock_output(root, run, held)
-    if commits.read_configuration(root) != found:
+    if read_configuration(root) != found:
         raise ConfigurationError(
             f"Another run has begun {root} anew in this moment. Give the command again."
         )
@@ -124,7 +125,7 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
             forget_condemned(root)
         if begun is None:
             delete_output(root)
-            commits.write_configuration(root, configuration)
+            write_configuration(root, configuration)
         sweep(root)
         count_deaths(root)
         apply(root, run, work)
@@ -155,7 +156,7 @@ def read_begun(root: str) -> dict[str, Any] | None:
         ConfigurationError: It cannot be read.
     """
     try:
-        return commits.read_configuration(root)
+        return read_configuration(root)
     except OSError as error:
         raise ConfigurationError(
             f"Cannot read {root} ({error.strerror or error}). Give another --output."
@@ -239,7 +240,7 @@ def make_configuration(
 ) -> dict[str, Any]:
     """Returns what may not change from one run on an output to the next."""
     return {
-        "format": 1,
+        "format": FORMAT,
         "input_root": input_root,
         "model": checkpoint.model,
         "revision": checkpoint.revision,

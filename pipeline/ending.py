@@ -9,7 +9,7 @@ from pipeline.checks import Plan
 from pipeline.run_report import Report, check_accounting, summarise, write_report
 from pipeline.terminal import complain
 from transforms import events, storage
-from transforms.commits import has_configuration
+from transforms.configuration import has_configuration
 from transforms.locks import hold_parts
 from transforms.text import printable
 from transforms.under_way import clear_notes

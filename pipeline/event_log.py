@@ -11,8 +11,8 @@ from typing import TextIO
 
 from pipeline.runners import is_heard
 from transforms import events, storage
-from transforms.dead_letters import now
 from transforms.errors import ConfigurationError
+from transforms.times import now
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from pipeline.run_report import Report, log_line
 from transforms import storage
 from transforms.checkpoints import DEFAULT_MODEL, Checkpoint
 from transforms.errors import ConfigurationError, FastaFormatError
-from transforms.esm_pt import failures_name, pt_name
 from transforms.model import ModelConfig, keep_model
+from transforms.naming import failures_name, pt_name
 from transforms.residues import ResiduePolicy
 
 logger = logging.getLogger(__name__)

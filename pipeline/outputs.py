@@ -10,8 +10,8 @@ from pipeline.spool import SPOOL
 from transforms import commits, storage
 from transforms.commits import Commits
 from transforms.errors import ConfigurationError
-from transforms.esm_pt import failures_name, pt_name
 from transforms.locks import HeldError, Lock, hold
+from transforms.naming import failures_name, pt_name
 from transforms.reopened import forget_reopened
 from transforms.sweeping import sweep
 
@@ -70,7 +70,8 @@ def check_same(root: str, held: Mapping[str, Any], wanted: Mapping[str, Any]) ->
     Raises:
         ConfigurationError: It was made with another configuration; the difference is named.
     """
-    differing = [name for name in wanted if held.get(name) != wanted[name]]
+    # Another format is refused by whoever reads what is held.
+    differing = [n for n in wanted if n != "format" and held.get(n) != wanted[n]]
     if "fingerprint" in differing:
         # What else there is to say of another model follows from its being another.
         unequal_names = held.get("model") != wanted["model"]

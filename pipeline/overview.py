@@ -20,7 +20,8 @@ from pipeline.failures import (
 )
 from pipeline.recorded import no_output
 from transforms import storage
-from transforms.commits import PT, Commits, read_commits, read_configuration
+from transforms.commits import PT, Commits, read_commits
+from transforms.configuration import read_configuration
 from transforms.division import Division, ShardState, look_at_shards, read_division
 from transforms.errors import ConfigurationError
 from transforms.holders import Holder, State, read_holders, state_of

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from transforms import events
-from transforms.dead_letters import now
+from transforms.times import now
 
 MOST_SPANS = 240
 """Spans of time that are told apart. Where a run lasts longer, each becomes twice as long."""

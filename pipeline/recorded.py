@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from transforms import storage
-from transforms.commits import has_configuration, read_configuration
+from transforms.configuration import has_configuration, read_configuration
 from transforms.errors import ConfigurationError
 
 _KEYS = ("input_root", "model", "revision", "fingerprint", "dim", "dtype", "residues",

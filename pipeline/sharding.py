@@ -18,6 +18,8 @@ from pipeline.options import RunConfig
 from pipeline.outputs import check_output, check_same, check_whole, lock_output
 from pipeline.runners import check_runner, is_in_this_process
 from transforms import commits, storage
+from transforms.collisions import check_names, check_pt_names
+from transforms.configuration import read_configuration, write_configuration
 from transforms.division import (
     begin_division,
     describe_missing,
@@ -28,8 +30,6 @@ from transforms.division import (
 )
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
-from transforms.esm_pt import check_pt_names
-from transforms.finding import check_names
 from transforms.holders import read_holder
 from transforms.locks import HeldError, hold, hold_parts
 from transforms.model import EsmModelHandler
@@ -112,7 +112,7 @@ def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -
             f"A run without --shard is at work in {root} ({read_holder(root, 'all')}). Wait for "
             "it, or give another --output."
         )
-    begun = commits.read_configuration(root)
+    begun = read_configuration(root)
     if begun is None:
         check_output(root, is_ours=False)
     else:
@@ -132,7 +132,7 @@ def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -
         count_deaths(root)
         division = begin_division(root, shard.count)
     if begun is None:
-        commits.write_configuration(root, configuration)
+        write_configuration(root, configuration)
     return division.shard(shard.number)
 
 

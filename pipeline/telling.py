@@ -8,9 +8,10 @@ from typing import Any
 
 from pipeline.overview import FileStatus, Overview
 from transforms.division import ENDS, describe_missing
-from transforms.holders import Holder, State, seconds_since
+from transforms.holders import Holder, State
 from transforms.locks import COMPACT
 from transforms.text import counted, duration, printable
+from transforms.times import seconds_since
 
 FILES_TOLD, LONGEST_TOLD = 20, 300
 """How many files a person is told of, and how much of an id or a message."""

@@ -5,8 +5,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import TimestampedValue
 
 from tests.helpers import make_dead_letter, make_end
-from transforms.awaiting import AwaitDevice, _AwaitDoFn
-from transforms.items import Deferred, Item, ItemCoder
+from transforms.awaiting import AwaitDevice, Deferred, _AwaitDoFn
+from transforms.items import Item, ItemCoder
 
 
 def release(values: list[object]) -> list[Item]:
@@ -61,4 +61,4 @@ def test_where_it_must_be_written_it_waits() -> None:
     coder = ItemCoder()
     decoded = coder.decode(coder.encode(Deferred(lambda: [make_end(1), make_dead_letter(2)])))
     assert isinstance(decoded, Deferred)
-    assert decoded.resolve() == [make_end(1), make_dead_letter(2)]
+    assert list(decoded.resolve()) == [make_end(1), make_dead_letter(2)]

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from tests.helpers import make_protein
 from transforms import events
-from transforms.batching import BatchByTokens, Fill, TokenBudget, _make_dofn, token_cost
+from transforms.batching import BatchByTokens, BatchKeeper, Fill, TokenBudget, token_cost
 from transforms.errors import ConfigurationError
 from transforms.items import Batch, EndOfFile, Item, ItemCoder, Protein
+from transforms.waiting import make_waiting
 
 PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 COSTS = st.lists(st.integers(0, 40), max_size=60)
@@ -117,7 +118,7 @@ def run_dofn(
         together: Whether the items of a bundle are one element.
     """
     held, fill, end = FakeState(), FakeState(), FakeTimer()
-    made = _make_dofn(budget, token_cost, 0.0, time.time, "test")
+    made = make_waiting(BatchKeeper(budget, token_cost), "test")
     out: list[Any] = []
     for start, stop in pieces(len(items), cuts):
         dofn = pickler.roundtrip(made)
@@ -127,7 +128,7 @@ def run_dofn(
         for second, item in bundle:
             out += dofn.process((0, item), Timestamp(second), GlobalWindow(), held, fill, end)
     if end.time is not None:
-        out += pickler.roundtrip(made).flush_at_window_end(held, fill)
+        out += pickler.roundtrip(made).flush_at_window_end(0, held, fill)
     return out
 
 
@@ -166,7 +167,8 @@ def test_the_transform_keeps_every_item_in_order_however_bundles_are_cut(
 
 def test_a_waiting_batch_asks_to_be_woken_once_and_is_then_sent_on() -> None:
     held, fill, end, waited = FakeState(), FakeState(), FakeTimer(), FakeTimer()
-    dofn = pickler.roundtrip(_make_dofn(TokenBudget(100), token_cost, 5.0, time.time, "test"))
+    keeper = BatchKeeper(TokenBudget(100), token_cost)
+    dofn = pickler.roundtrip(make_waiting(keeper, "test", max_wait=5.0))
     woken = []
     for ordinal in range(3):
         item = (0, make_protein(ordinal=ordinal))
@@ -175,9 +177,9 @@ def test_a_waiting_batch_asks_to_be_woken_once_and_is_then_sent_on() -> None:
     assert woken[0] is not None
     assert woken == [woken[0]] * 3
     assert end.time == GlobalWindow().end
-    (sent,) = dofn.flush_after_wait(held, fill)
+    (sent,) = dofn.flush_after_wait(0, held, fill)
     assert [protein.ordinal for protein in sent.value.proteins] == [0, 1, 2]
-    assert not list(dofn.flush_at_window_end(held, fill))
+    assert not list(dofn.flush_at_window_end(0, held, fill))
 
 
 class Note(beam.DoFn):

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.helpers import files_below
+from transforms import commits
 from transforms.commits import (
     Commits,
     FileRecord,
     PartRecord,
     PartSource,
+    read_all_parts,
     read_commits,
-    read_configuration,
     read_part_record,
-    write_configuration,
     write_file_records,
     write_part_record,
 )
+from transforms.configuration import read_configuration, write_configuration
+from transforms.errors import ConfigurationError
+from transforms.json_records import write_json
 
 PART = PartRecord(
     part="part-run1-0-0",
@@ -45,6 +52,8 @@ FILE = FileRecord(
     pt="pt/sub/ü_ESM.pt",
     pt_sha256="sha-pt",
 )
+PLAIN_PART = {"part": "part-run1-0-0", "run": "run1", "embeddings": None, "dead_letters": None}
+PLAIN_PART |= {"time": "2026-01-31T12:00:00Z", "sources": {}}
 CONFIGURATION = {"input_root": "/data/ü", "dtype": "float32", "dim": 4, "revision": None}
 
 
@@ -118,3 +127,57 @@ def test_failed_sources_are_those_that_were_not_finished() -> None:
         {"b": replace(FILE, source="b")},
     )
     assert commits.failed_sources() == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("part-run1-0-0", {**PLAIN_PART, "later_field": 1}),
+        ("part-run1-0-0", {k: v for k, v in PLAIN_PART.items() if k != "run"}),
+        ("part-run1-0-0", {**PLAIN_PART, "sources": {"a.fa": {"later_field": 1}}}),
+        ("part-run1-0-0", []),
+        ("files-run1-x", {}),
+        ("files-run1-x", {"files": [{"source": "a.fa", "parts": []}]}),
+        ("files-run1-x", {"files": 1}),
+    ],
+)
+def test_a_record_with_other_fields_is_named(tmp_path: Path, name: str, content: Any) -> None:
+    write_json(str(tmp_path), f"commits/{name}.json", content)
+    with pytest.raises(ConfigurationError) as caught:
+        read_commits(str(tmp_path))
+    assert str(caught.value) == (
+        f"{tmp_path}/commits/{name}.json is damaged, or was written by a newer version of this "
+        "program. Use that version, put it back from a copy, or give another --output."
+    )
+
+
+def list_in_turn(monkeypatch: pytest.MonkeyPatch, listings: Iterable[Iterable[str]]) -> None:
+    """Lets the listings of ``commits/`` be these, one after the other."""
+    turns = iter(listings)
+    monkeypatch.setattr(
+        commits.storage, "list_names", lambda folder: [f"{name}.json" for name in next(turns)]
+    )
+
+
+def test_parts_that_are_added_all_the_time_do_not_keep_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"part-run1-0-{number}" for number in range(4)]
+    for name in names:
+        write_part_record(str(tmp_path), make_part(name))
+    list_in_turn(monkeypatch, (names[:number] for number in (2, 3)))
+    assert list(read_all_parts(str(tmp_path))) == names[:3]
+
+
+def test_a_replacement_that_straddles_a_listing_is_seen_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new, other, gone = (f"part-run1-0-{number}" for number in range(4))
+    for part in (make_part(old), replace(make_part(new), replaces=(old,)), make_part(other)):
+        write_part_record(str(tmp_path), part)
+    for listings in (
+        ([old, other], [other], [new, other]),  # the second lacks both
+        ([other], [other, gone], [new, other]),  # gone before it could be read
+    ):
+        list_in_turn(monkeypatch, listings)
+        assert list(read_all_parts(str(tmp_path))) == [new, other]

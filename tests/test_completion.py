@@ -98,7 +98,7 @@ def test_more_outcomes_than_records(items: list[Settled | EndOfFile]) -> None:
     for item in items[:-1]:
         assert settle(files, item) is None
         files = stored(files)
-    with pytest.raises(AccountingError, match=r"a\.fa has \d records"):
+    with pytest.raises(AccountingError, match=r"a\.fa has \d records.*verify tells more"):
         settle(files, items[-1])
 
 

@@ -13,11 +13,12 @@ import torch
 from pipeline.run import main
 from tests.helpers import make_protein
 from transforms import events
+from transforms.awaiting import Deferred
 from transforms.encoder import PackedEncoder
 from transforms.forward import _pool
 from transforms.fused import _differ, _load_triton
 from transforms.graphs import Graphs
-from transforms.items import Batch, Deferred, EmbeddingBlock
+from transforms.items import Batch, EmbeddingBlock
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.packing import Pack, Row, pack
 

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-
-import pytest
 
 from transforms import events
 from transforms.dead_letters import (
     decode_dead_letters,
     encode_dead_letters,
     file_failed,
-    now,
     record_failed,
 )
 from transforms.fasta import MAX_RECORD_RESIDUES
-from transforms.items import MAX_DEAD_LETTER_RESIDUES, Protein
+from transforms.items import Protein
 
 
 def protein(sequence: str) -> Protein:
@@ -50,14 +44,10 @@ def test_a_file_has_no_ordinal_and_no_sequence() -> None:
 
 
 def test_a_giant_sequence_is_left_out_but_counted() -> None:
-    longest = "M" * MAX_DEAD_LETTER_RESIDUES
+    longest = "M" * MAX_RECORD_RESIDUES
     assert record_failed(protein(longest), "inference", "oom", "x").sequence == longest
     letter = record_failed(protein(longest + "K"), "inference", "oom", "x")
-    assert (letter.sequence, letter.length) == (None, MAX_DEAD_LETTER_RESIDUES + 1)
-
-
-def test_every_record_that_is_read_fits_into_a_dead_letter() -> None:
-    assert MAX_RECORD_RESIDUES <= MAX_DEAD_LETTER_RESIDUES
+    assert (letter.sequence, letter.length) == (None, MAX_RECORD_RESIDUES + 1)
 
 
 def test_that_of_a_message_says_of_which_and_that_of_a_file_has_no_such_fields() -> None:
@@ -81,20 +71,3 @@ def test_listeners_are_told() -> None:
         events.RecordFailed("a/b.faa", 6, "p7", 4, "residues", "invalid_residue", "* at 3"),
         events.RecordFailed("c.faa", None, "", 0, "read", "not_fasta", "line 1"),
     ]
-
-
-@pytest.fixture
-def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
-@pytest.mark.usefixtures("_far_from_greenwich")
-def test_times_are_utc_to_the_second() -> None:
-    before = datetime.now(UTC).replace(microsecond=0)
-    assert before <= datetime.fromisoformat(now()) <= datetime.now(UTC)
-    assert now().endswith("Z")
-    assert len(now()) == len("2026-01-31T12:00:00Z")

@@ -33,8 +33,9 @@ from transforms import esm_pt, events, storage
 from transforms.commits import FileRecord, Output, PartRecord, read_commits, read_part_record
 from transforms.dead_letters import decode_dead_letters
 from transforms.errors import AccountingError
-from transforms.esm_pt import _WriteEsmPtDoFn, failures_name, finish_files, pt_name
+from transforms.esm_pt import _WriteEsmPtDoFn, finish_files
 from transforms.items import FinishedFile, Item, Settled
+from transforms.naming import failures_name, pt_name
 
 
 @pytest.fixture
@@ -61,20 +62,6 @@ def finish(
 
 def load(output: Output, source: str = "a.fa") -> dict[str, Any]:
     return torch.load(Path(output.root) / pt_name(source), weights_only=True)
-
-
-@pytest.mark.parametrize(
-    ("source", "name"),
-    [
-        ("a.fa", "pt/a_ESM.pt"),
-        ("viral/my.family.fa.gz", "pt/viral/my.family_ESM.pt"),
-        ("a b [1].fasta", "pt/a b [1]_ESM.pt"),
-        ("proteins.txt", "pt/proteins.txt_ESM.pt"),
-    ],
-)
-def test_names(source: str, name: str) -> None:
-    assert pt_name(source) == name
-    assert failures_name(source) == name.removesuffix(".pt") + ".failures.jsonl"
 
 
 def test_the_format_is_that_of_the_script(output: Output) -> None:
@@ -434,9 +421,9 @@ def test_the_files_of_a_group_are_there_before_any_is_on_record(
     done: list[str] = []
     publish_all = storage.publish_all
 
-    def noted(root: str, files: Mapping[str, Any]) -> Mapping[str, str]:
+    def noted(root: str, files: Mapping[str, Any]) -> None:
         done.extend(name for name in files if name.startswith(("pt/", "commits/files-")))
-        return publish_all(root, files)
+        publish_all(root, files)
 
     monkeypatch.setattr(storage, "publish_all", noted)
     run_bundle(output, 100, monkeypatch)

@@ -28,13 +28,8 @@ from tests.helpers import (
     make_protein,
     vector_of,
 )
-from transforms.commits import (
-    EMBEDDINGS,
-    Output,
-    read_part_record,
-    write_configuration,
-    write_part_record,
-)
+from transforms.commits import EMBEDDINGS, Output, read_part_record, write_part_record
+from transforms.configuration import write_configuration
 from transforms.items import Protein
 from transforms.parquet import to_matrix
 

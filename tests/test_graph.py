@@ -145,13 +145,13 @@ def test_a_bundle_that_is_tried_again_loses_and_doubles_nothing(
     output = make_output(tmp_path)
     publish, calls, raised = storage.publish, itertools.count(), []
 
-    def failing(*args: Any) -> str:
+    def failing(*args: Any) -> None:
         fails = next(calls) == call
-        digest = "" if fails and not after else publish(*args)
+        if after or not fails:
+            publish(*args)
         if fails:
             raised.append(args)
             raise OSError("a glitch")
-        return digest
 
     monkeypatch.setattr(storage, "publish", failing)
     run(

@@ -126,6 +126,21 @@ def test_a_killed_holder_does_not_leave_the_lock_shut(tmp_path: Path) -> None:
             assert [holder.run for holder in read_holders(str(tmp_path))] == ["second"]
 
 
+def test_what_a_kill_in_a_heartbeat_has_left_goes_with_the_next_holder(tmp_path: Path) -> None:
+    with hold(str(tmp_path), "run1"), hold(str(tmp_path), "run1", "parts"):
+        pass
+    left = [tmp_path / ".locks" / name for name in ("all.json.123", "parts.json.123")]
+    for path in left:
+        path.write_text("half")
+    with hold(str(tmp_path), "run2"):
+        assert [path.exists() for path in left] == [False, True]
+        with pytest.raises(HeldError), hold(str(tmp_path), "run3"):
+            pass
+    assert files_below(tmp_path / ".locks") == [
+        "all.json", "all.lock", "parts.json", "parts.json.123", "parts.lock",
+    ]  # fmt: skip
+
+
 def test_the_kernel_tells_of_a_dead_holder_also_where_its_number_is_in_use_again(
     tmp_path: Path,
 ) -> None:

@@ -31,6 +31,7 @@ def records(data: str | bytes) -> list[tuple[str, str, str | None]]:
         ('{"id": "a", "sequence": "MK T\\n"}', [("a", "", "MKT")]),
         (' {"id": "a b", "sequence": "", "description": "é", "x": [1]}', [("a b", "é", "")]),
         ('{"id": "a", "sequence": "MKT", "description": null}', [("a", "", "MKT")]),
+        ('\ufeff {"id": "a", "sequence": "MKT"}', [("a", "", "MKT")]),
     ],
 )
 def test_fasta_and_json_are_read(data: str, held: list[tuple[str, str, str]]) -> None:

@@ -54,6 +54,16 @@ def test_a_message_that_holds_no_record_is_a_dead_letter_with_what_it_holds() ->
     assert empty.error_type == "empty_sequence"
 
 
+def test_where_a_bad_record_stands_is_said_of_its_message() -> None:
+    data = encode_messages([make_message(1, ">a\nMK\n>b\nMK\n"), make_message(2, ">c\nMK\n>d\n")])
+    told: list[events.Event] = []
+    with events.listening(told.append):
+        (letter,) = (item for item in read_pull(FILE, data) if isinstance(item, DeadLetter))
+    assert letter.message == "message 2, record 2 (line 3) has a header but no sequence"
+    assert letter.ordinal == 3
+    assert [e.ordinal for e in told if isinstance(e, events.RecordFailed)] == [3]
+
+
 def test_the_end_counts_records_and_bad_messages() -> None:
     *_, end = read()
     assert end == EndOfFile(

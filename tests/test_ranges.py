@@ -17,7 +17,7 @@ from apache_beam.coders import registry
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 
-from tests.helpers import sha256
+from tests.helpers import make_output, sha256
 from tests.test_fasta_properties import nasty, nasty_and_long
 from transforms import events, fasta, stopping
 from transforms.fasta import Counts
@@ -25,6 +25,7 @@ from transforms.finding import FastaFile, FindFasta, find_fasta
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.ranges import FileRange, FileRangeCoder, cut_file, read_range
 from transforms.reading import read_items
+from transforms.shards import Shard
 from transforms.spreading import ReadRanges
 
 LARGE = Path(__file__).parents[2] / "shared/data/large/general_19789.fasta.gz"
@@ -228,6 +229,12 @@ def test_the_transform_reads_what_read_fasta_reads(tmp_path: Path) -> None:
         assert found.element_type is Item
         assert_that(found | beam.FlatMap(items_in), equal_to(expected))
     assert sorted(opened) == ["large.faa", "packed.faa.gz", "small.faa"]
+
+
+def test_a_shard_does_not_read_what_is_of_others(tmp_path: Path) -> None:
+    output = make_output(tmp_path, shard=Shard(0, 2))
+    with pytest.raises(ValueError, match="A shard reads on one lane"):
+        beam.Pipeline() | FindFasta([FILE]) | ReadRanges(output)
 
 
 @pytest.mark.slow

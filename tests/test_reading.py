@@ -145,7 +145,11 @@ PACKED = gzip.compress(GOOD, mtime=0)
 @pytest.mark.parametrize(
     ("data", "error_type", "place"),
     [
-        (PACKED[:-1], "truncated", f"after {len(PACKED) - 1} bytes: the file is truncated"),
+        (
+            PACKED[:-1],
+            "truncated",
+            f"after {len(PACKED) - 1} bytes: the file is truncated; copy or",
+        ),
         (PACKED + b"tail", "corrupt", f"end at byte {len(PACKED)}"),
         (PACKED[:-8] + bytes(8), "corrupt", "damaged between bytes"),
         (b"@r\nACGT\n+\nIIII\n", "not_fasta", "line 1 .*FASTQ"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.recorded import no_output, read_bound
-from transforms.commits import write_configuration
+from transforms.configuration import write_configuration
 from transforms.errors import ConfigurationError
 
 

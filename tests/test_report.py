@@ -19,7 +19,7 @@ from tests.fake_subscription import FakeSubscription, make_message
 from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output
 from tests.helpers import make_protein as protein
 from tests.report_helpers import CONFIGURATION, HOSTILE, hostile_output
-from transforms.commits import write_configuration
+from transforms.configuration import write_configuration
 from transforms.locks import hold
 
 pytest.importorskip("matplotlib")

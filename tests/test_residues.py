@@ -93,6 +93,22 @@ def test_strict_refuses_what_clean_would_change(sequence: str, position: int) ->
     assert f"at position {position}" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("sequence", "told"),
+    [
+        ("mkt", "'m' at position 1, the first of 3, is not allowed as it is written (--residues "
+         "strict); --residues clean would take the sequence"),
+        ("MKT*", "'*' at position 4 is not allowed as it is written (--residues strict); "
+         "--residues clean would take the sequence"),
+        ("m1", "'m' at position 1, the first of 2, is not allowed as it is written (--residues "
+         "strict)"),
+        ("*", "'*' at position 1 is not allowed as it is written (--residues strict)"),
+    ],
+)  # fmt: skip
+def test_strict_says_that_it_is_the_policy_that_refuses(sequence: str, told: str) -> None:
+    assert str(refusal(sequence, STRICT)) == told
+
+
 def test_a_refusal_counts_what_else_is_wrong() -> None:
     assert "first of 3" in str(refusal("M1K22", CLEAN))
     assert "first of" not in str(refusal("M1K", CLEAN))

@@ -12,10 +12,9 @@ import pytest
 
 from tests.helpers import make_block, make_dead_letter, make_end, make_output, make_protein
 from transforms import results
-from transforms.commits import Output, read_part_record
+from transforms.commits import INPUTS, MESSAGES, Output, read_part_record
 from transforms.gathering import Gathered, gather
 from transforms.items import DeadLetter, FinishedFile, Protein
-from transforms.messages import INPUTS, MESSAGES
 from transforms.parts import write_part
 from transforms.results import Outgoing, make_answers, make_dead_letters, read_outcomes
 

@@ -27,7 +27,7 @@ from transforms.commits import (
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
 from transforms.removal import ALL_FAILURES, EVERYTHING, FILE_FAILURE, Removal
-from transforms.resuming import Work, apply, failed_urls, find_work, tidy
+from transforms.resuming import Work, apply, failed_urls, find_done, find_work, tidy
 
 NOW = sha256("now")
 BEFORE = sha256("before")
@@ -154,6 +154,27 @@ def test_a_pt_that_is_gone_is_to_be_written_again(output: Output, tmp_path: Path
     finish(output, file)
     os.unlink(Path(output.root, "pt/a_ESM.pt"))
     assert work_of(output, file) == Work((replace(file, sha256=NOW),), frozenset({"a.fa"}))
+
+
+def test_on_an_object_store_each_pt_is_not_asked_for(
+    output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(output, row(NOW), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
+    files = [fasta(tmp_path, name) for name in ("a.fa", "b.fa")]
+    for file in files:
+        finish(output, file)
+    os.unlink(Path(output.root, "pt/b_ESM.pt"))
+    committed = read_commits(output.root)
+    monkeypatch.setattr(storage, "is_local", lambda url: False)
+    monkeypatch.setattr(storage, "exists", lambda url: pytest.fail(f"asked for {url}"))
+    there = [storage.Found(f"{output.root}/pt/a_ESM.pt", 1, 1.5)]
+    monkeypatch.setattr(storage, "match", {f"{output.root}/pt/": there}.__getitem__)
+    assert [file.source for file in find_work(output.root, files, committed).todo] == ["b.fa"]
+    done, _ = find_done(output.root, committed)
+    assert {source: record is not None for source, record in done.items()} == {
+        "a.fa": True,
+        "b.fa": False,
+    }
 
 
 def test_a_finished_file_of_which_a_part_is_gone_is_completed(
@@ -334,3 +355,36 @@ def test_where_the_files_with_dead_letters_lie(output: Output) -> None:
     commit(output, make_dead_letter(None, "x/broken.fa"), sequence=1)
     committed = read_commits(output.root)
     assert failed_urls(output.root, "/in", committed) == ("/in/a.fa", "/in/x/broken.fa")
+
+
+def test_a_file_that_was_touched_is_read_once(output: Output, tmp_path: Path) -> None:
+    commit(output, row(NOW), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
+    files = [fasta(tmp_path), fasta(tmp_path, "b.fa")]
+    for file in files:
+        finish(output, file, mtime=1.0)
+    before = read_commits(output.root)
+    work = work_of(output, *files)
+    # Who only looks changes nothing.
+    assert read_commits(output.root) == before
+    assert work.todo == ()
+    assert {record.source: record.mtime for record in work.touched} == {
+        file.source: file.mtime for file in files
+    }
+    apply(output.root, "run2", work)
+    assert not list(Path(output.root, "commits").glob("files-run2-*")), "they were not finished now"
+    for file in files:
+        os.unlink(file.url)
+    assert work_of(output, *files) == Work(())
+    after = read_commits(output.root).files
+    assert {
+        s: replace(r, time="", mtime=1.0) for s, r in before.files.items()
+    } == {s: replace(r, time="", mtime=1.0) for s, r in after.items()}  # fmt: skip
+
+
+def test_the_time_of_a_file_that_is_to_be_done_again_is_not_noted(
+    output: Output, tmp_path: Path
+) -> None:
+    commit(output, row(BEFORE))  # type: ignore[arg-type]
+    file = fasta(tmp_path)
+    finish(output, file, BEFORE, mtime=1.0)
+    assert work_of(output, file).touched == ()

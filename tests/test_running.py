@@ -13,9 +13,10 @@ from torch import nn
 
 from tests.helpers import make_output, make_protein
 from transforms import events, model
+from transforms.awaiting import Deferred
 from transforms.bisection import Failure
 from transforms.forward import Fetch, Rows, launch_rows
-from transforms.items import Batch, DeadLetter, Deferred, EmbeddingBlock, Item
+from transforms.items import Batch, DeadLetter, EmbeddingBlock, Item
 from transforms.known_vectors import KnownVectors
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.packing import Pack

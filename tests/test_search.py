@@ -22,7 +22,8 @@ from pipeline.queries import Queries, Query
 from pipeline.searching import search_rows
 from tests.helpers import commit, make_block, make_output, vector_of
 from tests.helpers import make_protein as protein
-from transforms.commits import read_commits, write_configuration
+from transforms.commits import read_commits
+from transforms.configuration import write_configuration
 from transforms.neighbours import DECIMALS
 from transforms.parquet import to_matrix
 

@@ -24,10 +24,10 @@ from transforms.commits import (
     FileRecord,
     Output,
     read_part_record,
-    write_configuration,
     write_file_records,
     write_part_record,
 )
+from transforms.configuration import write_configuration
 from transforms.holders import read_holder, write_holder
 from transforms.locks import hold
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from transforms.collisions import check_pt_names
 from transforms.errors import ConfigurationError
-from transforms.esm_pt import check_pt_names
 from transforms.finding import FastaFile
 
 _UNFINISHED_ENDINGS = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", "~")

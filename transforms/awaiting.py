@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.items import Deferred, Item
+from transforms.items import Batch, Item, add_kind
+
+
+class Deferred(Item):
+    """Items that come when the device has computed them.
+
+    Args:
+        resolve: Waits for them; called once.
+    """
+
+    __slots__ = ("_items", "_resolve")
+
+    is_here = False
+
+    def __init__(self, resolve: Callable[[], Sequence[Item]]) -> None:
+        self._resolve = resolve
+        self._items: Sequence[Item] | None = None
+
+    def resolve(self) -> Sequence[Item]:
+        """Returns the items; waits for them the first time."""
+        if self._items is None:
+            self._items = self._resolve()
+        return self._items
+
+    def pack(self) -> tuple[Any, ...]:
+        """See :meth:`Item.pack`; waits."""
+        return Batch(tuple(self.resolve())).pack()
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> Item:
+        """See :meth:`Item.unpack`."""
+        batch = Batch.unpack(values)
+        assert isinstance(batch, Batch)
+        return cls(lambda: batch.items)
+
+
+add_kind(Deferred)
 
 
 class _AwaitDoFn(beam.DoFn):  # type: ignore[misc]

@@ -13,21 +13,14 @@ from itertools import pairwise
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.coders import FastPrimitivesCoder
-from apache_beam.transforms.timeutil import TimeDomain
-from apache_beam.transforms.userstate import (
-    BagStateSpec,
-    ReadModifyWriteStateSpec,
-    TimerSpec,
-    on_timer,
-)
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms import events
 from transforms.errors import ConfigurationError
-from transforms.items import Batch, DeadLetter, Item, ItemCoder, Protein
+from transforms.items import Batch, DeadLetter, Item, Protein
 from transforms.lanes import key_by_lane, record_address, timer_name
+from transforms.waiting import make_waiting
 
 MAX_BATCH_ITEMS = 4096
 """Bounds a batch of items that cost nothing."""
@@ -61,7 +54,10 @@ class TokenBudget:
 
     def __post_init__(self) -> None:
         if self.max_cost < 1 or self.max_count < 1:
-            raise ConfigurationError("A token budget must be at least 1.")
+            raise ConfigurationError(
+                f"A batch of {self.max_cost:,} tokens and {self.max_count:,} items holds nothing: "
+                "give --toks_per_batch, or max_cost and max_count, a number of at least 1."
+            )
 
     def cut(self, fill: Fill, costs: Iterable[int]) -> tuple[list[int], Fill]:
         """Cuts elements into batches.
@@ -98,111 +94,61 @@ def token_cost(item: Item) -> int:
     return item.tokens if isinstance(item, Protein) else 0
 
 
-def _make_dofn(
-    budget: TokenBudget,
-    cost: Callable[[Item], int],
-    max_batch_wait: float,
-    clock: Callable[[], float],
-    timers: str,
-) -> beam.DoFn:
-    """Makes the stateful DoFn; its class is made here because its timers' names are arguments."""
-    window_end = TimerSpec(f"{timers}_window_end", TimeDomain.WATERMARK)
-    held_spec = BagStateSpec("held", ItemCoder())
-    fill_spec = ReadModifyWriteStateSpec("fill", FastPrimitivesCoder())
+@dataclass(frozen=True, slots=True)
+class BatchKeeper:
+    """Holds the open batch of each lane: a :class:`~transforms.waiting.Keeper`.
 
-    def tell(tokens: int) -> None:
-        if tokens:
-            events.emit(events.BatchFilled(tokens, budget.max_cost))
+    Its tally is the timestamp of the batch's first item in microseconds, and its :class:`Fill`.
 
-    def flush(held: Any, fill: Any) -> Iterator[Any]:
-        """Empties the state into one batch, stamped with the time of its first item."""
-        opened, now = _read(fill)
+    Attributes:
+        budget: When a batch is full.
+        cost: Returns the tokens of an item.
+    """
+
+    budget: TokenBudget
+    cost: Callable[[Item], int]
+
+    def take(
+        self, lane: int, item: Item, micros: int, held: Any, tally: Any, begin: Callable[[], None]
+    ) -> Iterator[Any]:
+        """Yields the batches that an item fills; each has the timestamp of its first one."""
+        items = item.items if isinstance(item, Batch) else (item,)
+        opened, before = _read(tally)
+        costs = [self.cost(item) for item in items]
+        ends, now = self.budget.cut(before, costs)
+        is_open = before.count > 0
+        for start, stop in pairwise([0, *ends]):
+            self._tell(before.cost * is_open + sum(costs[start:stop]))
+            if is_open:
+                yield _stamped((*_take(held), *items[:stop]), opened)
+            else:
+                yield _stamped(items[start:stop], micros)
+            is_open = False
+        if now.count == 0:
+            tally.clear()
+            return
+        if not is_open:
+            opened = micros
+            begin()
+        # As one element, which costs a runner less than one for each item.
+        held.add(Batch(items[ends[-1] :] if ends else items))
+        tally.write((opened, now.cost, now.count))
+
+    def flush(self, lane: int, held: Any, tally: Any) -> Iterator[Any]:
+        """Yields the open batch, unless there is none."""
+        opened, now = _read(tally)
         if now.count:
-            fill.clear()
-            tell(now.cost)
+            tally.clear()
+            self._tell(now.cost)
             yield _stamped(_take(held), opened)
 
-    class _BatchDoFn(beam.DoFn):  # type: ignore[misc]
-        def process(
-            self,
-            element: tuple[int, Item],
-            timestamp: Any = beam.DoFn.TimestampParam,
-            window: Any = beam.DoFn.WindowParam,
-            held: Any = beam.DoFn.StateParam(held_spec),
-            fill: Any = beam.DoFn.StateParam(fill_spec),
-            end: Any = beam.DoFn.TimerParam(window_end),
-        ) -> Iterator[Any]:
-            _, item = element
-            items = item.items if isinstance(item, Batch) else (item,)
-            opened, before = _read(fill)
-            costs = [cost(item) for item in items]
-            ends, now = budget.cut(before, costs)
-            is_open = before.count > 0
-            for start, stop in pairwise([0, *ends]):
-                tell(before.cost * is_open + sum(costs[start:stop]))
-                if is_open:
-                    yield _stamped((*_take(held), *items[:stop]), opened)
-                else:
-                    yield _stamped(items[start:stop], timestamp.micros)
-                is_open = False
-            if now.count == 0:
-                fill.clear()
-                return
-            if not is_open:
-                opened = timestamp.micros
-                end.set(window.end)
-                self.batch_opened()
-            # As one element, which costs a runner less than one for each item.
-            held.add(Batch(items[ends[-1] :] if ends else items))
-            fill.write((opened, now.cost, now.count))
-
-        def batch_opened(self) -> None:
-            """Called with the first item of each batch."""
-
-        @on_timer(window_end)  # type: ignore[untyped-decorator]
-        def flush_at_window_end(
-            self,
-            held: Any = beam.DoFn.StateParam(held_spec),
-            fill: Any = beam.DoFn.StateParam(fill_spec),
-        ) -> Iterator[Any]:
-            yield from flush(held, fill)
-
-    if not max_batch_wait:
-        return _BatchDoFn()
-
-    # A REAL_TIME timer is declared only where it is wanted: it keeps a pipeline off FnApiRunner.
-    wait = TimerSpec(f"{timers}_max_wait", TimeDomain.REAL_TIME)
-
-    class _WaitingBatchDoFn(_BatchDoFn):
-        def process(
-            self,
-            element: tuple[int, Item],
-            timestamp: Any = beam.DoFn.TimestampParam,
-            window: Any = beam.DoFn.WindowParam,
-            held: Any = beam.DoFn.StateParam(held_spec),
-            fill: Any = beam.DoFn.StateParam(fill_spec),
-            end: Any = beam.DoFn.TimerParam(window_end),
-            waited: Any = beam.DoFn.TimerParam(wait),
-        ) -> Iterator[Any]:
-            self._waited = waited
-            yield from super().process(element, timestamp, window, held, fill, end)
-
-        def batch_opened(self) -> None:
-            self._waited.set(Timestamp.of(clock() + max_batch_wait))
-
-        @on_timer(wait)  # type: ignore[untyped-decorator]
-        def flush_after_wait(
-            self,
-            held: Any = beam.DoFn.StateParam(held_spec),
-            fill: Any = beam.DoFn.StateParam(fill_spec),
-        ) -> Iterator[Any]:
-            yield from flush(held, fill)
-
-    return _WaitingBatchDoFn()
+    def _tell(self, tokens: int) -> None:
+        if tokens:
+            events.emit(events.BatchFilled(tokens, self.budget.max_cost))
 
 
-def _read(fill: Any) -> tuple[int, Fill]:
-    opened, cost, count = fill.read() or (0, 0, 0)
+def _read(tally: Any) -> tuple[int, Fill]:
+    opened, cost, count = tally.read() or (0, 0, 0)
     return opened, Fill(cost, count)
 
 
@@ -248,13 +194,9 @@ class BatchByTokens(beam.PTransform):  # type: ignore[misc]
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
         """Applies the step."""
         keyed = items | "Key by lane" >> key_by_lane(self.lanes, record_address)
-        dofn = _make_dofn(
-            TokenBudget(self.max_cost, self.max_count),
-            self.cost,
-            self.max_batch_wait,
-            self.clock,
-            timer_name(keyed, "batch"),
-        )
+        keeper = BatchKeeper(TokenBudget(self.max_cost, self.max_count), self.cost)
+        timers = timer_name(keyed, "batch")
+        dofn = make_waiting(keeper, timers, self.max_batch_wait, self.clock)
         return keyed | "Fill batches" >> beam.ParDo(dofn).with_input_types(
             tuple[int, Item]
         ).with_output_types(Item)

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from transforms import storage
 from transforms.commits import EMBEDDINGS, PartRecord
-from transforms.committed import DAMAGE, damaged
+from transforms.committed import DAMAGE
+from transforms.errors import damaged
 from transforms.parquet import GROUP_ROWS, iterate_columns
 from transforms.seeking import SeekableFile
 

@@ -10,9 +10,11 @@ not count, nor does a part that the record of another one replaces.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 from transforms import storage
@@ -21,7 +23,12 @@ from transforms.json_records import read_json, write_json
 from transforms.shards import Shard
 
 EMBEDDINGS, DEAD_LETTERS, COMMITS, PT = "embeddings", "dead_letters", "commits", "pt"
-_CONFIGURATION = f"{COMMITS}/output.json"
+
+INPUTS, MESSAGES = "inputs", "messages"
+"""What the configuration of an output says whose inputs are messages, and no files."""
+
+FILES_PER_RECORD = 256
+"""Finished files that share a ``files-*.json`` at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,11 @@ class Output:
     pt_order: str = "input"
     lock: str = ""
     shard: Shard | None = None
+
+    @property
+    def of_messages(self) -> bool:
+        """Whether its inputs are messages: then each row says of which it is."""
+        return (INPUTS, MESSAGES) in self.configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,31 +184,21 @@ def write_file_records(root: str, name: str, records: Iterable[FileRecord]) -> N
     write_json(root, f"{COMMITS}/files-{name}.json", {"files": list(records)})
 
 
-def write_configuration(root: str, configuration: Mapping[str, Any]) -> None:
-    """Binds an output to what its rows are computed with."""
-    write_json(root, _CONFIGURATION, configuration)
-
-
-def read_configuration(root: str) -> dict[str, Any] | None:
-    """Returns what an output is bound to; None for a new one."""
-    url = storage.join(root, _CONFIGURATION)
-    return read_json(url) if has_configuration(root) else None
-
-
-def has_configuration(root: str) -> bool:
-    """Tells whether an output is there and bound."""
-    return storage.exists(storage.join(root, _CONFIGURATION))
+def add_file_records(root: str, prefix: str, records: Sequence[FileRecord]) -> None:
+    """Adds records of finished files to those that there are; of two of a file the later counts."""
+    for start in range(0, len(records), FILES_PER_RECORD):
+        name = f"{prefix}-{uuid.uuid4().hex[:12]}"
+        write_file_records(root, name, records[start : start + FILES_PER_RECORD])
 
 
 def read_part_record(root: str, part: str) -> PartRecord:
     """Returns the commit record of a part."""
-    return _part_record(read_json(_record_url(root, part)))
+    return read_json(_record_url(root, part), _part_record)
 
 
 def read_file_records(root: str, name: str) -> list[FileRecord]:
     """Returns what one ``files-*.json`` holds."""
-    content = read_json(storage.join(root, COMMITS, name))["files"]
-    return [FileRecord(**{**fields, "parts": tuple(fields["parts"])}) for fields in content]
+    return read_json(storage.join(root, COMMITS, name), _file_records)
 
 
 def read_commits(root: str) -> Commits:
@@ -241,14 +243,20 @@ def read_all_parts(root: str) -> dict[str, PartRecord]:
     """Returns all part records in order of name, those of replaced parts too.
 
     Parts may be replaced meanwhile. A listing may miss a new record, for being too early, and an
-    old one that it replaces, for being too late; what two listings agree on was there between
-    them.
+    old one that it replaces, for being too late. The old one was in the listing before: so this
+    ends with a listing that lacks nothing of the one before. That there is more in it is no
+    reason to go on, else it need not end while parts are added.
     """
     records: dict[str, PartRecord] = {}
-    while (names := _list_parts(root)) != records.keys():
-        records = {name: records[name] for name in names & records.keys()}
-        found = fetch_all(root, names - records.keys(), partial(_read_part, root))
-        records |= {name: record for name, record in found if record is not None}
+    for listing in count():
+        names = _list_parts(root)
+        has_lost = not names >= records.keys()
+        found = dict(fetch_all(root, names - records.keys(), partial(_read_part, root)))
+        known = {**records, **found}
+        records = {name: record for name in names if (record := known[name]) is not None}
+        # What went between listing and reading has a successor that may not be in the listing.
+        if listing and not has_lost and len(records) == len(names):
+            break
     return dict(sorted(records.items()))
 
 
@@ -280,7 +288,11 @@ def _read_file_records(root: str) -> Iterator[tuple[str, list[FileRecord]]]:
     yield from fetch_all(root, names, partial(read_file_records, root))
 
 
-def _part_record(fields: dict[str, Any]) -> PartRecord:
+def _file_records(content: Any) -> list[FileRecord]:
+    return [FileRecord(**{**each, "parts": tuple(each["parts"])}) for each in content["files"]]
+
+
+def _part_record(fields: Any) -> PartRecord:
     sources = {source: PartSource(**held) for source, held in fields["sources"].items()}
     return PartRecord(
         **{**fields, "sources": sources, "replaces": tuple(fields.get("replaces", ()))}

@@ -18,7 +18,7 @@ import pyarrow as pa
 from transforms import storage
 from transforms.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
 from transforms.dead_letters import decode_dead_letters
-from transforms.errors import ConfigurationError
+from transforms.errors import damaged
 from transforms.items import DeadLetter, Protein
 from transforms.parquet import Vectors, read_columns, read_table, to_matrix
 from transforms.seeking import SeekableFile
@@ -198,13 +198,6 @@ def _decode(root: str, folder: str, name: str, decode: Callable[[bytes], Content
 # Arrow has some of its own for a damaged file, and OSError.
 DAMAGE = (ValueError, KeyError, TypeError, OSError, pa.ArrowException)
 """What reading a damaged data file raises."""
-
-
-def damaged(url: str) -> ConfigurationError:
-    """Returns what is said of a data file that does not hold what it must."""
-    return ConfigurationError(
-        f"{url} is damaged. Put it back from a copy, or give another --output."
-    )
 
 
 # Data files are named by their digest, so what was read under a name stays true.

@@ -46,7 +46,7 @@ def settle(files: OpenFiles, item: Settled | EndOfFile) -> FinishedFile | None:
     if rows + dead > whole.records:
         raise AccountingError(
             f"{whole.source} has {whole.records} records, but {rows} embedded and {dead} "
-            "dead-lettered ones were committed"
+            "dead-lettered ones were committed. python -m pipeline.verify tells more."
         )
     if rows + dead < whole.records:
         return None

@@ -25,6 +25,7 @@ MAGIC_BYTES = 6
 _INPUT_BYTES = 1 << 14
 _OUTPUT_BYTES = 1 << 20
 _XZ_MEMORY_BYTES = 1 << 28  # xz -9 needs 65 MiB; a header may ask for 4 GiB
+_AGAIN = "copy or fetch it again"
 _ZIP = re.compile(rb"PK(\x03\x04|\x05\x06)")
 
 BOMB_BYTES = 1 << 30
@@ -194,7 +195,7 @@ def decompress(
         if not kind.magic.match(start):
             raise CorruptError(
                 f"the {kind.name} data end at byte {source.position:,}, "
-                "but something else follows: the file is damaged"
+                f"but something else follows: the file is damaged; {_AGAIN}"
             )
         for piece in _read_member(source, kind):
             expanded += len(piece)
@@ -216,14 +217,15 @@ def _read_member(source: _Source, kind: _Kind) -> Iterator[bytes]:
         data = source.take(_INPUT_BYTES)
         if not data:
             raise TruncatedError(
-                f"the {kind.name} data end early, after {start:,} bytes: the file is truncated"
+                f"the {kind.name} data end early, after {start:,} bytes: the file is truncated; "
+                f"{_AGAIN}"
             )
         try:
             yield from _inflate(member, data)
         except (zlib.error, OSError, lzma.LZMAError, zstandard.ZstdError) as error:
             raise CorruptError(
                 f"the {kind.name} data are damaged between bytes {start:,} and "
-                f"{source.position:,} ({error})"
+                f"{source.position:,} ({error}); {_AGAIN}"
             ) from error
     source.step_back(len(member.unused_data))
 

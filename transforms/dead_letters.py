@@ -6,22 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from transforms import events
-from transforms.items import MAX_DEAD_LETTER_RESIDUES, DeadLetter, Protein
+from transforms.fasta import MAX_RECORD_RESIDUES
+from transforms.items import DeadLetter, Protein
+from transforms.times import now
 
 _OF_MESSAGES = ("message_id", "publish_time", "attributes")
-
-
-def now(timespec: str = "seconds") -> str:
-    """Returns the time, ISO 8601 in UTC, e.g. ``2026-01-31T12:00:00Z``.
-
-    Args:
-        timespec: How exact, as for ``datetime.isoformat``.
-    """
-    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def record_failed(
@@ -43,7 +35,7 @@ def record_failed(
             ordinal=protein.ordinal,
             id=protein.id,
             description=protein.description,
-            sequence=protein.sequence if length <= MAX_DEAD_LETTER_RESIDUES else None,
+            sequence=protein.sequence if length <= MAX_RECORD_RESIDUES else None,
             length=length,
             sequence_sha256=hashlib.sha256(protein.sequence.encode()).hexdigest(),
             file_sha256=protein.file_sha256,

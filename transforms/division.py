@@ -17,12 +17,12 @@ from typing import Any
 
 from transforms import storage
 from transforms.commits import COMMITS
-from transforms.dead_letters import now
 from transforms.errors import ConfigurationError
 from transforms.holders import State, read_holder, state_of
 from transforms.json_records import read_json, write_json
 from transforms.shards import Shard
 from transforms.text import counted
+from transforms.times import now
 
 DIVISION = f"{COMMITS}/shards.json"
 ENDS, SHARES = "shard-", "shares-"
@@ -97,7 +97,7 @@ def read_division(root: str) -> Division | None:
     """
     if not storage.exists(url := storage.join(root, DIVISION)):
         return None
-    return Division(**read_json(url))
+    return read_json(url, lambda content: Division(**content))
 
 
 def begin_division(root: str, count: int) -> Division:
@@ -158,8 +158,7 @@ def read_ends(root: str, division: Division) -> dict[int, ShardEnd]:
     ends = {}
     for shard in shards:
         if _end(shard).rpartition("/")[2] in there:
-            fields = read_json(storage.join(root, _end(shard)))
-            ends[shard.number] = ShardEnd(**{**fields, "failed": tuple(fields["failed"])})
+            ends[shard.number] = read_json(storage.join(root, _end(shard)), _shard_end)
     return ends
 
 
@@ -186,6 +185,10 @@ def describe_missing(states: Sequence[ShardState]) -> str:
 def shares_of(shard: Shard) -> str:
     """Returns how the names of a shard's notes in ``commits/`` begin."""
     return f"{SHARES}{shard.division}-{shard.number}-"
+
+
+def _shard_end(content: Any) -> ShardEnd:
+    return ShardEnd(**{**content, "failed": tuple(content["failed"])})
 
 
 def _end(shard: Shard) -> str:

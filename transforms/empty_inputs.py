@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transforms import storage
-from transforms.commits import has_configuration
+from transforms.configuration import has_configuration
 from transforms.text import nearest
 
 

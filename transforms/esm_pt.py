@@ -8,7 +8,6 @@ tensors of a file share one storage that holds them and nothing else.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,53 +17,26 @@ import apache_beam as beam
 
 from transforms import events, storage
 from transforms.commits import (
-    PT,
+    FILES_PER_RECORD,
     FileRecord,
     Output,
     PartRecord,
+    add_file_records,
     read_part_record,
-    write_file_records,
 )
 from transforms.committed import Rows
-from transforms.dead_letters import encode_dead_letters, now
-from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, stem
+from transforms.dead_letters import encode_dead_letters
 from transforms.gathering import BLOCK_BYTES, Gathered, check_keys, gather, read_whole
+from transforms.hashing import Hashed
 from transforms.items import FinishedFile, Item, Settled
+from transforms.naming import failures_name, pt_name
 from transforms.passing import ActOnKinds, act_on_kinds
 from transforms.pt_format import write_pt
+from transforms.times import now
 
-MAX_NAME_BYTES = 255
-"""What file systems take."""
-FILES_PER_RECORD = 256
 ROWS_PER_GROUP = 4096
 """Files with so many rows, or one with more, are not held any longer."""
 SECONDS_PER_RECORD = 1.0
-
-
-def pt_name(source: str) -> str:
-    """Returns the path of a file's ``.pt`` below the output root."""
-    return f"{PT}/{stem(source)}_ESM.pt"
-
-
-def failures_name(source: str) -> str:
-    """Returns the path of a file's failures below the output root."""
-    return f"{PT}/{stem(source)}_ESM.failures.jsonl"
-
-
-def check_pt_names(files: Iterable[FastaFile]) -> None:
-    """Makes sure that no file's ``.pt`` or failures get a longer name than file systems take.
-
-    Raises:
-        ConfigurationError: They would.
-    """
-    for file in files:
-        name = failures_name(file.source).rpartition("/")[2]
-        if (size := len(name.encode())) > MAX_NAME_BYTES:
-            raise ConfigurationError(
-                f"The failures of {file.url} would have a name of {size} bytes, and a file system "
-                f"takes {MAX_NAME_BYTES}. Shorten its name, or give --sinks parquet."
-            )
 
 
 def finish_files(
@@ -136,14 +108,12 @@ def _write_files(
             content = gather(each, parts_of[source], root)
         _write_pt(content, output.pt_order, handle)
 
-    names = {each.end.source: pt_name(each.end.source) for each in finished}
-    digests = storage.publish_all(
-        root, {names[each.end.source]: partial(write_vectors, each) for each in finished}
-    )
-    for source in names.keys() - failing.keys():
+    writes = {each.end.source: Hashed(partial(write_vectors, each)) for each in finished}
+    storage.publish_all(root, {pt_name(source): write for source, write in writes.items()})
+    for source in writes.keys() - failing.keys():
         if storage.exists(url := storage.join(root, failures_name(source))):
             storage.delete(url)
-    return {source: digests[name] for source, name in names.items()}
+    return {source: write.digest for source, write in writes.items()}
 
 
 def _write_pt(content: Gathered | Rows, order: str, handle: BinaryIO) -> None:
@@ -217,8 +187,7 @@ class _WriteEsmPtDoFn(ActOnKinds):
     def _write_records(self) -> None:
         self._write_files()
         if self._records:
-            name = f"{self._output.run}-{uuid.uuid4().hex[:12]}"
-            write_file_records(self._output.root, name, self._records)
+            add_file_records(self._output.root, self._output.run, self._records)
             self._records = []
         self._written = time.monotonic()
 

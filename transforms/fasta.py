@@ -16,15 +16,17 @@ from typing import NamedTuple
 from transforms.errors import FastaFormatError
 
 MAX_RECORD_RESIDUES = 1_000_000
-"""Longest record whose sequence is kept; of a longer one only the length is known."""
+"""Longest record whose sequence is kept, also in a dead letter; else only its length is known."""
 
 MAX_HEADER_BYTES = 1_000_000
 """Longest header line; a file with a longer one is refused."""
 
+MAX_MARKS = 8
+"""Byte order marks that a line may begin with."""
+
 _WHITESPACE = b" \t\n\r\v\f"
 _COMMENT = re.compile(rb"^;[^\n]*", re.MULTILINE)
-_MAX_MARKS = 8  # byte order marks of one line
-_BYTE_ORDER_MARKS = re.compile(rb"^(?:%s){1,%d}" % (codecs.BOM_UTF8, _MAX_MARKS), re.MULTILINE)
+_BYTE_ORDER_MARKS = re.compile(rb"^(?:%s){1,%d}" % (codecs.BOM_UTF8, MAX_MARKS), re.MULTILINE)
 _LOOKS_LIKE = (
     (b"@", "FASTQ (sequencing reads)"),
     (b"LOCUS", "GenBank or GenPept"),
@@ -37,7 +39,6 @@ _LOOKS_LIKE = (
     (b"data_", "mmCIF"),
     (b"<", "HTML or XML, perhaps an error page that was saved as FASTA"),
     (b"{", "JSON"),
-    (b"PK\x03\x04", "a zip archive, which must be unzipped first"),
 )
 
 
@@ -241,7 +242,7 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
             held, size = [], 0
         held.append(chunk[end_of_lines:])
         size += len(held[-1])
-        if size > MAX_HEADER_BYTES + _MAX_MARKS * len(codecs.BOM_UTF8) + len(b">"):
+        if size > MAX_HEADER_BYTES + MAX_MARKS * len(codecs.BOM_UTF8) + len(b">"):
             yield b"".join(held), False
             held, size, is_cut = [], 0, True
     if size:

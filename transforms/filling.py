@@ -8,21 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.coders import FastPrimitivesCoder
-from apache_beam.transforms.timeutil import TimeDomain
-from apache_beam.transforms.userstate import (
-    BagStateSpec,
-    ReadModifyWriteStateSpec,
-    TimerSpec,
-    on_timer,
-)
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.commits import Output
-from transforms.items import DeadLetter, EmbeddingBlock, Item, ItemCoder
+from transforms.items import DeadLetter, EmbeddingBlock, Item
 from transforms.lanes import key_by_lane, record_address, timer_name
 from transforms.parts import part_name, withdraw_later, write_part
+from transforms.waiting import make_waiting
 
 PART_RECORDS = 4096
 """Records of a part, which is one Parquet row group of about 19 MiB at 1280 dimensions."""
@@ -53,99 +46,57 @@ def is_full(records: int, seconds: float, sequence: int, checkpoint_seconds: flo
     return records >= limit or seconds >= checkpoint_seconds
 
 
-def _make_dofn(step: WriteParts, timers: str) -> beam.DoFn:
-    """Makes the stateful DoFn; its class is made here because its timers' names are arguments."""
-    # Plain values, which travel to workers; the transform itself knows its pipeline.
-    output, checkpoint_seconds, clock = step.output, step.checkpoint_seconds, step.clock
-    max_batch_wait = step.max_batch_wait
-    window_end = TimerSpec(f"{timers}_window_end", TimeDomain.WATERMARK)
-    held_spec = BagStateSpec("held", ItemCoder())
-    # (records, clock at the part before, timestamp of the first in microseconds, sequence number)
-    tally_spec = ReadModifyWriteStateSpec("tally", FastPrimitivesCoder())
+@dataclass(frozen=True, slots=True)
+class PartKeeper:
+    """Holds the records of each lane's next part: a :class:`~transforms.waiting.Keeper`.
 
-    class _WritePartsDoFn(beam.DoFn):  # type: ignore[misc]
-        def process(
-            self,
-            element: tuple[int, Item],
-            timestamp: Any = beam.DoFn.TimestampParam,
-            window: Any = beam.DoFn.WindowParam,
-            held: Any = beam.DoFn.StateParam(held_spec),
-            tally: Any = beam.DoFn.StateParam(tally_spec),
-            end: Any = beam.DoFn.TimerParam(window_end),
-        ) -> Iterator[Any]:
-            lane, item = element
-            if not isinstance(item, EmbeddingBlock | DeadLetter):
-                yield item
-                return
-            records, opened, stamp, sequence = tally.read() or (0, 0.0, 0, 0)
-            if records == 0:
-                opened, stamp = opened or clock(), timestamp.micros
-                end.set(window.end)
-                self.part_opened()
-            held.add(item)
-            records += weight(item)
-            tally.write((records, opened, stamp, sequence))
-            if is_full(records, clock() - opened, sequence, checkpoint_seconds):
-                yield from self.write(lane, held, tally)
+    Its tally is the number of records, the clock at the part before, the timestamp of the first
+    record in microseconds, and the number of the part in its run and lane.
 
-        def part_opened(self) -> None:
-            """Called with the first record of each part."""
+    Attributes:
+        output: Where to write.
+        checkpoint_seconds: Work that a crash may cost at the most.
+        clock: Seconds since the epoch; replaced by tests.
+    """
 
-        @on_timer(window_end)  # type: ignore[untyped-decorator]
-        def write_at_window_end(
-            self,
-            lane: Any = beam.DoFn.KeyParam,
-            held: Any = beam.DoFn.StateParam(held_spec),
-            tally: Any = beam.DoFn.StateParam(tally_spec),
-        ) -> Iterator[Any]:
-            yield from self.write(lane, held, tally)
+    output: Output
+    checkpoint_seconds: float
+    clock: Callable[[], float]
 
-        def write(self, lane: int, held: Any, tally: Any) -> Iterator[Any]:
-            records, _, stamp, sequence = tally.read() or (0, 0.0, 0, 0)
-            if records == 0:
-                return
-            withdraw_later(output.root, output.run, lane, sequence)
-            name = part_name(output.run, lane, sequence)
-            settled = write_part(name, list(held.read()), output)
-            held.clear()
-            # The work for the next part begins here, long before its first block arrives.
-            tally.write((0, clock(), 0, sequence + 1))
-            for item in settled:
-                yield TimestampedValue(item, Timestamp(micros=stamp))
+    def take(
+        self, lane: int, item: Item, micros: int, held: Any, tally: Any, begin: Callable[[], None]
+    ) -> Iterator[Any]:
+        """Yields what is settled by the part that a record fills; other items as they came."""
+        if not isinstance(item, EmbeddingBlock | DeadLetter):
+            yield item
+            return
+        records, opened, stamp, sequence = _read(tally)
+        if records == 0:
+            opened, stamp = opened or self.clock(), micros
+            begin()
+        held.add(item)
+        records += weight(item)
+        tally.write((records, opened, stamp, sequence))
+        if is_full(records, self.clock() - opened, sequence, self.checkpoint_seconds):
+            yield from self.flush(lane, held, tally)
 
-    if not max_batch_wait:
-        return _WritePartsDoFn()
+    def flush(self, lane: int, held: Any, tally: Any) -> Iterator[Any]:
+        """Writes a part, unless no record is held, and yields what it settles."""
+        records, _, stamp, sequence = _read(tally)
+        if records == 0:
+            return
+        withdraw_later(self.output.root, self.output.run, lane, sequence)
+        name = part_name(self.output.run, lane, sequence)
+        settled = write_part(name, list(held.read()), self.output)
+        held.clear()
+        # The work for the next part begins here, long before its first block arrives.
+        tally.write((0, self.clock(), 0, sequence + 1))
+        for item in settled:
+            yield TimestampedValue(item, Timestamp(micros=stamp))
 
-    # Declared only where it is wanted, as that of the batches.
-    wait = TimerSpec(f"{timers}_max_wait", TimeDomain.REAL_TIME)
 
-    class _WaitingWritePartsDoFn(_WritePartsDoFn):
-        def process(
-            self,
-            element: tuple[int, Item],
-            timestamp: Any = beam.DoFn.TimestampParam,
-            window: Any = beam.DoFn.WindowParam,
-            held: Any = beam.DoFn.StateParam(held_spec),
-            tally: Any = beam.DoFn.StateParam(tally_spec),
-            end: Any = beam.DoFn.TimerParam(window_end),
-            waited: Any = beam.DoFn.TimerParam(wait),
-        ) -> Iterator[Any]:
-            self._waited = waited
-            yield from super().process(element, timestamp, window, held, tally, end)
-
-        def part_opened(self) -> None:
-            self._waited.set(Timestamp.of(clock() + max_batch_wait))
-
-        @on_timer(wait)  # type: ignore[untyped-decorator]
-        def write_after_wait(
-            self,
-            lane: Any = beam.DoFn.KeyParam,
-            held: Any = beam.DoFn.StateParam(held_spec),
-            tally: Any = beam.DoFn.StateParam(tally_spec),
-        ) -> Iterator[Any]:
-            yield from self.write(lane, held, tally)
-
-    return _WaitingWritePartsDoFn()
+def _read(tally: Any) -> tuple[int, float, int, int]:
+    return tally.read() or (0, 0.0, 0, 0)
 
 
 @dataclass
@@ -176,6 +127,9 @@ class WriteParts(beam.PTransform):  # type: ignore[misc]
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
         """Applies the step."""
         keyed = items | "Key by lane" >> key_by_lane(self.lanes, record_address)
-        return keyed | "Fill parts" >> beam.ParDo(
-            _make_dofn(self, timer_name(keyed, "part"))
-        ).with_input_types(tuple[int, Item]).with_output_types(Item)
+        keeper = PartKeeper(self.output, self.checkpoint_seconds, self.clock)
+        timers = timer_name(keyed, "part")
+        dofn = make_waiting(keeper, timers, self.max_batch_wait, self.clock)
+        return keyed | "Fill parts" >> beam.ParDo(dofn).with_input_types(
+            tuple[int, Item]
+        ).with_output_types(Item)

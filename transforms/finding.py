@@ -1,23 +1,23 @@
-"""Which FASTA files there are, and what they are called in the output."""
+"""Which FASTA files there are, and where they lie below the input root."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.coders import Coder, FastPrimitivesCoder
 
 from transforms import storage
+from transforms.coders import PlainCoder
 from transforms.empty_inputs import explain_empty
 from transforms.errors import ConfigurationError
+from transforms.naming import is_fasta_name
 
 _WILDCARD = re.compile(r"[*?[]")
-_COMPRESSION_SUFFIX = re.compile(r"(?<=[^/])\.(gz|bgz|bz2|xz|zst)$", re.IGNORECASE)
-_FASTA_SUFFIX = re.compile(r"(?<=[^/])\.(fa|faa|fasta|fas|fna)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +46,18 @@ values_of = attrgetter(*FastaFile.__slots__)
 """Returns the values of a file, plain and in the order in which it takes them."""
 
 
-class FastaFileCoder(Coder):  # type: ignore[misc]
-    """Writes a file as its plain values; a RowCoder gives workers a named tuple instead."""
+class FastaFileCoder(PlainCoder):
+    """Writes a file as its values."""
 
-    def __init__(self) -> None:
-        self._plain = FastPrimitivesCoder()
+    kind = FastaFile
 
-    def encode(self, value: FastaFile) -> bytes:
-        """Returns the bytes of a file."""
-        return self._plain.encode(values_of(value))  # type: ignore[no-any-return]
+    def to_plain(self, value: FastaFile) -> tuple[Any, ...]:
+        """Returns the values of a file."""
+        return values_of(value)
 
-    def decode(self, encoded: bytes) -> FastaFile:
-        """Returns the file that :meth:`encode` wrote."""
-        return FastaFile(*self._plain.decode(encoded))
-
-    def is_deterministic(self) -> bool:
-        """Files may be keys of a grouping."""
-        return True
-
-    def to_type_hint(self) -> type[FastaFile]:
-        """The type that this coder is registered for."""
-        return FastaFile
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
+    def from_plain(self, values: tuple[Any, ...]) -> FastaFile:
+        """Returns the file that has them."""
+        return FastaFile(*values)
 
 
 beam.coders.registry.register_coder(FastaFile, FastaFileCoder)
@@ -169,37 +154,6 @@ def find_fasta(
     )
 
 
-def stem(source: str) -> str:
-    """Returns a source without its compression suffix and its FASTA suffix.
-
-    >>> stem("viral/my.family.fa.gz")
-    'viral/my.family'
-    """
-    return _FASTA_SUFFIX.sub("", _COMPRESSION_SUFFIX.sub("", source))
-
-
-def check_names(files: Iterable[FastaFile]) -> None:
-    """Makes sure that no two files would be written under one name.
-
-    Raises:
-        ConfigurationError: Two would.
-    """
-    for collision in find_collisions(files):
-        raise ConfigurationError(collision)
-
-
-def find_collisions(files: Iterable[FastaFile]) -> Iterator[str]:
-    """Yields a sentence for each file that would be written under the name of an earlier one."""
-    named: dict[str, FastaFile] = {}
-    for file in files:
-        other = named.setdefault(stem(file.source), file)
-        if other is not file:
-            yield (
-                f"{other.url} and {file.url} would both be written as {stem(file.source)}: "
-                "rename one of them, or give them in two runs with an output of their own"
-            )
-
-
 def _match(text: str) -> _Pattern:
     try:
         return _take_apart(text)
@@ -218,18 +172,12 @@ def _take_apart(text: str) -> _Pattern:
     if not storage.is_directory(url):
         taken = tuple(storage.match(url))
         # What is not there yet is taken for a folder, unless it has the name of a file.
-        is_file = taken or (_is_fasta_name(url) and not text.endswith("/"))
+        is_file = taken or (is_fasta_name(url) and not text.endswith("/"))
         return _Pattern(text, _folder_of(url) if is_file else url.rstrip("/"), taken)
     below = storage.match(url.rstrip("/") + "/")
-    taken = tuple(found for found in below if _is_fasta_name(found.url))
-    passed_over = tuple(found for found in below if not _is_fasta_name(found.url))
+    taken = tuple(found for found in below if is_fasta_name(found.url))
+    passed_over = tuple(found for found in below if not is_fasta_name(found.url))
     return _Pattern(text, url.rstrip("/"), taken, passed_over)
-
-
-def _is_fasta_name(url: str) -> bool:
-    # macOS leaves a hidden ._x.faa beside each x.faa that it copies.
-    is_hidden = url.rpartition("/")[2].startswith(".")
-    return not is_hidden and _FASTA_SUFFIX.search(_COMPRESSION_SUFFIX.sub("", url)) is not None
 
 
 def _folder_of(url: str) -> str:
@@ -277,7 +225,10 @@ def _common_folder(matched: Iterable[_Pattern]) -> str:
 def _source(url: str, root: str) -> str:
     prefix = root + "/"
     if not url.startswith(prefix):
-        raise ConfigurationError(f"{url} does not lie below the input root {root or '/'}")
+        raise ConfigurationError(
+            f"{url} does not lie below the input root {root or '/'}: give an --input_root that it "
+            "lies below, or another --output"
+        )
     source = url.removeprefix(prefix)
     try:
         url.encode()

@@ -86,7 +86,9 @@ class Gathered:
     def read_vectors(self, block_bytes: int | None = BLOCK_BYTES) -> Iterator[Vectors]:
         """Yields the vectors of the embedded records in blocks, as float32 of shape (n, D).
 
-        A part is read once for each block that has a row of it: once or twice in FASTA order.
+        A part is read once for each block that has a row of it. In FASTA order that is once or
+        twice where one lane has embedded the file, and where many have nearly every block: their
+        records lie interleaved in parts.
 
         Args:
             block_bytes: Size of a block; None for one block of all vectors.
@@ -218,7 +220,8 @@ def check_ordinals(finished: FinishedFile, rows: Integers, dead: Integers) -> No
         first = int(wrong[0]) if len(wrong) else end.records
         raise AccountingError(
             f"{end.source}: read {end.records}, embedded {len(rows)}, dead-lettered {len(dead)}; "
-            f"record {first + 1} has {counts[first]} outcomes instead of one"
+            f"record {first + 1} has {counts[first]} outcomes instead of one. "
+            "python -m pipeline.verify tells more."
         )
 
 

@@ -7,16 +7,25 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 
-def write_hashed(handle: BinaryIO, write: Callable[[BinaryIO], object]) -> str:
-    """Lets something write to a handle, and returns the SHA-256 of all that it wrote.
+class Hashed:
+    """Writes a file and takes the SHA-256 of it.
 
     Args:
-        handle: Where the bytes go.
         write: Writes, one thing after the other, to the handle that it is given.
+
+    Attributes:
+        digest: Of all that was written the last time; empty before.
     """
-    hashing = _HashingWriter(handle)
-    write(hashing)  # type: ignore[arg-type]
-    return hashing.digest.hexdigest()
+
+    def __init__(self, write: Callable[[BinaryIO], object]) -> None:
+        self.digest = ""
+        self._write = write
+
+    def __call__(self, handle: BinaryIO) -> None:
+        """Writes to a handle."""
+        hashing = _HashingWriter(handle)
+        self._write(hashing)  # type: ignore[arg-type]
+        self.digest = hashing.digest.hexdigest()
 
 
 class _HashingWriter:

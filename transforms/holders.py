@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
 from transforms import storage
 from transforms.text import printable
+from transforms.times import seconds_since
 
 LOCKS = ".locks"
 INTERVAL, LONGEST_INTERVAL = 10.0, 60.0
@@ -100,6 +99,17 @@ def write_holder(root: str, holder: Holder) -> None:
     storage.overwrite(_url(root, holder.share), json.dumps(fields, indent=1).encode())
 
 
+def delete_left(root: str, share: str) -> None:
+    """Deletes what kills in the middle of a heartbeat have left beside the lock file of a share.
+
+    Only for who holds the lock, and does not beat yet: nobody else writes that file then.
+    """
+    folder = storage.join(root, LOCKS)
+    for name in storage.list_names(folder):
+        if name.startswith(f"{share}.json."):
+            storage.delete(storage.join(folder, name))
+
+
 def _url(root: str, share: str) -> str:
     return storage.join(root, LOCKS, f"{share}.json")
 
@@ -180,12 +190,3 @@ def state_of(holder: Holder, now: float | None = None) -> State:
     if seconds_since(holder.heartbeat, now) < MISSED * holder.interval:
         return "alive"
     return "silent" if shares_kernel(holder) and holder.host == this_machine()[0] else "dead"
-
-
-def seconds_since(moment: str, now: float | None = None) -> float:
-    """Returns how long ago a time of a lock file was; endless for what is no time."""
-    try:
-        then = datetime.fromisoformat(moment).timestamp()
-    except ValueError:
-        return float("inf")
-    return (time.time() if now is None else now) - then

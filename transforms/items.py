@@ -7,7 +7,7 @@ passes the others on, so every record that was read arrives at the end with an o
 :class:`Protein`          a record on its way to the model
 :class:`Batch`            items that travel together, as what one call of the model gets
 :class:`EmbeddingBlock`   proteins with their vectors
-:class:`Deferred`         items that the device is still at work on
+:class:`Deferred`         items that the device is at work on (``transforms/awaiting.py``)
 :class:`DeadLetter`       a record, or a whole file, that failed, and why
 :class:`Settled`          records of a file that lie in a committed part
 :class:`EndOfFile`        how many records a file has
@@ -18,23 +18,24 @@ passes the others on, so every record that was read arrives at the end with an o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.coders import Coder, FastPrimitivesCoder
 
-MAX_DEAD_LETTER_RESIDUES = 1_000_000
-"""Longest sequence that a dead letter carries; above it the sequence is null."""
+from transforms.coders import PlainCoder
 
 
 class Item:
     """Base of all kinds; every step of the line is hinted ``Item -> Item``."""
 
     __slots__ = ()
+
+    is_here: ClassVar[bool] = True
+    """Whether it can be written without waiting for it."""
 
     def pack(self) -> tuple[Any, ...]:
         """Returns the fields as plain values that :class:`ItemCoder` can write."""
@@ -256,81 +257,42 @@ class EmbeddingBlock(Item):
         return cls(tuple(Protein(*fields) for fields in proteins), matrix)
 
 
-class Deferred(Item):
-    """Items that come when the device has computed them.
-
-    Args:
-        resolve: Waits for them; called once.
-    """
-
-    __slots__ = ("_items", "_resolve")
-
-    def __init__(self, resolve: Callable[[], Sequence[Item]]) -> None:
-        self._resolve = resolve
-        self._items: Sequence[Item] | None = None
-
-    def resolve(self) -> Sequence[Item]:
-        """Returns the items; waits for them the first time."""
-        if self._items is None:
-            self._items = self._resolve()
-        return self._items
-
-    def pack(self) -> tuple[Any, ...]:
-        """See :meth:`Item.pack`; waits."""
-        return tuple(_to_plain(item) for item in self.resolve())
-
-    @classmethod
-    def unpack(cls, values: tuple[Any, ...]) -> Item:
-        """See :meth:`Item.unpack`."""
-        items = [_from_plain(value) for value in values]
-        return cls(lambda: items)
+_KINDS: list[type[Item]] = []
+_TAGS: dict[type[Item], int] = {}
+_FIELDS: dict[type[Item], Callable[[Item], tuple[Any, ...]]] = {}
 
 
-# The position of a kind is its tag on the wire: append, never reorder.
-_KINDS: tuple[type[Item], ...] = (Protein, DeadLetter, Settled, EndOfFile, FinishedFile)
-_KINDS += (Batch, EmbeddingBlock, Deferred)
-_TAGS = {kind: tag for tag, kind in enumerate(_KINDS)}
-_FIELDS = {kind: attrgetter(*list[str](kind.__slots__)) for kind in _KINDS}
+def _to_plain(value: Any) -> tuple[Any, ...]:
+    return (_TAGS[type(value)], value.pack())
 
 
-def _to_plain(item: Item) -> tuple[Any, ...]:
-    return (_TAGS[type(item)], item.pack())
+def _from_plain(values: tuple[Any, ...]) -> Item:
+    tag, fields = values
+    return _KINDS[tag].unpack(fields)
 
 
-def _from_plain(plain: tuple[Any, ...]) -> Item:
-    tag, values = plain
-    kind: type[Item] = _KINDS[tag]
-    return kind.unpack(values)
+class ItemCoder(PlainCoder):
+    """Writes an item as the tag of its kind and plain values."""
 
+    kind = Item
 
-class ItemCoder(Coder):  # type: ignore[misc]
-    """Writes an item as the tag of its kind and plain values; nothing is pickled."""
-
-    def __init__(self) -> None:
-        self._plain = FastPrimitivesCoder()
-
-    def encode(self, value: Item) -> bytes:
-        """Returns the bytes of an item."""
-        return self._plain.encode(_to_plain(value))  # type: ignore[no-any-return]
-
-    def decode(self, encoded: bytes) -> Item:
-        """Returns the item that :meth:`encode` wrote."""
-        return _from_plain(self._plain.decode(encoded))
+    to_plain = staticmethod(_to_plain)
+    from_plain = staticmethod(_from_plain)
 
     def estimate_size(self, value: Item) -> int:
-        """Returns the bytes of an item for Beam's counters, which must not wait for the device."""
-        return 0 if isinstance(value, Deferred) else len(self.encode(value))
-
-    def to_type_hint(self) -> type[Item]:
-        """The type that this coder is registered for."""
-        return Item
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
+        """Returns the bytes of an item for Beam's counters; of one that is not there yet, none."""
+        return len(self.encode(value)) if value.is_here else 0
 
 
-for _kind in (Item, *_KINDS):
-    beam.coders.registry.register_coder(_kind, ItemCoder)
+def add_kind(kind: type[Item]) -> None:
+    """Lets :class:`ItemCoder` write items of a kind, wherever its module has been imported."""
+    _TAGS[kind] = len(_KINDS)
+    _KINDS.append(kind)
+    _FIELDS[kind] = attrgetter(*list[str](kind.__slots__))
+    beam.coders.registry.register_coder(kind, ItemCoder)
+
+
+beam.coders.registry.register_coder(Item, ItemCoder)
+# The position of a kind is its tag on the wire: append, never reorder.
+for _kind in (Protein, DeadLetter, Settled, EndOfFile, FinishedFile, Batch, EmbeddingBlock):
+    add_kind(_kind)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from transforms.commits import Commits, Output, PartRecord, write_file_records
+from transforms.commits import FILES_PER_RECORD, Commits, Output, PartRecord, add_file_records
 from transforms.division import Division, ShardEnd
-from transforms.esm_pt import FILES_PER_RECORD, ROWS_PER_GROUP, finish_files
+from transforms.esm_pt import ROWS_PER_GROUP, finish_files
 from transforms.items import EndOfFile, FinishedFile
 from transforms.shares import Share, read_shares
 
@@ -82,7 +81,7 @@ def write_whole(files: Iterable[FinishedFile], committed: Commits, output: Outpu
     """
     for group in _in_groups(files):
         records = finish_files(group, committed.parts, output)
-        write_file_records(output.root, f"{output.run}-{uuid.uuid4().hex[:12]}", records)
+        add_file_records(output.root, output.run, records)
 
 
 def _explain(source: str, noted: _Known, ends: Mapping[int, ShardEnd]) -> str:

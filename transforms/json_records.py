@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from transforms import storage
-from transforms.errors import ConfigurationError
+from transforms.errors import damaged
+
+Record = TypeVar("Record")
 
 
-def read_json(url: str) -> dict[str, Any]:
+def read_json(url: str, make: Callable[[Any], Record]) -> Record:
     """Returns what a record holds.
 
+    Args:
+        url: Where it is.
+        make: Makes it of the plain values that the file holds.
+
     Raises:
-        ConfigurationError: It is damaged.
+        ConfigurationError: It is damaged, or of a newer version that writes other fields.
     """
+    data = storage.read_bytes(url)
     try:
-        content: dict[str, Any] = json.loads(storage.read_bytes(url))
+        content = json.loads(data)
     except ValueError as error:
-        raise ConfigurationError(
-            f"{url} is damaged. Put it back from a copy, or give another --output."
-        ) from error
-    return content
+        raise damaged(url) from error
+    try:
+        return make(content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(url, or_newer=True) from error
 
 
 def write_json(root: str, name: str, content: object) -> None:

@@ -22,18 +22,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from transforms import storage
-from transforms.dead_letters import now
 from transforms.holders import (
     INTERVAL,
     LOCKS,
     MISSED,
     Holder,
+    delete_left,
     is_gone,
     read_holder,
     shares_kernel,
     this_machine,
     write_holder,
 )
+from transforms.times import now
 
 FIRST_SECONDS = 1.0
 """When a new holder looks for the first time whether another one came at the same moment."""
@@ -183,6 +184,8 @@ def hold(
             sleep(min(FIRST_SECONDS, interval))
             if (other := _other_holder(root, mine)) is not None:
                 raise HeldError(str(other))
+        if is_exact and not in_doubt:  # else one that was taken for dead may write at this moment
+            delete_left(root, share)
         lock = Lock(root, mine)
         lock.start()
         try:
@@ -284,13 +287,8 @@ def _watch(root: str, holder: Holder, sleep: Callable[[float], object]) -> None:
     Raises:
         HeldError: It is alive, or another run was quicker.
     """
-    seconds = MISSED * holder.interval
-    logger.info(
-        "%s was last held by %s, and not let go. Watching for %g seconds whether it is alive.",
-        root,
-        holder,
-        seconds,
-    )
+    told = "%s was last held by %s, and not let go. Watching for %g seconds whether it is alive."
+    logger.info(told, root, holder, MISSED * holder.interval)
     for _ in range(MISSED * _LOOKS_PER_INTERVAL):
         sleep(holder.interval / _LOOKS_PER_INTERVAL)
         found = read_holder(root, holder.share)

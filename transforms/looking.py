@@ -17,12 +17,13 @@ from transforms.arriving import Sight, Version, refusal, version_of
 from transforms.commits import Commits, Output, read_commits
 from transforms.dead_letters import file_failed
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, Listing, stem
+from transforms.finding import FastaFile, Listing
 from transforms.locks import check_held, hold_parts
+from transforms.naming import stem
 from transforms.outcomes import Outcomes
 from transforms.parts import of_round, part_name, write_part
 from transforms.removal import Removal
-from transforms.resuming import Work, apply, find_work
+from transforms.resuming import apply, find_work
 from transforms.text import printable
 
 FLYING_BYTES, FLYING_FILES = 1 << 24, 1024
@@ -236,8 +237,9 @@ class Looker:
         self._behind |= behind
         removals = {s: removal for s, removal in removals.items() if s not in behind}
         reopened = frozenset(work.reopened - behind.keys())
+        still = replace(work, todo=(), reopened=reopened, removals=removals)
         with hold_parts(root, self._output.run):
-            apply(root, self._output.run, Work((), reopened, removals), is_at_rest=False)
+            apply(root, self._output.run, still, is_at_rest=False)
         self._outcomes.forget({*removals, *work.reopened} - behind.keys())
         for file in known:
             if file.source in unfit or not (file.source in todo or file.source in behind):

@@ -9,17 +9,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any, NamedTuple
 
-from transforms.errors import FastaFormatError
+from transforms.commits import INPUTS, MESSAGES
+from transforms.errors import FastaFormatError, RecordError
 from transforms.fasta import MAX_RECORD_RESIDUES, Counts, FastaRecord, parse_fasta, scan_fasta
+from transforms.times import iso
 
 KEY_BYTES = 16
-INPUTS, MESSAGES = "inputs", "messages"
-"""What the configuration of an output says whose inputs are messages, and no files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +57,16 @@ def from_pubsub(message: Any) -> Message:
     """
     if not message.message_id or message.publish_time is None:
         raise ValueError("The engine hands on messages without message_id and publish_time.")
-    published = message.publish_time.astimezone(UTC).replace(tzinfo=None)
     return Message(
         id=message.message_id,
-        publish_time=f"{published.isoformat(timespec='microseconds')}Z",
+        publish_time=iso(message.publish_time, "microseconds"),
         attributes=dict(message.attributes or {}),
         data=message.data or b"",
     )
 
 
-class MessageError(ValueError):
-    """A message holds no record that can be told; ``error_type`` is its short class."""
-
-    def __init__(self, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.error_type = error_type
+class MessageError(RecordError):
+    """A message holds no record that can be told."""
 
 
 class Opened(NamedTuple):
@@ -97,7 +92,7 @@ def open_message(message: Message) -> Opened:
     Raises:
         MessageError: It holds no FASTA and no JSON object with a sequence.
     """
-    opening = message.data.lstrip()[:1]
+    opening = message.data.removeprefix(BOM_UTF8).lstrip()[:1]
     if not opening:
         raise MessageError("empty_message", f"message {message.id} is empty")
     if opening == b"{":

@@ -16,6 +16,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from torch import nn
 
 from transforms import events
+from transforms.awaiting import Deferred
 from transforms.bisection import Failure
 from transforms.checkpoints import DEFAULT_MODEL, find_checkpoint
 from transforms.commits import Output
@@ -23,7 +24,7 @@ from transforms.dead_letters import record_failed
 from transforms.devices import resolve_device, resolve_dtype
 from transforms.encoder import pack_encoder
 from transforms.forward import attention_of, launches_ahead
-from transforms.items import Batch, Deferred, EmbeddingBlock, Item, Protein
+from transforms.items import Batch, EmbeddingBlock, Item, Protein
 from transforms.known_vectors import KnownVectors, Vector, affordable_bytes
 from transforms.pass_budget import find_budget, full_pass
 from transforms.running import RunningBatch

@@ -14,7 +14,7 @@ from transforms.commits import (
     read_file_records,
     read_part_record,
 )
-from transforms.finding import stem
+from transforms.naming import stem
 from transforms.resuming import find_done
 
 

@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 from transforms.accession import find_accession
 from transforms.commits import Output
 from transforms.items import Protein
-from transforms.messages import has_messages
 
 GROUP_ROWS = 4096
 """Rows of a row group of a large part: about 19 MiB at 1280 dimensions."""
@@ -78,8 +77,7 @@ def encode_rows(proteins: Sequence[Protein], vectors: Vectors, output: Output) -
         output: Names the model in the rows and the configuration in the footer.
     """
     dim = vectors.shape[1]
-    configuration = dict(output.configuration)
-    schema = make_schema(dim, configuration, has_messages(configuration))
+    schema = make_schema(dim, dict(output.configuration), output.of_messages)
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
     columns: dict[str, Any] = {
         "id": [p.id for p in proteins],
@@ -96,7 +94,7 @@ def encode_rows(proteins: Sequence[Protein], vectors: Vectors, output: Output) -
         "model_revision": [output.revision] * len(proteins),
         "embedding": pa.FixedSizeListArray.from_arrays(flat, type=schema.field("embedding").type),
     }
-    if has_messages(configuration):
+    if output.of_messages:
         columns |= {
             "message_id": [p.message_id for p in proteins],
             "publish_time": [datetime.fromisoformat(p.publish_time) for p in proteins],

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,11 +28,12 @@ from transforms.commits import (
     write_part_record,
 )
 from transforms.committed import remember_rows
-from transforms.dead_letters import address, encode_dead_letters, now
+from transforms.dead_letters import address, encode_dead_letters
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein, Settled
 from transforms.locks import check_held
 from transforms.parquet import Vectors, encode_rows
 from transforms.shards import lock_share
+from transforms.times import now
 
 DIGEST_LETTERS = 16
 """How much of the SHA-256 of a data file is in its name."""
@@ -84,6 +85,8 @@ def publish(
     Raises:
         LostError: The lock of the output is another run's by now.
     """
+    items: tuple[Protein | DeadLetter, ...] = (*content.dead_letters, *content.proteins)
+    versions = {item.source: item.file_sha256 for item in items}
     record = PartRecord(
         part=name,
         run=output.run,
@@ -91,7 +94,7 @@ def publish(
         dead_letters=publish_data(output.root, DEAD_LETTERS, name, dead),
         # Exact enough to tell the later of two parts of quick runs.
         time=now("microseconds"),
-        sources=_count_sources(content),
+        sources=count_sources([p.source for p in content.proteins], content.dead_letters, versions),
     )
     if output.lock:  # a run that was suspended may have been taken for dead
         check_held(output.root, output.lock, lock_share(output.shard))
@@ -146,15 +149,22 @@ def part_name(run: str, lane: int, sequence: int) -> str:
     return f"part-{run}-{lane}-{sequence}"
 
 
-def _count_sources(content: PartContent) -> dict[str, PartSource]:
-    rows = Counter(protein.source for protein in content.proteins)
-    dead = Counter(letter.source for letter in content.dead_letters if letter.ordinal is not None)
-    failed = {letter.source for letter in content.dead_letters if letter.ordinal is None}
-    items: tuple[Protein | DeadLetter, ...] = (*content.dead_letters, *content.proteins)
-    versions = {item.source: item.file_sha256 for item in items}
+def count_sources(
+    row_sources: Iterable[str], letters: Sequence[DeadLetter], versions: Mapping[str, str]
+) -> dict[str, PartSource]:
+    """Returns what a part holds of each file of which it holds anything, in order of source.
+
+    Args:
+        row_sources: The file of each row.
+        letters: Its dead letters.
+        versions: The version of each file.
+    """
+    rows = Counter(row_sources)
+    dead = Counter(letter.source for letter in letters if letter.ordinal is not None)
+    failed = {letter.source for letter in letters if letter.ordinal is None}
     return {
         source: PartSource(versions[source], rows[source], dead[source], source in failed)
-        for source in sorted(versions)
+        for source in sorted(rows.keys() | dead.keys() | failed)
     }
 
 

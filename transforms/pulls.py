@@ -27,7 +27,7 @@ from transforms.messages import (
     encode_messages,
     open_message,
 )
-from transforms.reading import end_of, in_batches, item_of
+from transforms.reading import end_of, in_batches, item_of, place_of
 
 Of = TypeVar("Of", bound=Protein | DeadLetter)
 
@@ -146,6 +146,6 @@ def _items_of(message: Message, what: Opened | MessageError, first: Protein) -> 
         yield record_failed(failed, "read", what.error_type, str(what))
         return
     for ordinal, record in enumerate(what.records, first.ordinal):
-        yield with_origin(
-            item_of(record._replace(ordinal=ordinal), first.source, first.file_sha256)
-        )
+        in_pull = record._replace(ordinal=ordinal)
+        place = f"message {message.id}, {place_of(record)}"
+        yield with_origin(item_of(in_pull, first.source, first.file_sha256, place))

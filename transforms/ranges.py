@@ -11,19 +11,20 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 import apache_beam as beam
-from apache_beam.coders import Coder, FastPrimitivesCoder
 
 from transforms import events, storage
+from transforms.coders import PlainCoder
 from transforms.compression import MAGIC_BYTES, is_plain
 from transforms.errors import FastaFormatError
-from transforms.fasta import Counts, parse_fasta, scan_fasta
-from transforms.finding import FastaFile, FastaFileCoder
+from transforms.fasta import MAX_MARKS, Counts, parse_fasta, scan_fasta
+from transforms.finding import FastaFile, values_of
 from transforms.items import Item
 from transforms.reading import (
     changed,
@@ -38,9 +39,8 @@ from transforms.stopping import StoppedError, stop_requested
 RANGE_BYTES = 1 << 26
 """Bytes of a range: some 150,000 proteins, which a fast GPU embeds in a few minutes."""
 
-# A line is a header after up to eight byte order marks; see transforms.fasta.
-_HEADER = re.compile(rb"[\n\r]((?:\xef\xbb\xbf){0,8}>)")
-_HEADER_BYTES = 1 + 8 * 3  # of its beginning, before the >
+_HEADER = re.compile(rb"[\n\r]((?:%s){0,%d}>)" % (BOM_UTF8, MAX_MARKS))
+_HEADER_BYTES = 1 + MAX_MARKS * len(BOM_UTF8)  # of its beginning, before the >
 
 
 class OpenRange(Protocol):
@@ -76,45 +76,24 @@ class FileRange:
     counts: Counts | None = None
 
 
-_PLAIN = attrgetter("start", "stop", "ordinal", "line", "sha256", "file_sha256")
+_OWN_VALUES = attrgetter("start", "stop", "ordinal", "line", "sha256", "file_sha256")
 
 
-class FileRangeCoder(Coder):  # type: ignore[misc]
-    """Writes a range as its plain values."""
+class FileRangeCoder(PlainCoder):
+    """Writes a range as its values, those of its file and those of its counts."""
 
-    def __init__(self) -> None:
-        self._plain = FastPrimitivesCoder()
-        self._file = FastaFileCoder()
+    kind = FileRange
 
-    def encode(self, value: FileRange) -> bytes:
-        """Returns the bytes of a range."""
+    def to_plain(self, value: FileRange) -> tuple[Any, ...]:
+        """Returns the values of a range."""
         counts = value.counts and (value.counts.records, value.counts.residues)
-        plain = (*_PLAIN(value), self._file.encode(value.file), counts)
-        return self._plain.encode(plain)  # type: ignore[no-any-return]
+        return values_of(value.file), *_OWN_VALUES(value), counts
 
-    def decode(self, encoded: bytes) -> FileRange:
-        """Returns the range that :meth:`encode` wrote."""
-        start, stop, ordinal, line, sha256, file_sha256, file, counts = self._plain.decode(encoded)
-        return FileRange(
-            self._file.decode(file),
-            start,
-            stop,
-            ordinal,
-            line,
-            sha256,
-            file_sha256,
-            counts and Counts(*counts),
-        )
-
-    def to_type_hint(self) -> type[FileRange]:
-        """The type that this coder is registered for."""
-        return FileRange
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
+    def from_plain(self, values: tuple[Any, ...]) -> FileRange:
+        """Returns the range that has them."""
+        file, start, stop, ordinal, line, sha256, file_sha256, counts = values
+        own = start, stop, ordinal, line, sha256, file_sha256
+        return FileRange(FastaFile(*file), *own, counts and Counts(*counts))
 
 
 beam.coders.registry.register_coder(FileRange, FileRangeCoder)

@@ -18,7 +18,7 @@ import apache_beam as beam
 from transforms import events, storage
 from transforms.commits import Output
 from transforms.compression import BombError, CorruptError, TruncatedError, decompress
-from transforms.dead_letters import announce, file_failed, now, record_failed
+from transforms.dead_letters import announce, file_failed, record_failed
 from transforms.errors import FastaFormatError
 from transforms.fasta import (
     MAX_RECORD_RESIDUES,
@@ -32,10 +32,11 @@ from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.retrying import RetriedError
 from transforms.shards import Shard
 from transforms.stopping import StoppedError, heed_end, stop_requested
+from transforms.times import now
 
 BATCH_ITEMS = 64
 BATCH_RESIDUES = 1 << 14
-"""Half of what the model gets at a time by default. After a stop, what was read is embedded."""
+"""Half a batch of a CPU, and far less of one of a GPU. After a stop, what was read is embedded."""
 
 HELD_BYTES = 1 << 24
 """A file with at most so many bytes of text is read once; its text is held between the passes."""
@@ -210,8 +211,18 @@ def end_of(file: FastaFile, file_sha256: str, counts: Counts) -> EndOfFile:
     )
 
 
-def item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | DeadLetter:
-    """Returns a record as it goes on: without residues, or with too many, as a DeadLetter."""
+def item_of(
+    record: FastaRecord, source: str, file_sha256: str, place: str = ""
+) -> Protein | DeadLetter:
+    """Returns a record as it goes on: without residues, or with too many, as a DeadLetter.
+
+    Args:
+        record: The record.
+        source: Path of its file below the input root.
+        file_sha256: SHA-256 of that file.
+        place: Where it stands, in words for a person; by default its place in the file.
+    """
+    place = place or place_of(record)
     if record.sequence is None:
         return announce(
             DeadLetter(
@@ -225,7 +236,7 @@ def item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | Dea
                 file_sha256=file_sha256,
                 stage="read",
                 error_type="too_long",
-                message=f"{_place(record)} has {record.length:,} residues; "
+                message=f"{place} has {record.length:,} residues; "
                 f"the longest that can be read has {MAX_RECORD_RESIDUES:,}",
                 attempts=1,
                 time=now(),
@@ -235,12 +246,13 @@ def item_of(record: FastaRecord, source: str, file_sha256: str) -> Protein | Dea
         source, record.ordinal, record.id, record.description, record.sequence, file_sha256
     )
     if not record.sequence:
-        message = f"{_place(record)} has a header but no sequence"
+        message = f"{place} has a header but no sequence"
         return record_failed(protein, "read", "empty_sequence", message)
     return protein
 
 
-def _place(record: FastaRecord) -> str:
+def place_of(record: FastaRecord) -> str:
+    """Returns in words where a record stands."""
     return f"record {record.ordinal + 1:,} (line {record.line:,})"
 
 

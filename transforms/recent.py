@@ -39,8 +39,9 @@ class Recent(Generic[Value]):
 
     def add(self, key: str, value: Value, size: int) -> None:
         """Keeps a value of so many bytes, in place of those that were not used for longest."""
+        _, replaced = self._held.pop(key, (None, 0))
         self._held[key] = value, size
-        self.size += size
+        self.size += size - replaced
         while self.size > self._max_bytes:
             _, (_, size) = self._held.popitem(last=False)
             self.size -= size

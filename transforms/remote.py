@@ -14,7 +14,6 @@ from typing import BinaryIO, TypeVar
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.hashing import write_hashed
 from transforms.retrying import as_os_error, retry
 
 Result = TypeVar("Result")
@@ -55,11 +54,11 @@ def delete(url: str) -> None:
     _again(delete_now)
 
 
-def upload(url: str, write: Callable[[BinaryIO], object]) -> str:
-    """Writes a file in one upload and returns the SHA-256 of its content."""
+def upload(url: str, write: Callable[[BinaryIO], object]) -> None:
+    """Writes a file in one upload."""
     # Closing an upload publishes it, also after an error: it is begun when all is written.
     with tempfile.TemporaryFile() as staged:
-        digest = write_hashed(staged, write)
+        write(staged)
 
         def put() -> None:
             staged.seek(0)
@@ -67,4 +66,3 @@ def upload(url: str, write: Callable[[BinaryIO], object]) -> str:
                 shutil.copyfileobj(staged, handle)
 
         _again(put)
-    return digest

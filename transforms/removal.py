@@ -9,7 +9,6 @@ counts, and last the old one goes. A kill in between leaves the old part or the 
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,11 +28,11 @@ from transforms.commits import (
 )
 from transforms.committed import read_all_dead_letters, read_all_rows
 from transforms.dead_letters import encode_dead_letters
-from transforms.esm_pt import failures_name, pt_name
 from transforms.items import DeadLetter
+from transforms.naming import failures_name, pt_name
 from transforms.parquet import encode_table
-from transforms.parts import publish_data
-from transforms.sweeping import sweep
+from transforms.parts import count_sources, publish_data
+from transforms.sweeping import delete_replaced, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +122,9 @@ def keep_last_failures(root: str, run: str) -> None:
 def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Removal]) -> None:
     rows = _rows_left(root, part, [source for source in removals if removals[source].rows])
     letters = _letters_left(root, part, removals)
-    sources = _count(part, rows, letters)
-    kept: set[str | None] = set()
-    if sources:
+    row_sources = [] if rows is None else rows.column("source").to_pylist()
+    versions = {source: held.sha256 for source, held in part.sources.items()}
+    if sources := count_sources(row_sources, letters, versions):
         record = replace(
             part,
             part=name,
@@ -136,10 +135,12 @@ def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Remo
             replaces=(part.part, *part.replaces),
         )
         write_part_record(root, record)
-        kept = {record.embeddings, record.dead_letters}
+        delete_replaced(root, [part], {record.embeddings, record.dead_letters})
+        return
+    # No other one counts instead: its record must not outlive its data.
     delete_part_record(root, part.part)
     for folder, old in ((EMBEDDINGS, part.embeddings), (DEAD_LETTERS, part.dead_letters)):
-        if old and old not in kept:
+        if old:
             storage.delete(storage.join(root, folder, old))
 
 
@@ -178,16 +179,3 @@ def _publish_letters(
     if len(letters) == sum(held.dead_letters + held.failed for held in part.sources.values()):
         return part.dead_letters
     return publish_data(root, DEAD_LETTERS, name, encode_dead_letters(letters))
-
-
-def _count(
-    part: PartRecord, rows: pa.Table | None, letters: Sequence[DeadLetter]
-) -> dict[str, PartSource]:
-    embedded = Counter(rows.column("source").to_pylist() if rows is not None else ())
-    dead = Counter(letter.source for letter in letters if letter.ordinal is not None)
-    failed = {letter.source for letter in letters if letter.ordinal is None}
-    return {
-        source: PartSource(held.sha256, embedded[source], dead[source], source in failed)
-        for source, held in part.sources.items()
-        if embedded[source] or dead[source] or source in failed
-    }

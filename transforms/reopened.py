@@ -7,12 +7,11 @@ records goes until they are finished, or failed, again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 
 from transforms import storage
 from transforms.commits import COMMITS, Commits
-from transforms.errors import ConfigurationError
+from transforms.json_records import read_json, write_json
 
 REOPENED = f"{COMMITS}/reopened.json"
 
@@ -50,17 +49,11 @@ def _url(root: str) -> str:
 def _read(root: str) -> frozenset[str]:
     if not storage.exists(url := _url(root)):
         return frozenset()
-    try:
-        return frozenset(json.loads(storage.read_bytes(url))["sources"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"{url} is damaged. Put it back from a copy, or give another --output."
-        ) from error
+    return read_json(url, lambda content: frozenset(content["sources"]))
 
 
 def _write(root: str, sources: Collection[str]) -> None:
     if not sources:
         forget_reopened(root)
         return
-    data = json.dumps({"sources": sorted(sources)}, indent=1).encode()
-    storage.publish(root, REOPENED, lambda handle: handle.write(data))
+    write_json(root, REOPENED, {"sources": sorted(sources)})

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import apache_beam as beam
 
 from transforms.dead_letters import record_failed
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, RecordError
 from transforms.items import DeadLetter, Item, Protein
 from transforms.passing import ActOnKinds, act_on_kinds
 
@@ -64,12 +64,8 @@ class ResiduePolicy:
             )
 
 
-class ResidueError(ValueError):
-    """A sequence that the policy refuses; ``error_type`` is its short class."""
-
-    def __init__(self, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.error_type = error_type
+class ResidueError(RecordError):
+    """A sequence that the policy refuses."""
 
 
 def clean_sequence(sequence: str) -> tuple[str, str]:
@@ -92,8 +88,12 @@ def clean_sequence(sequence: str) -> tuple[str, str]:
     return sequence, "; ".join(changes)
 
 
-def check_alphabet(sequence: str) -> None:
+def check_alphabet(sequence: str, residues: Residues = "clean") -> None:
     """Makes sure that every residue has a token.
+
+    Args:
+        sequence: As the policy leaves it.
+        residues: The policy.
 
     Raises:
         ResidueError: The sequence is empty or holds something else; its first position is
@@ -106,11 +106,14 @@ def check_alphabet(sequence: str) -> None:
     found = _FORBIDDEN.search(sequence)
     assert found is not None
     count = len(_FORBIDDEN.findall(sequence))
-    more = f", the first of {count}" if count > 1 else ""
-    raise ResidueError(
-        "invalid_residue",
-        f"{found.group()!r} at position {found.start() + 1}{more} is not an amino acid letter",
-    )
+    more = f", the first of {count}," if count > 1 else ""
+    fault = "an amino acid letter"
+    if residues == "strict":
+        fault = "allowed as it is written (--residues strict)"
+        if (cleaned := clean_sequence(sequence)[0]) and _is_allowed(cleaned):
+            fault += "; --residues clean would take the sequence"
+    place = f"{found.group()!r} at position {found.start() + 1}{more}"
+    raise ResidueError("invalid_residue", f"{place} is not {fault}")
 
 
 def _is_allowed(sequence: str) -> bool:
@@ -127,7 +130,7 @@ def apply_policy(protein: Protein, policy: ResiduePolicy) -> Protein:
     if not sequence or not _is_allowed(sequence):
         if policy.residues == "clean":
             sequence, changes = clean_sequence(sequence)
-        check_alphabet(sequence)
+        check_alphabet(sequence, policy.residues)
     if policy.long_sequences == "reject" and len(sequence) > policy.truncation_seq_length:
         raise ResidueError(
             "too_long",

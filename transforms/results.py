@@ -24,6 +24,7 @@ from transforms.dead_letters import encode_dead_letters
 from transforms.gathering import Gathered
 from transforms.items import DeadLetter
 from transforms.parquet import to_matrix
+from transforms.times import iso
 
 MESSAGE_BYTES = 9_000_000
 """Data of one message; Pub/Sub takes 10,000,000 bytes with attributes and all."""
@@ -93,10 +94,9 @@ def _embedded(found: Gathered) -> Iterator[Outcome]:
                 "status": EMBEDDED,
                 "embedding": base64.b64encode(vector.astype("<f4").tobytes()).decode(),
             }
-            published = row["publish_time"].isoformat(timespec="microseconds")
             yield Outcome(
                 row["message_id"],
-                published.replace("+00:00", "Z"),
+                iso(row["publish_time"], "microseconds"),
                 row["attributes"] or "",
                 fields,
             )

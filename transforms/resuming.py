@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from transforms import storage
-from transforms.commits import Commits, FileRecord, PartSource
+from transforms.collisions import check_name, find_names
+from transforms.commits import PT, Commits, FileRecord, PartSource, add_file_records
 from transforms.committed import read_dead_letters
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, stem
+from transforms.finding import FastaFile
 from transforms.locks import hold_parts
+from transforms.naming import stem
 from transforms.removal import (
     ALL_FAILURES,
     ALL_RECORDS,
@@ -22,7 +24,10 @@ from transforms.removal import (
     reopen_files,
 )
 from transforms.reopened import note_reopened, read_reopened, settle_reopened
+from transforms.times import now
 from transforms.under_way import PROCESS_DIED
+
+_LISTED_AT_ONCE = 1000  # names that an object store returns in one answer
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,13 @@ class Work:
         todo: The files to be read.
         reopened: Files that were finished, or lose records, and are to be finished anew.
         removals: Committed records that do not count any more, by file.
+        touched: Records of finished files that have another time now and the same content.
     """
 
     todo: tuple[FastaFile, ...]
     reopened: frozenset[str] = frozenset()
     removals: Mapping[str, Removal] = field(default_factory=dict)
+    touched: tuple[FileRecord, ...] = ()
 
 
 def _refuse(file: FastaFile, error: ConfigurationError) -> None:
@@ -76,8 +83,10 @@ def find_work(
         for source, parts in committed.by_source().items()
     }
     known = find_names(committed)
+    pts = _find_pts(root, committed, [file.source for file in files])
     todo: list[FastaFile] = []
     removals: dict[str, Removal] = {}
+    touched: list[FileRecord] = []
     for file in files:
         record, here = committed.files.get(file.source), held_of.get(file.source, [])
         try:
@@ -89,41 +98,15 @@ def find_work(
             continue
         if removal != Removal():
             removals[file.source] = removal
-        if removal in (Removal(), FILE_FAILURE) and record and _is_whole(root, record, here):
+        if removal in (Removal(), FILE_FAILURE) and record and _is_whole(record, here, pts):
+            if record.mtime != file.mtime:
+                touched.append(replace(record, mtime=file.mtime))
             continue
         todo.append(replace(file, sha256=_version_kept(here, removal)))
     reopened = {
         file.source for file in todo if file.source in removals or file.source in committed.files
     }
-    return Work(tuple(todo), frozenset(reopened), removals)
-
-
-def find_names(committed: Commits) -> dict[str, str]:
-    """Returns the files that hold the name of a ``.pt``, by that name."""
-    known = {
-        stem(source): source
-        for part in committed.parts.values()
-        for source, held in part.sources.items()
-        if held.rows or held.dead_letters
-    }
-    return known | {stem(source): source for source in committed.files}
-
-
-def check_name(file: FastaFile, known: Mapping[str, str]) -> None:
-    """Makes sure that the ``.pt`` of a file is not another one's.
-
-    Args:
-        file: The file.
-        known: What :func:`find_names` returned.
-
-    Raises:
-        ConfigurationError: It is.
-    """
-    if (holder := known.get(stem(file.source), file.source)) != file.source:
-        raise ConfigurationError(
-            f"{file.url} would get the same .pt as {holder}, which this output holds already. "
-            "Rename one of them or give another --output."
-        )
+    return Work(tuple(todo), frozenset(reopened), removals, tuple(touched))
 
 
 def find_done(root: str, committed: Commits) -> tuple[dict[str, FileRecord | None], set[str]]:
@@ -136,19 +119,20 @@ def find_done(root: str, committed: Commits) -> tuple[dict[str, FileRecord | Non
     parts_of = committed.by_source()
     done: dict[str, FileRecord | None] = {}
     holders: set[str] = set()
+    pts = _find_pts(root, committed, committed.files)
     for source in (*committed.files, *parts_of):
         record = committed.files.get(source)
         held = [part.sources[source] for part in parts_of.get(source, ())]
         if record or _count(held):
             holders.add(source)
-        done[source] = record if record and _is_done(root, record, held) else None
+        done[source] = record if record and _is_done(record, held, pts) else None
     return done, holders
 
 
-def _is_done(root: str, record: FileRecord, held: Sequence[PartSource]) -> bool:
+def _is_done(record: FileRecord, held: Sequence[PartSource], pts: Collection[str]) -> bool:
     as_it_was = FastaFile(record.url, record.source, record.size, record.mtime)
     needs_nothing = _find_removal(as_it_was, record, held) == Removal()
-    return needs_nothing and _is_whole(root, record, held)
+    return needs_nothing and _is_whole(record, held, pts)
 
 
 def _find_removal(
@@ -196,10 +180,20 @@ def _count(held: Sequence[PartSource]) -> int:
     return sum(each.rows + each.dead_letters for each in held)
 
 
-def _is_whole(root: str, record: FileRecord, held: Sequence[PartSource]) -> bool:
-    """Tells whether a finished file has all its records and its ``.pt``."""
-    has_pt = record.pt is None or storage.exists(storage.join(root, record.pt))
-    return has_pt and _count(held) == record.records
+def _is_whole(record: FileRecord, held: Sequence[PartSource], pts: Collection[str]) -> bool:
+    """Tells whether a finished file has all its records and its ``.pt``, which is one of some."""
+    return (record.pt is None or record.pt in pts) and _count(held) == record.records
+
+
+def _find_pts(root: str, committed: Commits, sources: Collection[str]) -> set[str]:
+    """Returns which ``.pt`` of finished files are there, as paths below the output root."""
+    records = [committed.files[source] for source in sources if source in committed.files]
+    wanted = {record.pt for record in records if record.pt}
+    # On an object store a request each: hours for a million files, so they are listed instead.
+    if storage.is_local(root) or len(wanted) * _LISTED_AT_ONCE <= len(committed.files):
+        return {pt for pt in wanted if storage.exists(storage.join(root, pt))}
+    there = {found.url for found in storage.match(storage.join(root, PT) + "/")}
+    return {pt for pt in wanted if storage.join(root, pt) in there}
 
 
 def digest_of(file: FastaFile, must_be_readable: bool) -> str:
@@ -223,7 +217,7 @@ def digest_of(file: FastaFile, must_be_readable: bool) -> str:
 
 
 def apply(root: str, run: str, work: Work, is_at_rest: bool = True) -> None:
-    """Takes out of an output what does not count any more.
+    """Takes out of an output what does not count any more, and notes the new times of files.
 
     A kill in between costs nothing: what is left to take out is found again by the next run.
     Only for a run that holds the parts; from here on a compaction leaves those of unfinished
@@ -240,6 +234,12 @@ def apply(root: str, run: str, work: Work, is_at_rest: bool = True) -> None:
         reopen_files(root, work.reopened)
     if work.removals:
         remove_records(root, run, work.removals, is_at_rest)
+    # Else each later run would read them whole, to find that they are the same. Under a name that
+    # is not of the run: who follows it counts the files that it finishes.
+    time = now("microseconds")
+    add_file_records(
+        root, f"touched-{run}", [replace(record, time=time) for record in work.touched]
+    )
 
 
 def tidy(root: str, run: str, committed: Commits) -> None:

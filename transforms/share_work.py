@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from transforms.collisions import check_name, find_names
 from transforms.commits import Commits
 from transforms.errors import ConfigurationError
 from transforms.finding import FastaFile
-from transforms.resuming import check_name, digest_of, find_names
+from transforms.resuming import digest_of
 from transforms.shares import Share
 
 

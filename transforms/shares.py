@@ -10,13 +10,14 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 
 from transforms import storage
-from transforms.commits import COMMITS, Output
+from transforms.commits import COMMITS, FILES_PER_RECORD, Output
 from transforms.division import shares_of
-from transforms.esm_pt import FILES_PER_RECORD, SECONDS_PER_RECORD, announce_finished
+from transforms.esm_pt import SECONDS_PER_RECORD, announce_finished
 from transforms.items import FinishedFile, Item, Settled
 from transforms.json_records import read_json, write_json
 from transforms.passing import ActOnKinds, act_on_kinds
@@ -79,8 +80,12 @@ def read_shares(root: str, shards: Iterable[Shard]) -> Iterator[tuple[int, Share
     for name in storage.list_names(folder):
         number = numbers.get("".join(name.rpartition("-")[:2]))
         if number is not None:
-            for fields in read_json(storage.join(folder, name))["files"]:
-                yield number, Share(**fields)
+            for share in read_json(storage.join(folder, name), _shares):
+                yield number, share
+
+
+def _shares(content: Any) -> list[Share]:
+    return [Share(**fields) for fields in content["files"]]
 
 
 class _WriteSharesDoFn(ActOnKinds):

@@ -59,7 +59,13 @@ class ReadRanges(beam.PTransform):  # type: ignore[misc]
     range_bytes: int = RANGE_BYTES
 
     def expand(self, files: beam.PCollection[FastaFile]) -> beam.PCollection[Item]:
-        """Returns the records in batches, those of one range in order."""
+        """Returns the records in batches, those of one range in order.
+
+        Raises:
+            ValueError: The output is a shard's: ranges are read whole, with what is of others.
+        """
+        if self.output and self.output.shard:
+            raise ValueError("A shard reads on one lane: ReadFasta passes over what is of others.")
         cut = beam.ParDo(_CutDoFn(self.output, self.range_bytes))
         return (
             files

@@ -22,7 +22,6 @@ from typing import BinaryIO, TextIO
 from apache_beam.io.filesystems import FileSystems
 
 from transforms import remote
-from transforms.hashing import write_hashed
 from transforms.retrying import Attempts, as_os_error
 from transforms.syncing import sync_all
 
@@ -213,7 +212,7 @@ def check_writable(root: str) -> None:
     delete(join(root, name))
 
 
-def publish(root: str, name: str, write: Write) -> str:
+def publish(root: str, name: str, write: Write) -> None:
     """Writes a file below a folder so that it appears whole or not at all.
 
     Args:
@@ -221,16 +220,13 @@ def publish(root: str, name: str, write: Write) -> str:
         name: Path of the file below it, with ``/``; a file of that name is replaced.
         write: Writes the content to the binary handle that it is given.
 
-    Returns:
-        The SHA-256 of the content.
-
     Raises:
         OSError: The file cannot be written, or the root is gone; nothing of it is left.
     """
-    return publish_all(root, {name: write})[name]
+    publish_all(root, {name: write})
 
 
-def publish_all(root: str, files: Mapping[str, Write]) -> dict[str, str]:
+def publish_all(root: str, files: Mapping[str, Write]) -> None:
     """Writes files below a folder so that each of them appears whole or not at all.
 
     Like :func:`publish` of each, but faster for many small ones: all are written, then all are
@@ -239,12 +235,11 @@ def publish_all(root: str, files: Mapping[str, Write]) -> dict[str, str]:
     Args:
         root: The output root.
         files: What writes the content, for each path below it.
-
-    Returns:
-        The SHA-256 of each content, by path.
     """
     if not is_local(root):
-        return {name: remote.upload(join(root, name), write) for name, write in files.items()}
+        for name, write in files.items():
+            remote.upload(join(root, name), write)
+        return
     staging = os.path.join(root, STAGING)
     try:
         os.mkdir(staging)
@@ -258,7 +253,8 @@ def publish_all(root: str, files: Mapping[str, Write]) -> dict[str, str]:
     targets = [join(root, name) for name in files]
     folders = list(dict.fromkeys(map(os.path.dirname, targets)))
     try:
-        digests = {name: _write_staged(staged[name], write) for name, write in files.items()}
+        for name, write in files.items():
+            _write_staged(staged[name], write)
         sync_all(list(staged.values()))
         for folder in folders:
             os.makedirs(folder, exist_ok=True)
@@ -270,12 +266,11 @@ def publish_all(root: str, files: Mapping[str, Write]) -> dict[str, str]:
                 os.remove(path)
         raise
     sync_all(folders)  # without it a rename need not survive a power cut
-    return digests
 
 
-def _write_staged(path: str, write: Write) -> str:
+def _write_staged(path: str, write: Write) -> None:
     with open(path, "wb") as handle:
-        return write_hashed(handle, write)
+        write(handle)
 
 
 def open_log(path: str) -> TextIO:

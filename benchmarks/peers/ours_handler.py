@@ -10,8 +10,9 @@ from benchmarks.mixes import MAX_RESIDUES, read_fasta
 from benchmarks.peer import Peer, Setting, Vectors
 from benchmarks.peers.ours import count_passes, make_model_config
 from transforms import events
+from transforms.awaiting import Deferred
 from transforms.embed import EmbedConfig
-from transforms.items import Batch, Deferred, EmbeddingBlock, Item, Protein
+from transforms.items import Batch, EmbeddingBlock, Item, Protein
 from transforms.model import EsmModelHandler
 
 

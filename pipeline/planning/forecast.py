@@ -17,11 +17,11 @@ from pipeline.tally import Tally
 from transforms import events
 from transforms.architecture import ESM2_650M, count_parameters, find_config
 from transforms.checkpoints import DEFAULT_MODEL
+from transforms.collisions import check_pt_names, find_collisions
 from transforms.devices import check_device_name, resolve_dtype
 from transforms.errors import ConfigurationError
-from transforms.esm_pt import check_pt_names
 from transforms.filling import PART_RECORDS
-from transforms.finding import FastaFile, Listing, find_collisions, find_fasta
+from transforms.finding import FastaFile, Listing, find_fasta
 from transforms.residues import ResiduePolicy
 from transforms.slicing import usual_tokens
 

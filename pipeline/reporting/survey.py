@@ -18,7 +18,8 @@ from pipeline.reporting.twins import Twins
 from transforms import storage
 from transforms.blocks import read_blocks
 from transforms.commits import EMBEDDINGS, PartRecord
-from transforms.committed import DAMAGE, damaged, short_digests
+from transforms.committed import DAMAGE, short_digests
+from transforms.errors import damaged
 from transforms.parquet import to_matrix
 
 OF_SAMPLE = ("id", "accession", "description", "source", "sequence_length")

@@ -19,7 +19,7 @@ from pipeline.verification.findings import Finding, place
 from transforms import storage
 from transforms.commits import FileRecord
 from transforms.dead_letters import decode_dead_letters
-from transforms.esm_pt import failures_name, pt_name
+from transforms.naming import failures_name, pt_name
 from transforms.parquet import Vectors
 
 

@@ -16,7 +16,7 @@ from transforms.division import (
     look_at_shards,
     read_division,
 )
-from transforms.esm_pt import failures_name, pt_name
+from transforms.naming import failures_name, pt_name
 from transforms.reopened import REOPENED, read_reopened
 
 

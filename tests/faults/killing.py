@@ -129,10 +129,8 @@ def _die_at(point: Point) -> None:
     publish_all, write_staged = storage.publish_all, storage._write_staged
     sync_all, replace = storage.sync_all, os.replace
 
-    def publishing(root: str, files: Mapping[str, storage.Write]) -> dict[str, str]:
-        return publish_all(
-            root, {name: partial(writing, name, write) for name, write in files.items()}
-        )
+    def publishing(root: str, files: Mapping[str, storage.Write]) -> None:
+        publish_all(root, {name: partial(writing, name, write) for name, write in files.items()})
 
     def writing(name: str, write: storage.Write, handle: BinaryIO) -> None:
         nonlocal written
@@ -141,10 +139,9 @@ def _die_at(point: Point) -> None:
         written = name
         reached("after write", name)
 
-    def staging(path: str, write: storage.Write) -> str:
-        digest = write_staged(path, write)
+    def staging(path: str, write: storage.Write) -> None:
+        write_staged(path, write)
         names[os.stat(path).st_ino] = written
-        return digest
 
     def syncing(paths: Sequence[str]) -> None:
         sync_all(paths)
