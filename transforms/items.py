@@ -268,7 +268,8 @@ def _to_plain(value: Any) -> tuple[Any, ...]:
 
 def _from_plain(values: tuple[Any, ...]) -> Item:
     tag, fields = values
-    return _KINDS[tag].unpack(fields)
+    kind: type[Item] = _KINDS[tag]
+    return kind.unpack(fields)
 
 
 class ItemCoder(PlainCoder):
