@@ -1,12 +1,12 @@
-"""``python -m pipeline.compact DIR``: merges the small parts of an output."""
+"""``python -m pipeline.compact OUT``: merges the small parts of an output."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pipeline.terminal import complain
 from pipeline.values import not_less_than
 from pipeline.verbs import run_verb, verb_parser
 
@@ -37,15 +37,14 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.compaction import compact_output
     from transforms.errors import ConfigurationError
     from transforms.locks import LostError
-    from transforms.text import printable
 
     try:
         done = compact_output(options.output, options.rows)
     except ConfigurationError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(str(error))
         return EXIT_CANNOT
     except (LostError, OSError) as error:
-        print(f"error: {printable(str(error))}. What was merged stays.", file=sys.stderr)
+        complain(f"{error}. What was merged stays.")
         return EXIT_FAILED
     print(done.as_text())
     return EXIT_DONE
@@ -54,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
     parser = verb_parser("compact", DESCRIPTION, EPILOG)
-    parser.add_argument("output", metavar="DIR", help="the --output of a run")
+    parser.add_argument("output", metavar="OUT", help="the --output of a run")
     parser.add_argument(
         "--rows",
         type=not_less_than(2),

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.checks import Plan
-from pipeline.report import Report, check_accounting, summarise, write_report
+from pipeline.run_report import Report, check_accounting, summarise, write_report
+from pipeline.terminal import complain
 from transforms import events, storage
 from transforms.configuration import has_configuration
 from transforms.locks import hold_parts
@@ -84,8 +85,3 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
         advice = "Mend the input or raise --max_dead_letters; then it carries on from there."
     safe = f"{report.total('embedded'):,} vectors are safe in {root}"
     print(f"Stopped before the end; {safe}. {advice}", file=sys.stderr)
-
-
-def complain(text: str) -> None:
-    """Prints an error."""
-    print(f"error: {printable(text)}", file=sys.stderr)

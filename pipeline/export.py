@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pipeline.terminal import complain
 from pipeline.verbs import run_verb, verb_parser
 
 EXIT_DONE, EXIT_FAILED, EXIT_CANNOT = 0, 1, 2
@@ -59,16 +60,16 @@ def run(options: argparse.Namespace) -> int:
     try:
         print(export(ExportConfig(**vars(options)), lambda text: tell(f"note: {text}")))
     except ConfigurationError as error:
-        tell(f"error: {error}")
+        complain(str(error))
         return EXIT_CANNOT
     except FileNotFoundError as error:
-        tell(
-            f"error: {error}. A run or a compaction may have replaced it meanwhile: give the same "
+        complain(
+            f"{error}. A run or a compaction may have replaced it meanwhile: give the same "
             "command again. Nothing was written."
         )
         return EXIT_FAILED
     except (AccountingError, OSError) as error:
-        tell(f"error: {error}. Nothing was written.")
+        complain(f"{error}. Nothing was written.")
         return EXIT_FAILED
     return EXIT_DONE
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pipeline.terminal import complain
 from pipeline.verbs import run_verb, verb_parser
 
 EXIT_FAILED, EXIT_CANNOT = 1, 2
@@ -32,15 +32,14 @@ def run(options: argparse.Namespace) -> int:
     """Completes an output, tells a person about it, and returns the exit code."""
     from pipeline.finishing import finish_output
     from transforms.errors import AccountingError, ConfigurationError
-    from transforms.text import printable
 
     try:
         finished = finish_output(options.output, release=options.release)
     except ConfigurationError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(str(error))
         return EXIT_CANNOT
     except (AccountingError, OSError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(str(error))
         return EXIT_FAILED
     print("\n".join(finished.as_lines()))
     return finished.code

@@ -16,11 +16,12 @@ from contextlib import ExitStack, closing
 
 import torch
 
-from pipeline.ending import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain
+from pipeline.ending import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK
 from pipeline.finishing import finish_output
 from pipeline.fleet import Fleet, Member, Process
 from pipeline.options import RunConfig
 from pipeline.progress import Progress
+from pipeline.terminal import complain
 from transforms import storage
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.holders import read_holder

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text
+from pipeline.terminal import allow_any_text, complain
+from pipeline.versions import tell_versions
 
 USAGE = """\
 usage: python -m pipeline.launch dataflow|flink|portable [options]
@@ -24,22 +25,26 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its code."""
     allow_any_text()
     engine, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
-    if engine in ("-h", "--help"):
-        print(USAGE, end="")
+    if engine in ("-h", "--help", "--version"):
+        print(f"{tell_versions()}\n" if engine == "--version" else USAGE, end="")
         sys.exit(0)
     # Beam warns at import of a client that it does not find and that nobody here needs.
     logging.getLogger().setLevel(logging.ERROR)
-    from pipeline import launching, run
     from transforms.errors import ConfigurationError
 
     try:
+        from pipeline import launching, run  # which takes seconds, in which it may be stopped
+
         ready = launching.prepare(engine, rest[:-1])
         if not ready.is_dry:
             run.main(ready.argv)
         print("\n".join(launching.describe(ready)))
     except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(str(error))
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped before anything was launched.", file=sys.stderr)
+        sys.exit(130)
     sys.exit(0)
 
 

@@ -7,7 +7,7 @@ needs the model's libraries, which take seconds to load.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipeline.failures import (
     count_failures,
     iterate_dead_letters,
 )
+from pipeline.recorded import no_output
 from transforms import storage
 from transforms.commits import PT, Commits, read_commits
 from transforms.configuration import read_configuration
@@ -134,14 +135,32 @@ def look(output: str, sleep: Callable[[float], object] = time.sleep) -> Overview
 
 
 def _look(root: str) -> Overview:
+    committed = read_commits(root)
+    gone: list[str] = []
+    failures = count_failures(iterate_dead_letters(root, committed, gone))
+    return make_overview(root, committed, failures, gone)
+
+
+def make_overview(
+    root: str, committed: Commits, failures: Sequence[Failures], gone: Sequence[str] = ()
+) -> Overview:
+    """Returns what an output holds, and who is at work in it.
+
+    Args:
+        root: The output root.
+        committed: What it has committed.
+        failures: Its dead letters by kind, the most frequent first.
+        gone: Committed files that are not there.
+
+    Raises:
+        ConfigurationError: There is no output.
+        OSError: It cannot be read.
+    """
     configuration = read_configuration(root)
     division = read_division(root)
     holders = tuple(h for h in read_holders(root) if _is_of_interest(h, division))
     if configuration is None and not holders:
-        raise ConfigurationError(f"{root} is not the output of a run.")
-    committed = read_commits(root)
-    gone: list[str] = []
-    failures = count_failures(iterate_dead_letters(root, committed, gone))
+        raise no_output(root)
     return Overview(
         root=root,
         configuration=configuration or {},

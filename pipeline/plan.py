@@ -11,7 +11,7 @@ from typing import NoReturn
 from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
 from pipeline.model_options import add_model_options
 from pipeline.sequence_options import add_sequence_options
-from pipeline.terminal import say
+from pipeline.terminal import complain, say
 from pipeline.values import more_than_zero
 from pipeline.verbs import run_verb, verb_parser
 
@@ -21,6 +21,11 @@ DESCRIPTION = """\
 Reads the input as a run does and tells what would come of it: records, dead letters, duplicates,
 padding, room on disk, memory, time and cost. Loads no model and writes nothing.
 """
+
+ESSENTIAL = (
+    "input", "model", "device", "long_sequences", "like", "tokens_per_second",
+    "price_per_gpu_hour", "json",
+)  # fmt: skip
 
 EPILOG = """\
 Exit codes: 0 every record would be embedded, as far as that is known without the model; 3 records
@@ -39,12 +44,15 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.planning import telling
     from pipeline.planning.forecast import PlanConfig, make_forecast
     from transforms.errors import ConfigurationError
+    from transforms.nucleotides import find_nucleotides, tell_nucleotides
     from transforms.residues import ResiduePolicy
     from transforms.text import printable
 
     try:
         if not options.input:
-            raise ConfigurationError("--input is needed. See --help.")
+            raise ConfigurationError(
+                "--input is needed: a FASTA file, a folder or a glob. See --help."
+            )
         plan = make_forecast(
             PlanConfig(
                 inputs=tuple(options.input),
@@ -65,14 +73,16 @@ def run(options: argparse.Namespace) -> int:
             )
         )
     except ConfigurationError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(str(error))
         return EXIT_REFUSED
     if options.json:
         say(json.dumps(telling.as_json(plan), indent=1))
     else:
         say("\n".join(telling.in_words(plan)))
+    for sentence in tell_nucleotides(find_nucleotides(plan.listing.files)):
+        print(printable(sentence), file=sys.stderr)
     for sentence in plan.refusals:
-        print(f"error: {printable(sentence)}", file=sys.stderr)
+        complain(sentence)
     if plan.refusals:
         return EXIT_REFUSED
     return EXIT_DEAD_LETTERS if plan.has_failures else EXIT_FINE
@@ -80,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = verb_parser("plan", DESCRIPTION, EPILOG)
+    parser = verb_parser("plan", DESCRIPTION, EPILOG, ESSENTIAL)
     group = parser.add_argument_group("what would be embedded, and what written")
     add_input_options(group)
     add_sinks_option(group)

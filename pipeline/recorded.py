@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
-from transforms.configuration import read_configuration
+from transforms import storage
+from transforms.configuration import has_configuration, read_configuration
 from transforms.errors import ConfigurationError
 
 _KEYS = ("input_root", "model", "revision", "fingerprint", "dim", "dtype", "residues",
@@ -23,8 +25,22 @@ def read_bound(root: str) -> dict[str, Any]:
     """
     configuration = read_configuration(root)
     if configuration is None:
-        raise ConfigurationError(f"{root} is not an output: it has no commits/output.json.")
+        raise no_output(root)
     return configuration
+
+
+def no_output(root: str) -> ConfigurationError:
+    """Returns what refuses a folder in which no run has begun, with the fix."""
+    if not storage.exists(root) and not storage.is_directory(root):
+        return ConfigurationError(
+            f"{root} is not an output: there is nothing of that name. Give the --output of a run."
+        )
+    for parent in PurePath(root).parents if storage.is_local(root) else ():
+        if has_configuration(str(parent)):
+            return ConfigurationError(f"{root} is not an output, but lies in one. Give {parent}.")
+    return ConfigurationError(
+        f"{root} is not an output: it has no commits/output.json. Give the --output of a run."
+    )
 
 
 def read_recorded(root: str) -> dict[str, Any]:

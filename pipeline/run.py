@@ -14,22 +14,23 @@ from typing import NoReturn
 
 from pipeline.attending import announce, attended, followed
 from pipeline.checks import Plan, prepare
-from pipeline.ending import EXIT_USAGE, complain, exit_code, leave, tell
+from pipeline.ending import EXIT_USAGE, exit_code, leave, tell
 from pipeline.endpoint import check_endpoint, serving_metrics
 from pipeline.event_log import check_event_log, logging_events
 from pipeline.gpus import run_on_gpus
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, command_line, parse_options
+from pipeline.pace import Pace
 from pipeline.publishing import open_topics
 from pipeline.receiving import check_receiving, receive
-from pipeline.report import Report, make_report
 from pipeline.rounds import embed
+from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, is_heard, is_in_this_process, is_of_engine
 from pipeline.sharding import prepare_shard
 from pipeline.share_run import run_shard
 from pipeline.stream import stream
 from pipeline.subscription import open_subscription
-from pipeline.terminal import allow_any_text
+from pipeline.terminal import allow_any_text, complain
 from pipeline.watch import check_watch, watch
 from transforms import events
 from transforms.commits import read_commits
@@ -130,15 +131,17 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
     start = time.monotonic()
     metrics: dict[str, int | str] = {}
     failure = None
+    pace = Pace()
     if plan.todo:
         # Libraries and model stay; the collector need not look through them again and again.
         gc.freeze()
         try:
-            metrics = embed(plan, beam_args)
+            with events.listening(pace):
+                metrics = embed(plan, beam_args)
             tidy(plan.output.root, plan.output.run, read_commits(plan.output.root))
         except (GraphError, LostError, OSError) as error:
             failure = str(error)
-    return make_report(plan, time.monotonic() - start, metrics, failure)
+    return make_report(plan, time.monotonic() - start, metrics, failure, pace)
 
 
 def _set_up_logging(config: RunConfig) -> None:

@@ -1,4 +1,4 @@
-"""``python -m pipeline.search DIR --query my.faa``: finds the nearest proteins of an output."""
+"""``python -m pipeline.search OUT --query my.faa``: finds the nearest proteins of an output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.terminal import say_all
+from pipeline.terminal import complain, say_all
 from pipeline.values import positive
 from pipeline.verbs import run_verb, verb_parser
 
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.queries import SearchConfig
     from pipeline.searching import search_output
     from transforms.errors import ConfigurationError
-    from transforms.text import counted, printable
+    from transforms.text import counted
 
     config = SearchConfig(
         options.output,
@@ -57,10 +57,10 @@ def run(options: argparse.Namespace) -> int:
         found = search_output(config)
         _write((as_json if options.json else as_tsv)(found.hits), options.out)
     except ConfigurationError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(str(error))
         return EXIT_CANNOT
     except OSError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(str(error))
         return EXIT_FAILED
     for letter in found.failures:
         print(f"failed: {_describe(letter)}", file=sys.stderr)
@@ -106,7 +106,7 @@ def _describe(letter: DeadLetter) -> str:
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
     parser = verb_parser("search", DESCRIPTION, EPILOG)
-    parser.add_argument("output", metavar="DIR", help="the --output of a run")
+    parser.add_argument("output", metavar="OUT", help="the --output of a run")
     with_what = parser.add_mutually_exclusive_group(required=True)
     with_what.add_argument(
         "--query",

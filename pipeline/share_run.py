@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 from pipeline.attending import announce, attended
 from pipeline.checks import Plan
-from pipeline.ending import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain
+from pipeline.ending import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK
 from pipeline.finishing import finish_output
 from pipeline.limits import DeadLetterGuard
 from pipeline.options import RunConfig
 from pipeline.rounds import embed
 from pipeline.runners import GraphError
+from pipeline.terminal import complain
 from transforms import events
 from transforms.division import ShardEnd, has_ended, note_end
 from transforms.errors import AccountingError, ConfigurationError

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import say
+from pipeline.terminal import complain, say
 from pipeline.verbs import run_verb, verb_parser
 
 DESCRIPTION = "Tells what an output holds and how far the run in it is."
@@ -33,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         seen = overview.look(options.output)
     except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     if options.json:
         told = json.dumps(telling.as_json(seen), indent=1)

@@ -15,8 +15,9 @@ from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.graph import build
 from pipeline.options import RunConfig
+from pipeline.pace import Pace
 from pipeline.progress import showing
-from pipeline.report import Report, make_report
+from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, run_graph
 from pipeline.tally import Tally
 from transforms import events
@@ -62,7 +63,8 @@ def stream(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
         except (GraphError, LostError, ConfigurationError, OSError) as error:
             failure = str(error)
     plan = _listed(config, plan, was_cut=bool(received or failure))
-    return plan, make_report(plan, time.monotonic() - start, dict(metrics), failure), received
+    seconds = time.monotonic() - start
+    return plan, make_report(plan, seconds, dict(metrics), failure, job.pace), received
 
 
 class _Job:
@@ -76,6 +78,7 @@ class _Job:
 
     def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
         self.tally = Tally(0, 0)
+        self.pace = Pace()
         self._config = config
         self._plan = plan
         self._received = received
@@ -91,7 +94,11 @@ class _Job:
     @contextmanager
     def told(self) -> Iterator[None]:
         """Tells of what happens, where it happens in this process."""
-        with showing(self.tally, self._config.quiet), events.listening(_tell):
+        with (
+            showing(self.tally, self._config.quiet),
+            events.listening(_tell),
+            events.listening(self.pace),
+        ):
             yield
 
     def run(self) -> Mapping[str, int | str]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from collections.abc import Iterable
+
+from transforms.text import printable
+
+_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
 
 
 def allow_any_text() -> None:
@@ -13,6 +18,13 @@ def allow_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def complain(text: str) -> None:
+    """Prints an error, and of a full disk what to do."""
+    if any(reason in text for reason in _FULL):
+        text = f"{text.rstrip('.')}. Free some space, and give the same command again."
+    print(f"error: {printable(text)}", file=sys.stderr)
 
 
 def say(text: str) -> None:

@@ -1,12 +1,12 @@
-"""``python -m pipeline.verify DIR``: opens an output again and says whether everything agrees."""
+"""``python -m pipeline.verify OUT``: opens an output again and says whether everything agrees."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pipeline.terminal import complain
 from pipeline.values import not_less_than
 from pipeline.verbs import run_verb, verb_parser
 
@@ -34,7 +34,6 @@ def run(options: argparse.Namespace) -> int:
     """Verifies an output, tells a person or a program about it, and returns the exit code."""
     from pipeline.verification.result import VerifyConfig, verify_output
     from transforms.errors import ConfigurationError
-    from transforms.text import printable
 
     most = _MOST_IN_JSON if options.json else _MOST_SHOWN
     config = VerifyConfig(
@@ -43,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         result = verify_output(config)
     except (ConfigurationError, OSError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(str(error))
         return EXIT_CANNOT
     print(result.as_json() if options.json else result.as_text())
     return EXIT_DIFFERS if result.faults.counts else EXIT_AGREES
@@ -53,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
     parser = verb_parser("verify", DESCRIPTION, EPILOG)
     add = parser.add_argument
-    add("output", metavar="DIR", help="the --output of a run")
+    add("output", metavar="OUT", help="the --output of a run")
     add(
         "--sample",
         type=not_less_than(0),

@@ -22,6 +22,12 @@ MODULES = {
     for path in sorted((REPO / package).rglob("*.py"))
 }
 
+PARTS_OF_PAGES = [
+    path
+    for path in sorted((REPO / "pipeline").rglob("*"))
+    if path.suffix in (".css", ".jinja", ".js")
+]
+
 
 def imports(path: Path) -> set[str]:
     """The modules of ours that a file imports, wherever in it."""
@@ -78,5 +84,5 @@ def test_the_sdist_holds_both_packages_and_no_tests(tmp_path: Path) -> None:
     assert archive.name.startswith("fastesm_beam-")
     with tarfile.open(archive) as opened:
         held = {name.partition("/")[2] for name in opened.getnames()}
-    assert {str(path.relative_to(REPO)) for path in MODULES.values()} <= held
+    assert {str(path.relative_to(REPO)) for path in (*MODULES.values(), *PARTS_OF_PAGES)} <= held
     assert not [name for name in held if name.startswith("tests")]

@@ -125,7 +125,7 @@ def test_all_names_that_a_run_would_refuse_are_told(
     ("arguments", "fix"),
     [
         ([], "--input is needed"),
-        (["--input", "nothing.fa"], "check the spelling, or name a folder"),
+        (["--input", "nothing.fa"], "no file matches"),
         (["--input", "x.fa", "--device", "gpu"], "--device is auto, cpu"),
         (["--input", "x.fa", "--sinks", "csv"], "--sinks is parquet,pt or parquet"),
         (["--input", "x.fa", "--model", "./none"], "There is no directory"),

@@ -13,6 +13,7 @@ import apache_beam as beam
 
 from transforms import storage
 from transforms.coders import PlainCoder
+from transforms.empty_inputs import explain_empty
 from transforms.errors import ConfigurationError
 from transforms.naming import is_fasta_name
 
@@ -185,19 +186,12 @@ def _folder_of(url: str) -> str:
 
 def _refuse_empty(matched: Iterable[_Pattern]) -> None:
     reasons = [
-        f"{pattern.text!r}"
-        + (
-            f" (none of the {len(pattern.passed_over):,} files in it has a name such as x.faa)"
-            if pattern.passed_over
-            else ""
-        )
+        f"{pattern.text!r} ({explain_empty(pattern.text, len(pattern.passed_over))})"
         for pattern in matched
         if not pattern.taken
     ]
     if reasons:
-        raise ConfigurationError(
-            f"no file matches the input {', '.join(reasons)}: check the spelling, or name a folder"
-        )
+        raise ConfigurationError(f"no file matches the input {'; '.join(reasons)}")
 
 
 def _refuse_strangers(matched: Iterable[_Pattern], root: str) -> None:
