@@ -10,11 +10,12 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 from pipeline.attending import announce, attended, followed
 from pipeline.checks import Plan, prepare
-from pipeline.ending import EXIT_USAGE, complain, exit_code, leave, tell
+from pipeline.ending import EXIT_USAGE, complain, exit_code, leave, report_or_fail, tell
 from pipeline.endpoint import check_endpoint, serving_metrics
 from pipeline.event_log import check_event_log, logging_events
 from pipeline.gpus import run_on_gpus
@@ -125,7 +126,7 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
     """Runs the graph over what is not finished and returns what the output then holds.
 
     Without anything to do no graph is run and no model loaded. A failure of the graph is part of
-    the report: what was committed stays.
+    the report, and so is an output that cannot be read: what was committed stays.
     """
     start = time.monotonic()
     metrics: dict[str, int | str] = {}
@@ -138,7 +139,7 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
             tidy(plan.output.root, plan.output.run, read_commits(plan.output.root))
         except (GraphError, LostError, OSError) as error:
             failure = str(error)
-    return make_report(plan, time.monotonic() - start, metrics, failure)
+    return report_or_fail(partial(make_report, plan, time.monotonic() - start, metrics), failure)
 
 
 def _set_up_logging(config: RunConfig) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 
 from pipeline.checks import Plan
 from pipeline.draining import draining
+from pipeline.ending import report_or_fail
 from pipeline.graph import build
 from pipeline.options import RunConfig
 from pipeline.progress import showing
@@ -62,7 +63,8 @@ def stream(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
         except (GraphError, LostError, ConfigurationError, OSError) as error:
             failure = str(error)
     plan = _listed(config, plan, was_cut=bool(received or failure))
-    return plan, make_report(plan, time.monotonic() - start, dict(metrics), failure), received
+    make = partial(make_report, plan, time.monotonic() - start, dict(metrics))
+    return plan, report_or_fail(make, failure), received
 
 
 class _Job:

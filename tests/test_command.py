@@ -23,15 +23,18 @@ import torch
 import zstandard
 
 from pipeline import verify
+from pipeline.ending import report_or_fail
 from pipeline.options import parse_options
 from pipeline.outputs import lock_output
 from pipeline.overview import look
+from pipeline.report import Report
 from pipeline.run import main, run
 from tests.model_helpers import copy_checkpoint
 from transforms import events, reading, storage
 from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
 from transforms.encoding import encode, encode_packed
+from transforms.errors import ConfigurationError
 from transforms.fasta import FastaRecord, parse_fasta
 from transforms.holders import read_holder, write_holder
 from transforms.locks import hold
@@ -453,6 +456,39 @@ def test_a_committed_file_that_is_damaged_is_named(
     part.write_bytes(whole)
     assert exit_code(*args, "--retry_failed") == 3
     assert len(rows(tmp_path / "out")) == 3
+
+
+def test_after_something_was_committed_what_cannot_be_read_is_a_failure_and_no_refusal(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta.write_text(GOOD + ">bad\nMK1\n")
+    out = tmp_path / "out"
+    args = ("--input", fasta.parent, "--output", out, "--model", "demo", "--quiet")
+    assert exit_code(*args) == 3
+    before = report(out)
+    (letters,) = (out / "dead_letters").iterdir()
+    with letters.open("a") as handle:
+        handle.write("x\n")
+    (fasta.parent / "more.faa").write_text(GOOD)
+    ended: list[events.Event] = []
+    with events.listening(lambda e: ended.append(e) if isinstance(e, events.RunEnded) else None):
+        assert exit_code(*args) == 1
+    said = capsys.readouterr().err
+    assert f"{letters} is damaged" in said
+    assert f"what is committed in {out} is safe. The same command carries on" in said
+    assert (out / "pt/more_ESM.pt").exists()
+    assert report(out) == before
+    assert [event.exit_code for event in ended if isinstance(event, events.RunEnded)] == [1]
+
+
+def test_what_stopped_the_graph_is_told_though_the_output_cannot_be_read() -> None:
+    def make(failure: str | None) -> Report:
+        raise ConfigurationError("x.jsonl is damaged")
+
+    found = report_or_fail(make, "The device is lost.")
+    assert found.failure is not None
+    assert found.failure.startswith("The device is lost. What the output holds now")
+    assert found.failure.endswith("x.jsonl is damaged")
 
 
 def test_a_broken_file_that_is_replaced_gets_its_new_reason_or_its_vectors(
