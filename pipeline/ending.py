@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 
 from pipeline.checks import Plan
 from pipeline.report import Report, check_accounting, summarise, write_report
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
 from transforms import events, storage
 from transforms.commits import has_configuration
 from transforms.errors import ConfigurationError
 from transforms.locks import hold_parts
 from transforms.text import printable
 from transforms.under_way import clear_notes
-
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
 
 
 def exit_code(report: Report, received: Sequence[int]) -> int:
@@ -90,7 +89,7 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
             complain(sentence)
     if code in (EXIT_OK, EXIT_DEAD_LETTERS):
         if not quiet:
-            print("\n".join(summarise(report, plan)))
+            say("\n".join(summarise(report, plan)))
         return
     root = printable(plan.output.root)
     if not has_configuration(plan.output.root):
@@ -103,8 +102,3 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
     if report.details:
         safe = f"{report.total('embedded'):,} vectors are safe in {root}"
     print(f"Stopped before the end; {safe}. {advice}", file=sys.stderr)
-
-
-def complain(text: str) -> None:
-    """Prints an error."""
-    print(f"error: {printable(text)}", file=sys.stderr)

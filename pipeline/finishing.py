@@ -14,10 +14,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 
 from pipeline.checks import Plan, make_output
-from pipeline.ending import EXIT_FAILED, exit_code
+from pipeline.ending import exit_code
 from pipeline.failures import MOST_SHOWN
 from pipeline.recorded import read_bound
 from pipeline.report import Report, make_report, summarise, write_report
+from pipeline.terminal import EXIT_FAILED
 from transforms import storage
 from transforms.checkpoints import Checkpoint
 from transforms.commits import Output, read_commits

@@ -16,11 +16,11 @@ from contextlib import ExitStack, closing
 
 import torch
 
-from pipeline.ending import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain
 from pipeline.finishing import finish_output
 from pipeline.fleet import Fleet, Member, Process
 from pipeline.options import RunConfig
 from pipeline.progress import Progress
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
 from transforms import storage
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.holders import read_holder
@@ -74,10 +74,10 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
     try:
         finished = finish_output(root)
     except (AccountingError, ConfigurationError, OSError) as error:
-        complain(f"{error}. The shards are done; python -m pipeline.finish {root} tries again.")
+        complain(str(error), f"The shards are done; python -m pipeline.finish {root} tries again.")
         return EXIT_FAILED
     if not config.quiet or finished.faults:
-        print("\n".join(finished.as_lines()))
+        say("\n".join(finished.as_lines()))
     return code if finished.missing else finished.code
 
 

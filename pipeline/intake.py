@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipeline.arrivals import Taken
-from pipeline.ending import complain
 from pipeline.lookout import Lookout
+from pipeline.terminal import complain
 from transforms.arriving import refusal
 from transforms.commits import Output, read_commits
 from transforms.dead_letters import file_failed

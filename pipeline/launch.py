@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text
+from pipeline.terminal import EXIT_USAGE, allow_any_text, complain, say
 
 USAGE = """\
 usage: python -m pipeline.launch dataflow|flink|portable [options]
@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         ready = launching.prepare(engine, rest[:-1])
         if not ready.is_dry:
             run.main(ready.argv)
-        print("\n".join(launching.describe(ready)))
+        say("\n".join(launching.describe(ready)))
     except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        complain(str(error))
+        sys.exit(EXIT_USAGE)
     sys.exit(0)
 
 

@@ -9,15 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from pipeline.failures import (
-    LOOKS,
-    SECONDS_BETWEEN_LOOKS,
-    Failures,
-    count_failures,
-    iterate_dead_letters,
-)
+from pipeline.failures import Failures, count_failures, iterate_dead_letters
+from pipeline.settled import read_settled
 from transforms import storage
 from transforms.commits import PT, Commits, read_commits, read_configuration
 from transforms.division import Division, ShardState, look_at_shards, read_division
@@ -117,29 +113,25 @@ def look(output: str, sleep: Callable[[float], object] = time.sleep) -> Overview
         ConfigurationError: There is no output, or it cannot be read.
     """
     root = storage.absolute(output)
-    for _ in range(LOOKS - 1):
-        try:
-            seen = _look(root)
-        except FileNotFoundError:
-            pass  # replaced between two looks: the records say by what
-        else:
-            if not seen.gone:
-                return seen
-        sleep(SECONDS_BETWEEN_LOOKS)
     try:
-        return _look(root)
+        try:
+            return read_settled(root, partial(_look, root), sleep=sleep)
+        except FileNotFoundError:  # for good: what is gone is part of what is told
+            return _look(root, read_commits(root), gone=[])
     except OSError as error:
-        raise ConfigurationError(f"Cannot read {root} ({error.strerror or error}).") from error
+        raise ConfigurationError(
+            f"{root} cannot be read ({error}). Ask as a user who may read all of it, or see that "
+            "its disk or server answers."
+        ) from error
 
 
-def _look(root: str) -> Overview:
+def _look(root: str, committed: Commits, gone: list[str] | None = None) -> Overview:
+    """Returns what there is; ``gone`` is as in :func:`iterate_dead_letters`."""
     configuration = read_configuration(root)
     division = read_division(root)
     holders = tuple(h for h in read_holders(root) if _is_of_interest(h, division))
     if configuration is None and not holders:
         raise ConfigurationError(f"{root} is not the output of a run.")
-    committed = read_commits(root)
-    gone: list[str] = []
     failures = count_failures(iterate_dead_letters(root, committed, gone))
     return Overview(
         root=root,
@@ -149,7 +141,7 @@ def _look(root: str) -> Overview:
         parts=len(committed.parts),
         files=tuple(_files(root, committed)),
         reasons=tuple(map(_reason, failures)),
-        gone=tuple(gone),
+        gone=tuple(gone or ()),
         shards=tuple(look_at_shards(root, division)) if division else (),
     )
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
 from pipeline.model_options import add_model_options
 from pipeline.sequence_options import add_sequence_options
-from pipeline.terminal import say
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, EXIT_USAGE, complain, say
 from pipeline.values import more_than_zero
 from pipeline.verbs import run_verb, verb_parser
-
-EXIT_FINE, EXIT_REFUSED, EXIT_DEAD_LETTERS = 0, 2, 3
 
 DESCRIPTION = """\
 Reads the input as a run does and tells what would come of it: records, dead letters, duplicates,
@@ -31,7 +28,7 @@ says what to change).
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Plans a run and exits with the code that tells."""
-    run_verb(make_parser(), run, argv)
+    run_verb(make_parser(), run, argv, failed=EXIT_USAGE)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,42 +37,37 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.planning.forecast import PlanConfig, make_forecast
     from transforms.errors import ConfigurationError
     from transforms.residues import ResiduePolicy
-    from transforms.text import printable
 
-    try:
-        if not options.input:
-            raise ConfigurationError("--input is needed. See --help.")
-        plan = make_forecast(
-            PlanConfig(
-                inputs=tuple(options.input),
-                input_root=options.input_root,
-                pt=parse_sinks(options.sinks),
-                residues=ResiduePolicy(
-                    options.residues, options.long_sequences, options.truncation_seq_length
-                ),
-                model=options.model,
-                revision=options.revision,
-                device=options.device,
-                dtype=options.dtype,
-                toks_per_batch=options.toks_per_batch,
-                expected_dim=options.expected_dim,
-                like=options.like,
-                tokens_per_second=options.tokens_per_second,
-                price_per_gpu_hour=options.price_per_gpu_hour,
-            )
+    if not options.input:
+        raise ConfigurationError("--input is needed. See --help.")
+    plan = make_forecast(
+        PlanConfig(
+            inputs=tuple(options.input),
+            input_root=options.input_root,
+            pt=parse_sinks(options.sinks),
+            residues=ResiduePolicy(
+                options.residues, options.long_sequences, options.truncation_seq_length
+            ),
+            model=options.model,
+            revision=options.revision,
+            device=options.device,
+            dtype=options.dtype,
+            toks_per_batch=options.toks_per_batch,
+            expected_dim=options.expected_dim,
+            like=options.like,
+            tokens_per_second=options.tokens_per_second,
+            price_per_gpu_hour=options.price_per_gpu_hour,
         )
-    except ConfigurationError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return EXIT_REFUSED
+    )
     if options.json:
         say(json.dumps(telling.as_json(plan), indent=1))
     else:
         say("\n".join(telling.in_words(plan)))
     for sentence in plan.refusals:
-        print(f"error: {printable(sentence)}", file=sys.stderr)
+        complain(sentence)
     if plan.refusals:
-        return EXIT_REFUSED
-    return EXIT_DEAD_LETTERS if plan.has_failures else EXIT_FINE
+        return EXIT_USAGE
+    return EXIT_DEAD_LETTERS if plan.has_failures else EXIT_OK
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -21,10 +21,10 @@ from pipeline.failures import (
     Failures,
     count_failures,
     iterate_dead_letters,
-    look_again,
     name_failed,
 )
 from pipeline.outputs import FAILURES_LOG, REPORT
+from pipeline.settled import read_settled
 from transforms import storage
 from transforms.commits import Commits, PartRecord
 from transforms.items import DeadLetter
@@ -122,7 +122,7 @@ def make_report(
     def read(committed: Commits) -> tuple[Commits, tuple[Failures, ...]]:
         return committed, count_failures(iterate_dead_letters(plan.output.root, committed))
 
-    committed, failures = look_again(plan.output.root, read)
+    committed, failures = read_settled(plan.output.root, read)
     urls = {file.source: file.url for file in plan.listing.files}
     parts_of = committed.by_source()
     reopened = read_reopened(plan.output.root, committed)
@@ -212,7 +212,7 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
     }
     data = json.dumps(content, indent=1).encode()
     storage.publish(root, REPORT, lambda handle: handle.write(data))
-    look_again(
+    read_settled(
         root,
         lambda committed: storage.publish(root, FAILURES_LOG, partial(_write_log, root, committed)),
         report.committed,

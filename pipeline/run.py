@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from pipeline.attending import announce, attended, followed
 from pipeline.checks import Plan, prepare
-from pipeline.ending import EXIT_USAGE, complain, exit_code, leave, report_or_fail, tell
+from pipeline.ending import exit_code, leave, report_or_fail, tell
 from pipeline.endpoint import check_endpoint, serving_metrics
 from pipeline.event_log import check_event_log, logging_events
 from pipeline.gpus import run_on_gpus
@@ -30,7 +30,7 @@ from pipeline.sharding import prepare_shard
 from pipeline.share_run import run_shard
 from pipeline.stream import stream
 from pipeline.subscription import open_subscription
-from pipeline.terminal import allow_any_text
+from pipeline.terminal import EXIT_USAGE, allow_any_text, complain
 from pipeline.watch import check_watch, watch
 from transforms import events
 from transforms.commits import read_commits

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 from pipeline.attending import announce, attended
 from pipeline.checks import Plan
-from pipeline.ending import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain
 from pipeline.finishing import finish_output
 from pipeline.limits import DeadLetterGuard
 from pipeline.options import RunConfig
 from pipeline.rounds import embed
 from pipeline.runners import GraphError
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
 from transforms import events
 from transforms.division import ShardEnd, has_ended, note_end
 from transforms.errors import AccountingError, ConfigurationError
@@ -90,7 +90,9 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
             announce(plan, config.quiet)
             outcome = _run(plan, config, guard)
     except OSError as error:
-        complain(f"What the shard has done cannot be noted: {error}. The same command carries on.")
+        complain(
+            f"What the shard has done cannot be noted: {error}", "The same command carries on."
+        )
         return EXIT_FAILED
     _tell(plan, outcome, config.quiet, was_too_much=guard.sentence is not None)
     if not outcome.has_ended:
@@ -101,14 +103,15 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
         finished = finish_output(plan.output.root, only_if_ended=True)
     except (AccountingError, ConfigurationError, OSError) as error:
         complain(
-            f"{error}. The share is done, but the output is not complete: "
-            f"python -m pipeline.finish {plan.output.root} tries again."
+            str(error),
+            "The share is done, but the output is not complete: "
+            f"python -m pipeline.finish {plan.output.root} tries again.",
         )
         return EXIT_FAILED
     if finished.faults:
         print("\n".join(finished.as_lines()), file=sys.stderr)
     elif not config.quiet:
-        print("\n".join(finished.as_lines()))
+        say("\n".join(finished.as_lines()))
     # What is missing is for others, unless none is left to come.
     return outcome.code if finished.missing else finished.code
 
@@ -163,7 +166,7 @@ def _tell(plan: Plan, outcome: _Outcome, quiet: bool, was_too_much: bool) -> Non
             dead = sum(share.dead_letters for share in outcome.shares.values())
             dead += len(outcome.failed)
             failed = f", {dead:,} failed" * bool(dead)
-            print(
+            say(
                 f"{str(plan.output.shard).capitalize()} is done: "
                 f"{counted(rows, 'vector') or 'no vectors'} from "
                 f"{counted(len(outcome.shares), 'file') or 'no file'}{failed}."

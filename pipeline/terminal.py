@@ -1,4 +1,4 @@
-"""How every command says something."""
+"""How every command says something, and the exit codes that say it to a program."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import io
 import os
 import sys
 from collections.abc import Iterable
+
+from transforms.text import printable
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
 
 
 def allow_any_text() -> None:
@@ -29,3 +33,15 @@ def say_all(lines: Iterable[str]) -> None:
     except BrokenPipeError:
         # What is left must not be tried again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(text: str, then: str = "") -> None:
+    """Prints an error.
+
+    Args:
+        text: What is wrong, with or without a full stop.
+        then: Sentences that go on from there.
+    """
+    if then:
+        text = f"{text.removesuffix('.')}. {then}"
+    print(f"error: {printable(text)}", file=sys.stderr)

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text
+from pipeline.terminal import EXIT_FAILED, EXIT_USAGE, allow_any_text, complain
+from transforms.errors import AccountingError, ConfigurationError
 
 
 def verb_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -29,8 +30,10 @@ def run_verb(
     argv: Sequence[str] | None = None,
     stopped: str = "",
     tells: bool = False,
+    then: str = "",
+    failed: int = EXIT_FAILED,
 ) -> NoReturn:
-    """Parses a command line, runs a verb, and exits with its code.
+    """Parses a command line, runs a verb, and exits with its code, or with that of its error.
 
     Args:
         parser: Of the verb.
@@ -38,6 +41,8 @@ def run_verb(
         argv: Arguments without the program's name; None for those of the process.
         stopped: What a person is told who stops it by Ctrl-C.
         tells: Whether it says on the way what it does, and not only what is wrong.
+        then: What is true of the output, in a sentence, when it fails on the way.
+        failed: The exit code when it fails on the way.
     """
     allow_any_text()
     options = parser.parse_args(argv)
@@ -47,8 +52,16 @@ def run_verb(
         logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
         for name in ("pipeline", "transforms"):
             logging.getLogger(name).setLevel(logging.INFO)
+    from transforms.locks import LostError  # late, as it brings Beam
+
     try:
         sys.exit(run(options))
+    except ConfigurationError as error:
+        complain(str(error))
+        sys.exit(EXIT_USAGE)
+    except (AccountingError, LostError, OSError) as error:
+        complain(str(error), then)
+        sys.exit(failed)
     except KeyboardInterrupt:
         if stopped:
             print(stopped, file=sys.stderr)

@@ -17,9 +17,9 @@ import pytest
 
 from pipeline import run, search
 from pipeline.compaction import compact_output
-from pipeline.failures import look_again
 from pipeline.queries import Queries, Query
 from pipeline.searching import search_rows
+from pipeline.settled import read_settled
 from tests.helpers import commit, make_block, make_output, vector_of
 from tests.helpers import make_protein as protein
 from transforms.commits import read_commits, write_configuration
@@ -220,7 +220,7 @@ def test_parts_that_are_merged_meanwhile_are_looked_for_again(tmp_path: Path) ->
     assert compact_output(made.root, 100)
     with pytest.raises(FileNotFoundError):
         find(before)
-    assert look_again(made.root, find, before).hits == expected
+    assert read_settled(made.root, find, before).hits == expected
 
 
 def test_a_search_by_id_does_not_wait_for_torch(out: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import overview, status
+from pipeline import settled, status
 from pipeline.overview import Overview, Reason, look
 from pipeline.telling import FILES_TOLD, as_json, in_words, seconds_left, speed
 from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output
@@ -269,7 +269,7 @@ def stale_once(monkeypatch: pytest.MonkeyPatch, stale: Commits) -> None:
     def read(root: str) -> Commits:
         return next(answers, None) or commits.read_commits(root)
 
-    monkeypatch.setattr(overview, "read_commits", read)
+    monkeypatch.setattr(settled, "read_commits", read)
 
 
 def test_a_part_that_is_replaced_meanwhile_is_counted_once(
@@ -288,7 +288,7 @@ def test_a_part_that_is_replaced_meanwhile_is_counted_once(
     )
     slept: list[float] = []
     seen = look(output.root, slept.append)
-    assert slept == [overview.SECONDS_BETWEEN_LOOKS]
+    assert slept == [settled.SECONDS_BETWEEN_LOOKS]
     assert seen == before
     # Whoever looks in the moment in which both records are there counts the new one alone.
     assert seen.parts == 2
@@ -314,7 +314,7 @@ def test_a_committed_file_that_is_gone_for_good_is_told(output: Output) -> None:
     Path(output.root, "dead_letters", str(part.dead_letters)).unlink()
     slept: list[float] = []
     seen = look(output.root, slept.append)
-    assert len(slept) == overview.LOOKS - 1
+    assert len(slept) == settled.LOOKS - 1
     assert seen.gone == (f"dead_letters/{part.dead_letters}",)
     assert f"dead_letters/{part.dead_letters} was committed and is gone." in in_words(seen)
     assert sum(file.dead_letters for file in seen.files) == 3
