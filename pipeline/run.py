@@ -53,8 +53,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except ConfigurationError as error:
         complain(str(error))
         sys.exit(EXIT_USAGE)
-    except KeyboardInterrupt:
-        print("Stopped before anything was embedded.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        told = str(error) or "Stopped. What was committed stays; the same command carries on."
+        print(told, file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
 
 
@@ -83,6 +84,8 @@ def run(config: RunConfig) -> int:
                 f"{config.output} cannot be made ready ({error}). Free some space, or make it "
                 "writable; then the same command goes on."
             ) from error
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt("Stopped before anything was embedded.") from error
         if shard:
             return run_shard(config, plan, lock)
         guard = DeadLetterGuard(config.max_dead_letters)

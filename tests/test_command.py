@@ -481,6 +481,30 @@ def test_after_something_was_committed_what_cannot_be_read_is_a_failure_and_no_r
     assert [event.exit_code for event in ended if isinstance(event, events.RunEnded)] == [1]
 
 
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("pipeline.ending.write_report", "Stopped. What was committed stays"),
+        ("pipeline.checks.list_files", "Stopped before anything was embedded."),
+    ],
+)
+def test_who_stops_a_run_is_told_whether_anything_was_embedded(
+    when: str,
+    told: str,
+    fasta: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(when, stopped)
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 130
+    assert capsys.readouterr().err.startswith(told)
+
+
 def test_what_stopped_the_graph_is_told_though_the_output_cannot_be_read() -> None:
     def make(failure: str | None) -> Report:
         raise ConfigurationError("x.jsonl is damaged")

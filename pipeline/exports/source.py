@@ -154,7 +154,8 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
         raise ConfigurationError(
             f"{root} holds no embedded record. python -m pipeline.status tells what it holds."
         )
-    sources = {name for part in parts for name in part.sources}
+    begun = {name for part in parts for name in part.sources}
+    unfinished = begun - committed.files.keys() - committed.failed_sources()
     return Source(
         root=root,
         configuration=configuration,
@@ -163,7 +164,7 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
             held.dead_letters for part in committed.parts.values() for held in part.sources.values()
         ),
         # Messages are no files, and each is finished by itself.
-        unfinished=0 if has_messages(configuration) else len(sources - committed.files.keys()),
+        unfinished=0 if has_messages(configuration) else len(unfinished),
         key=key,
         slash=slash,
     )
