@@ -93,9 +93,6 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     begun = None if config.overwrite else found
     listing = list_files(config, root, begun)
     files = () if config.watch else listing.files
-    check_names(files)
-    if config.pt:
-        check_pt_names(files)
     check_output(root, is_ours=found is not None)
     run = uuid.uuid4().hex[:12]
     lock = lock_output(root, run, held)
@@ -190,6 +187,15 @@ def list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) ->
     Raises:
         ConfigurationError: There are none, or they cannot go into this output.
     """
+    listing = _find_files(config, root, begun)
+    if not config.watch:  # which refuses names file by file, as they come
+        check_names(listing.files)
+        if config.pt:
+            check_pt_names(listing.files)
+    return listing
+
+
+def _find_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -> Listing:
     if begun is not None and has_messages(begun) != (config.input_subscription is not None):
         kind, option = "files", "--input"
         if has_messages(begun):

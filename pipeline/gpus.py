@@ -16,11 +16,19 @@ from contextlib import ExitStack, closing
 
 import torch
 
+from pipeline.checks import list_files, read_begun
 from pipeline.finishing import finish_output
 from pipeline.fleet import Fleet, Member, Process
 from pipeline.options import RunConfig
 from pipeline.progress import Progress
-from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
+from pipeline.terminal import (
+    EXIT_DEAD_LETTERS,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    complain,
+    say,
+)
 from transforms import storage
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.holders import read_holder
@@ -44,7 +52,7 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
         The exit code of the whole.
 
     Raises:
-        ConfigurationError: There are no such GPUs.
+        ConfigurationError: There are no such GPUs, or no shard could begin.
     """
     devices = find_devices(config.sharing.gpus, config.model.device, os.environ)
     outer = config.sharing.shard or Shard(0, 1)
@@ -53,6 +61,7 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
         for n in range(len(devices))
     ]
     root = storage.absolute(config.output)
+    list_files(config, root, read_begun(root))  # what is wrong with them is told here, and once
 
     def start(shard: Shard, device: str) -> Process:
         command = [sys.executable, "-m", "pipeline", *arguments_of(shard, argv, config.event_log)]
@@ -68,6 +77,8 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
     with ExitStack() as stack:
         shown = None if config.quiet else stack.enter_context(closing(AllProgress(root, shards)))
         code = fleet.run(shown)
+    if code == EXIT_USAGE:
+        return code
     if code not in (EXIT_OK, EXIT_DEAD_LETTERS):
         print("What is committed is safe. The same command carries on from there.", file=sys.stderr)
         return code

@@ -26,7 +26,7 @@ from pipeline.receiving import check_receiving, receive
 from pipeline.report import Report, make_report
 from pipeline.rounds import embed
 from pipeline.runners import GraphError, is_heard, is_in_this_process, is_of_engine
-from pipeline.sharding import prepare_shard
+from pipeline.sharding import check_sharing, prepare_shard
 from pipeline.share_run import run_shard
 from pipeline.stream import stream
 from pipeline.subscription import open_subscription
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         config = parse_options(argv)
         _set_up_logging(config)
         if config.sharing.gpus:
+            check_options(config)
             sys.exit(run_on_gpus(config, command_line(argv)))
         sys.exit(run(config))
     except ConfigurationError as error:
@@ -114,6 +115,7 @@ def check_options(config: RunConfig) -> None:
     check_event_log(config.event_log, config.beam_args)
     check_watch(config)
     check_receiving(config)
+    check_sharing(config)
 
 
 def _run_once(config: RunConfig, plan: Plan) -> tuple[Report, list[int]]:

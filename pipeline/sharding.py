@@ -16,7 +16,7 @@ from pipeline.checks import (
 )
 from pipeline.options import RunConfig
 from pipeline.outputs import check_output, check_same, check_whole, lock_output
-from pipeline.runners import check_runner, is_in_this_process
+from pipeline.runners import is_in_this_process
 from transforms import commits, storage
 from transforms.division import (
     begin_division,
@@ -28,8 +28,6 @@ from transforms.division import (
 )
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
-from transforms.esm_pt import check_pt_names
-from transforms.finding import check_names
 from transforms.holders import read_holder
 from transforms.locks import HeldError, hold, hold_parts
 from transforms.model import EsmModelHandler
@@ -38,6 +36,21 @@ from transforms.share_work import find_share
 from transforms.shares import read_shares
 from transforms.sweeping import sweep_parts, sweep_shard
 from transforms.under_way import count_deaths
+
+
+def check_sharing(config: RunConfig) -> None:
+    """Makes sure that shards can run where they are to.
+
+    Raises:
+        ConfigurationError: They cannot.
+    """
+    option = "--gpus" if config.sharing.gpus else "--shard" if config.sharing.shard else ""
+    if option and not is_in_this_process(config.beam_args):
+        raise ConfigurationError(
+            f"{option} divides the work among processes of the local runner; other engines divide "
+            f"it among workers of their own. Leave out {option}, or --runner and "
+            "--direct_running_mode."
+        )
 
 
 def prepare_shard(config: RunConfig, shard: Shard, held: ExitStack) -> Plan:
@@ -51,18 +64,9 @@ def prepare_shard(config: RunConfig, shard: Shard, held: ExitStack) -> Plan:
     Raises:
         ConfigurationError: Something is not as it must be; nothing was changed.
     """
-    check_runner(config.beam_args)
-    if not is_in_this_process(config.beam_args):
-        raise ConfigurationError(
-            "--shard divides the work among processes of the local runner; other engines divide it "
-            "among workers of their own. Leave out --shard, or --runner and --direct_running_mode."
-        )
     root = storage.absolute(config.output)
     found = read_begun(root)
     listing = list_files(config, root, found)
-    check_names(listing.files)
-    if config.pt:
-        check_pt_names(listing.files)
     check_output(root, is_ours=True)  # whose it is shows when no other shard can begin it
     run = f"{shard.runs}{uuid.uuid4().hex[:12]}"
     lock = lock_output(root, run, held, shard.name)
