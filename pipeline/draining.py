@@ -41,7 +41,10 @@ def draining(
         received.append(number)
         request_stop()
         # So that a second signal, which ends the process at once, is not taken for a death.
-        clear_notes(root, runs)
+        try:
+            clear_notes(root, runs)
+        except OSError as error:  # no reason to end at once
+            logger.warning("It is still noted what is being embedded: %s", error)
         print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
         for each in previous:
             signal.signal(each, signal.SIG_DFL)

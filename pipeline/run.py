@@ -112,7 +112,7 @@ def check_options(config: RunConfig) -> None:
     """
     check_limit(config.max_dead_letters, config.beam_args)
     check_endpoint(config.metrics_port, config.beam_args)
-    check_event_log(config.event_log, config.beam_args)
+    check_event_log(config.event_log, config.output, config.beam_args)
     check_watch(config)
     check_receiving(config)
     check_sharing(config)

@@ -61,9 +61,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
+    from pipeline.outputs import check_outside
     from transforms import storage
     from transforms.errors import ConfigurationError
 
+    if options.out is not None:
+        check_outside(storage.absolute(options.out), storage.absolute(options.output), "--out")
     if options.source is not None and not options.id:
         raise ConfigurationError("--source tells in which file an --id is. Leave it out.")
     if options.out is not None and storage.is_local(options.out):

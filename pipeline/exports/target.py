@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pipeline.outputs import check_outside
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.syncing import sync_all
@@ -81,10 +82,7 @@ def make_target(out: str, root: str, overwrite: bool, entries: Collection[str] =
             "path, and copy what comes of it with your store's own tool."
         )
     path = storage.absolute(out)
-    if storage.is_local(root) and os.path.commonpath([path, root]) == root:
-        raise ConfigurationError(
-            f"--out {path} lies in the output itself, where only runs write. Give one beside it."
-        )
+    check_outside(path, root, "--out")
     target = Target(path, overwrite, entries)
     target.check()
     return target
