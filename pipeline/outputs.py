@@ -20,8 +20,12 @@ REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 FOLDERS = (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT)
 """Those of an output; what lies in them is taken for a part of it."""
 
-# The option that sets what a configuration holds.
-_OPTIONS = {
+# What a configuration holds, by the option that sets it, or in words where none does.
+_NAMES = {
+    "format": "the format of the output",
+    "dim": "the width of the vectors",
+    "layers": "the number of layers",
+    "pooling": "the pooling",
     "fingerprint": "--model (its weights or config.json)",
     "model": "--model",
     "revision": "--revision",
@@ -104,7 +108,7 @@ def check_same(root: str, held: Mapping[str, Any], wanted: Mapping[str, Any]) ->
         differing = [name for name in differing if name not in ("model", "revision")]
     if differing:
         differences = "; ".join(
-            f"{_OPTIONS.get(name, f'--{name}')} was {_shown(name, held.get(name))}, "
+            f"{_NAMES.get(name, f'--{name}')} was {_shown(name, held.get(name))}, "
             f"now {_shown(name, wanted[name])}"
             for name in differing
         )

@@ -9,6 +9,7 @@ import json
 import lzma
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import zstandard
 from pipeline import verify
 from pipeline.ending import report_or_fail
 from pipeline.options import parse_options
-from pipeline.outputs import lock_output
+from pipeline.outputs import check_same, lock_output
 from pipeline.overview import look
 from pipeline.report import Report
 from pipeline.run import main, run
@@ -184,6 +185,22 @@ def test_another_configuration_is_refused(
     strict = "strict" in change
     assert exit_code(*args, *change, "--overwrite") == (3 if strict else 0)
     assert len(rows(tmp_path / "out")) == (1 if strict else 3)
+
+
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        ({"layers": 3}, "the number of layers was 3, now 2"),
+        ({"pooling": "cls"}, "the pooling was cls, now mean"),
+        ({"dtype": "float16"}, "--dtype was float16, now float32"),
+    ],
+)
+def test_no_option_is_named_that_there_is_not(held: dict[str, object], says: str) -> None:
+    wanted = {"layers": 2, "pooling": "mean", "dtype": "float32"}
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        check_same("/out", wanted | held, wanted)
+    options = set(re.findall(r"--(\w+)", str(caught.value)))
+    assert options <= parse_options(["--input", "i", "--output", "o"]).options.keys()
 
 
 def test_other_weights_under_the_same_name_are_refused(
