@@ -210,7 +210,9 @@ def _find_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
     if config.inputs:
         return find_fasta(config.inputs, input_root, are_coming=config.watch)
     if begun is None:
-        raise ConfigurationError(f"{root} holds no dead letters: it is no output of a run.")
+        raise ConfigurationError(
+            f"{root} holds no dead letters: it is no output of a run. Give --input."
+        )
     there = []
     for url in failed_urls(root, begun["input_root"], commits.read_commits(root)):
         if storage.exists(url):

@@ -15,13 +15,13 @@ from pipeline.merge_plan import (
     find_groups,
     size_of,
 )
+from pipeline.recorded import read_bound
 from transforms import storage
 from transforms.commits import (
     DEAD_LETTERS,
     EMBEDDINGS,
     Commits,
     PartRecord,
-    has_configuration,
     has_part_record,
     read_commits,
     read_part_record,
@@ -109,8 +109,7 @@ def compact_output(
         OSError: A file cannot be read or written. What was merged until then stays.
     """
     root = storage.absolute(output)
-    if not has_configuration(root):
-        raise ConfigurationError(f"{root} is not an output: it has no commits/output.json.")
+    read_bound(root)
     name = uuid.uuid4().hex[:12]
     try:
         with hold(root, name, COMPACT):

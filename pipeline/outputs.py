@@ -17,6 +17,9 @@ from transforms.sweeping import sweep
 
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 
+FINISH = "finish"
+"""The lock of whoever completes an output; others wait for it."""
+
 FOLDERS = (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT)
 """Those of an output; what lies in them is taken for a part of it."""
 

@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any
 
 from pipeline.failures import Failures, count_failures, iterate_dead_letters
+from pipeline.recorded import no_output, not_readable
 from pipeline.settled import read_settled
 from transforms import storage
 from transforms.commits import PT, Commits, read_commits, read_configuration
 from transforms.division import Division, ShardState, look_at_shards, read_division
-from transforms.errors import ConfigurationError
 from transforms.holders import Holder, State, read_holders, state_of
 from transforms.locks import PARTS
 from transforms.reopened import read_reopened
@@ -119,10 +119,7 @@ def look(output: str, sleep: Callable[[float], object] = time.sleep) -> Overview
         except FileNotFoundError:  # for good: what is gone is part of what is told
             return _look(root, read_commits(root), gone=[])
     except OSError as error:
-        raise ConfigurationError(
-            f"{root} cannot be read ({error}). Ask as a user who may read all of it, or see that "
-            "its disk or server answers."
-        ) from error
+        raise not_readable(root, error) from error
 
 
 def _look(root: str, committed: Commits, gone: list[str] | None = None) -> Overview:
@@ -131,7 +128,7 @@ def _look(root: str, committed: Commits, gone: list[str] | None = None) -> Overv
     division = read_division(root)
     holders = tuple(h for h in read_holders(root) if _is_of_interest(h, division))
     if configuration is None and not holders:
-        raise ConfigurationError(f"{root} is not the output of a run.")
+        raise no_output(root)
     failures = count_failures(iterate_dead_letters(root, committed, gone))
     return Overview(
         root=root,

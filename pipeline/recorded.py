@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transforms.commits import read_configuration
+from transforms import storage
+from transforms.commits import COMMITS, read_configuration
 from transforms.errors import ConfigurationError
 
 _KEYS = ("input_root", "model", "revision", "fingerprint", "dim", "dtype", "residues",
@@ -18,21 +19,40 @@ def read_bound(root: str) -> dict[str, Any]:
     """Returns what an output is bound to, whatever that is.
 
     Raises:
-        ConfigurationError: It is no output.
-        OSError: It cannot be read.
+        ConfigurationError: It is no output, or cannot be read.
     """
-    configuration = read_configuration(root)
+    try:
+        configuration = read_configuration(root)
+        if configuration is None:
+            for folder in (root, storage.join(root, COMMITS)):
+                storage.list_names(folder)  # nothing is seen in what may not be looked into
+    except OSError as error:
+        raise not_readable(root, error) from error
     if configuration is None:
-        raise ConfigurationError(f"{root} is not an output: it has no commits/output.json.")
+        raise no_output(root)
     return configuration
+
+
+def no_output(root: str) -> ConfigurationError:
+    """Returns what is said of a folder that no run has made."""
+    return ConfigurationError(
+        f"{root} is not an output: it has no commits/output.json. Give the --output of a run."
+    )
+
+
+def not_readable(root: str, error: OSError) -> ConfigurationError:
+    """Returns what is said of an output that cannot be read."""
+    return ConfigurationError(
+        f"{root} cannot be read ({error}). Ask as a user who may read all of it, or see that its "
+        "disk or server answers."
+    )
 
 
 def read_recorded(root: str) -> dict[str, Any]:
     """Returns what all rows of an output were computed with.
 
     Raises:
-        ConfigurationError: It is no output, or does not tell.
-        OSError: It cannot be read.
+        ConfigurationError: It is no output, cannot be read, or does not tell.
     """
     configuration = read_bound(root)
     held = configuration if isinstance(configuration, Mapping) else {}
@@ -41,6 +61,7 @@ def read_recorded(root: str) -> dict[str, Any]:
     if missing:
         raise ConfigurationError(
             f"{root} does not tell what it was made with ({', '.join(missing)}): "
-            "commits/output.json is damaged, or of another version of this program."
+            "commits/output.json is damaged, or of another version of this program. Put it back "
+            "from a copy, or use that version."
         )
     return configuration

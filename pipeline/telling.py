@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.outputs import FINISH
 from pipeline.overview import FileStatus, Overview
-from transforms.division import ENDS, describe_missing
+from transforms.division import ENDS, ShardState, describe_missing
 from transforms.holders import Holder, State, seconds_since
 from transforms.locks import COMPACT
 from transforms.text import counted, duration, printable
@@ -90,7 +91,7 @@ def in_words(seen: Overview, all_files: bool = False) -> list[str]:
     lines.append(_tell_totals(root, seen))
     state = state_of_all(seen)
     if seen.shards:
-        lines.append(f"The same commands carry on; python -m pipeline.finish {root} completes it.")
+        lines += _advise_shards(root, seen.shards)
     elif state == "dead" or (state != "alive" and seen.count("unfinished")):
         lines.append("The same command as before carries on from there.")
     if lost := sum(file.pt is not None and not file.pt_there for file in seen.files):
@@ -118,6 +119,14 @@ def _tell_shards(root: str, seen: Overview) -> Iterator[str]:
         yield f"  {_tell_progress(_together(told), is_alive)}"
 
 
+def _advise_shards(root: str, shards: Sequence[ShardState]) -> Iterator[str]:
+    missing = [shard for shard in shards if not shard.has_ended]
+    if not missing:
+        yield f"python -m pipeline.finish {root} completes it."
+    elif any(shard.state != "alive" for shard in missing):
+        yield "The same commands carry on with those not at work; the last to end completes it."
+
+
 def _together(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Returns how far several shards are together; each of them reads every file."""
     names = ("residues", "residues_skipped", "residues_total", "records")
@@ -128,7 +137,9 @@ def _together(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
-    what = {"all": "run", COMPACT: "compaction"}.get(holder.share, holder.share)
+    what = {"all": "run", COMPACT: "compaction", FINISH: "completion"}.get(
+        holder.share, holder.share
+    )
     ago = duration(max(seconds_since(holder.heartbeat), 0.0))
     match state:
         case "alive":

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import settled, status
+from pipeline.outputs import FINISH
 from pipeline.overview import Overview, Reason, look
 from pipeline.telling import FILES_TOLD, as_json, in_words, seconds_left, speed
 from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output
@@ -28,6 +29,7 @@ from transforms.commits import (
     write_file_records,
     write_part_record,
 )
+from transforms.division import ShardState
 from transforms.holders import read_holder, write_holder
 from transforms.locks import hold
 
@@ -320,6 +322,29 @@ def test_a_committed_file_that_is_gone_for_good_is_told(output: Output) -> None:
     assert sum(file.dead_letters for file in seen.files) == 3
 
 
+@pytest.mark.parametrize(
+    ("shards", "told"),
+    [
+        ([ShardState(0, True, "ended"), ShardState(1, False, "alive")], []),
+        ([ShardState(0, False, "dead"), ShardState(1, False, "alive")], ["The same commands"]),
+        ([ShardState(0, True, "ended"), ShardState(1, False, None)], ["The same commands"]),
+        ([ShardState(0, True, "ended"), ShardState(1, True, "ended")], ["python -m pipeline.fin"]),
+    ],
+)
+def test_what_helps_shards_is_told_where_something_does(
+    shards: list[ShardState], told: list[str], output: Output
+) -> None:
+    lines = in_words(replace(look(output.root, no_sleep), shards=tuple(shards)))
+    advice = [line for line in lines if "carry on" in line or "completes it" in line]
+    assert [line[: len(start)] for line, start in zip(advice, told, strict=True)] == told
+
+
+def test_who_completes_an_output_is_told_of(output: Output) -> None:
+    with hold(output.root, "finish-0123", FINISH):
+        told = " ".join(in_words(look(output.root, no_sleep)))
+    assert f"A completion is at work in {output.root}: run finish-0123" in told
+
+
 def test_rates_are_not_made_up() -> None:
     assert speed(None) is None
     assert speed({}) is None
@@ -344,7 +369,8 @@ def test_what_is_no_output_exits_2_with_one_sentence(
         assert exit_code(str(tmp_path / name)) == 2
         said = capsys.readouterr()
         assert said.out == ""
-        assert said.err == f"error: {tmp_path / name} is not the output of a run.\n"
+        assert said.err.startswith(f"error: {tmp_path / name} is not an output: it has no commits/")
+        assert said.err.count("\n") == 1
     assert files_below(tmp_path) == ["file"]
 
 

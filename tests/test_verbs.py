@@ -106,3 +106,24 @@ def test_an_output_that_may_not_be_read_is_no_traceback(
     monkeypatch.setattr(f"{look.__module__}.iterate_dead_letters", refuse)
     assert exit_code(status.main, output) == 2
     assert f"{output} cannot be read ([Errno 13] Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("main", [status.main, verify.main, compact.main, finish.main])
+def test_an_output_that_may_not_be_looked_into_is_not_taken_for_none(
+    main: Main,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scan, exists = os.scandir, os.path.exists
+    shut = str(output / "commits")
+
+    def scandir(path: str) -> object:
+        if path == shut:  # a superuser may look into everything
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os.path, "exists", lambda path: f"{shut}/" not in path and exists(path))
+    assert exit_code(main, output) == 2
+    assert f"{output} cannot be read ([Errno 13] Permission denied" in capsys.readouterr().err
