@@ -16,9 +16,9 @@ from contextlib import ExitStack, closing
 
 import torch
 
-from pipeline.checks import list_files, read_begun
 from pipeline.finishing import finish_output
 from pipeline.fleet import Fleet, Member, Process
+from pipeline.opening import list_files, read_begun
 from pipeline.options import RunConfig
 from pipeline.progress import Progress
 from pipeline.terminal import (

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import ExitStack
 from dataclasses import replace
 
-from pipeline.checks import (
-    Plan,
-    find_model,
-    list_files,
-    make_configuration,
-    make_output,
-    read_begun,
-)
+from pipeline.checks import Plan, make_output
+from pipeline.opening import open_output
 from pipeline.options import RunConfig
-from pipeline.outputs import check_output, check_same, check_whole, lock_output
+from pipeline.outputs import check_output, check_same, check_whole
 from pipeline.runners import is_in_this_process
-from transforms import commits, storage
+from transforms import commits
 from transforms.division import (
     begin_division,
     describe_missing,
@@ -64,32 +57,27 @@ def prepare_shard(config: RunConfig, shard: Shard, held: ExitStack) -> Plan:
     Raises:
         ConfigurationError: Something is not as it must be; nothing was changed.
     """
-    root = storage.absolute(config.output)
-    found = read_begun(root)
-    listing = list_files(config, root, found)
-    check_output(root, is_ours=True)  # whose it is shows when no other shard can begin it
-    run = f"{shard.runs}{uuid.uuid4().hex[:12]}"
-    lock = lock_output(root, run, held, shard.name)
-    model, checkpoint = find_model(config, None)
-    configuration = make_configuration(config, listing.root, checkpoint, model.dtype)
-    if found is None or _may_have_work(root, shard):
-        EsmModelHandler(model).load_model()  # weights that cannot be loaded show before anything
+    opened = open_output(config, held, shard)
+    root, run, configuration = opened.root, opened.run, opened.configuration
+    if opened.begun is None or _may_have_work(root, shard):
+        # Weights that cannot be loaded show before anything.
+        EsmModelHandler(opened.model).load_model()
     with hold_parts(root, run):
         shard = _join(root, run, shard, configuration)
         sweep_shard(root, shard)
         count_deaths(root, shard.runs)
     shares = {share.source: share for _, share in read_shares(root, [shard])}
-    todo = find_share(root, listing.files, commits.read_commits(root), shares)
+    todo = find_share(root, opened.listing.files, commits.read_commits(root), shares)
     if todo:
-        EsmModelHandler(model).load_model()
+        EsmModelHandler(opened.model).load_model()
         forget_end(root, shard)
     return Plan(
-        listing,
+        opened.listing,
         todo,
-        EmbedConfig(config.residues, model, dim=checkpoint.hidden_size),
+        EmbedConfig(config.residues, opened.model, dim=opened.checkpoint.hidden_size),
         make_output(root, run, configuration, shard),
-        checkpoint,
-        lock,
+        opened.checkpoint,
+        opened.lock,
         config.checkpoint_seconds,
         options=config.options,
     )

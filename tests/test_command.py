@@ -450,7 +450,7 @@ def test_an_output_that_another_run_begins_in_this_moment_is_left_alone(
         return lock_output(root, *rest)  # type: ignore[arg-type]
 
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
-    monkeypatch.setattr("pipeline.checks.lock_output", begun_meanwhile)
+    monkeypatch.setattr("pipeline.opening.lock_output", begun_meanwhile)
     assert exit_code(*args) == 2
     assert "Another run has begun" in capsys.readouterr().err
     assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 3  # type: ignore[index]
@@ -502,7 +502,7 @@ def test_after_something_was_committed_what_cannot_be_read_is_a_failure_and_no_r
     ("when", "told"),
     [
         ("pipeline.ending.write_report", "Stopped. What was committed stays"),
-        ("pipeline.checks.list_files", "Stopped before anything was embedded."),
+        ("pipeline.opening.list_files", "Stopped before anything was embedded."),
     ],
 )
 def test_who_stops_a_run_is_told_whether_anything_was_embedded(
