@@ -48,7 +48,7 @@ class Plan:
     output: Output
     checkpoint: Checkpoint
     lock: Lock
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = RunConfig.checkpoint_seconds
     is_begun: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
 from pipeline.model_options import add_model_options
-from pipeline.sequence_options import add_sequence_options
+from pipeline.sequence_options import add_sequence_options, make_policy
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, EXIT_USAGE, complain, say
 from pipeline.values import more_than_zero
 from pipeline.verbs import run_verb, verb_parser
@@ -36,7 +36,6 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.planning import telling
     from pipeline.planning.forecast import PlanConfig, make_forecast
     from transforms.errors import ConfigurationError
-    from transforms.residues import ResiduePolicy
 
     if not options.input:
         raise ConfigurationError("--input is needed. See --help.")
@@ -45,9 +44,7 @@ def run(options: argparse.Namespace) -> int:
             inputs=tuple(options.input),
             input_root=options.input_root,
             pt=parse_sinks(options.sinks),
-            residues=ResiduePolicy(
-                options.residues, options.long_sequences, options.truncation_seq_length
-            ),
+            residues=make_policy(options),
             model=options.model,
             revision=options.revision,
             device=options.device,

@@ -8,6 +8,7 @@ from typing import Any
 from transforms import storage
 from transforms.commits import COMMITS, read_configuration
 from transforms.errors import ConfigurationError
+from transforms.residues import ResiduePolicy
 
 _KEYS = ("input_root", "model", "revision", "fingerprint", "dim", "dtype", "residues",
          "long_sequences", "truncation_seq_length", "pt", "pt_order")  # fmt: skip
@@ -65,3 +66,12 @@ def read_recorded(root: str) -> dict[str, Any]:
             "from a copy, or use that version."
         )
     return configuration
+
+
+def policy_of(configuration: Mapping[str, Any]) -> ResiduePolicy:
+    """Returns what was made of the sequences of an output, by what it is bound to."""
+    return ResiduePolicy(
+        configuration["residues"],
+        configuration["long_sequences"],
+        configuration["truncation_seq_length"],
+    )
