@@ -95,10 +95,15 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
     if not has_configuration(plan.output.root):
         print(f"Put {root} back where it was, or begin anew.", file=sys.stderr)
         return
-    advice = "The same command carries on from there."
-    if was_too_much:
-        advice = "Mend the input or raise --max_dead_letters; then it carries on from there."
     safe = f"what is committed in {root} is safe"
     if report.details:
         safe = f"{report.total('embedded'):,} vectors are safe in {root}"
+    tell_stopped(safe, was_too_much)
+
+
+def tell_stopped(safe: str, was_too_much: bool) -> None:
+    """Tells a person what is safe after a run that was stopped, and how it goes on."""
+    advice = "The same command carries on from there."
+    if was_too_much:
+        advice = "Mend the input or raise --max_dead_letters; then it carries on from there."
     print(f"Stopped before the end; {safe}. {advice}", file=sys.stderr)

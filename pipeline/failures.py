@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from transforms.commits import DEAD_LETTERS, Commits
 from transforms.committed import read_all_dead_letters
 from transforms.items import DeadLetter
-from transforms.text import printable
+from transforms.text import counted, printable
 
 MOST_SHOWN = 500
 """Characters of a name or a message that a person is shown."""
@@ -72,6 +72,16 @@ def count_failures(letters: Iterable[DeadLetter]) -> tuple[Failures, ...]:
         if kind not in first:
             first[kind] = replace(letter, sequence=None)
     return tuple(Failures(count, first[kind]) for kind, count in counts.most_common())
+
+
+def count_failed(records: int, files: int) -> str:
+    """Returns e.g. ``2 records and 1 file``; empty for none."""
+    return " and ".join(filter(None, (counted(records, "record"), counted(files, "file"))))
+
+
+def describe_failed(source: str, ordinal: int | None, record_id: str, message: str) -> str:
+    """Returns which record, or with ``ordinal`` None which file, has failed, and why."""
+    return f"{name_failed(source, ordinal, record_id)}: {printable(message, MOST_SHOWN)}"
 
 
 def name_failed(source: str, ordinal: int | None, record_id: str) -> str:

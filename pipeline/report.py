@@ -19,9 +19,10 @@ from pipeline.checks import Plan
 from pipeline.failures import (
     MOST_SHOWN,
     Failures,
+    count_failed,
     count_failures,
+    describe_failed,
     iterate_dead_letters,
-    name_failed,
 )
 from pipeline.outputs import FAILURES_LOG, REPORT
 from pipeline.settled import read_settled
@@ -272,11 +273,10 @@ def summarise(report: Report, plan: Plan) -> list[str]:
 def _summarise_dead_letters(report: Report) -> list[str]:
     files = len(report.failed)
     records = report.dead_letters - files
-    failed = [count for count in (counted(records, "record"), counted(files, "file")) if count]
-    lines = [f"{' and '.join(failed)} failed: see dead_letters/ and {FAILURES_LOG}."]
+    failed = count_failed(records, files)
+    lines = [f"{failed} failed: see dead_letters/ and {FAILURES_LOG}."]
     for failures in report.failures:
         first = failures.first
-        shown = name_failed(first.source, first.ordinal, first.id)
-        kind, message = f"{first.error_type} ({first.stage})", printable(first.message, MOST_SHOWN)
-        lines.append(f"  {failures.count:,} {kind}, the first: {shown}: {message}")
+        told = describe_failed(first.source, first.ordinal, first.id, first.message)
+        lines.append(f"  {failures.count:,} {first.error_type} ({first.stage}), the first: {told}")
     return lines

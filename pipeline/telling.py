@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.failures import count_failed, describe_failed
 from pipeline.outputs import FINISH
 from pipeline.overview import FileStatus, Overview
 from transforms.division import ENDS, ShardState, describe_missing
@@ -13,8 +14,8 @@ from transforms.holders import Holder, State, seconds_since
 from transforms.locks import COMPACT
 from transforms.text import counted, duration, printable
 
-FILES_TOLD, LONGEST_TOLD = 20, 300
-"""How many files a person is told of, and how much of an id or a message."""
+FILES_TOLD = 20
+"""How many files a person is told of."""
 
 _ORDER: tuple[State, ...] = ("alive", "silent", "dead", "ended")
 
@@ -188,15 +189,12 @@ def _tell_totals(root: str, seen: Overview) -> str:
 
 def _tell_reasons(seen: Overview) -> Iterator[str]:
     records, files = sum(file.dead_letters for file in seen.files), seen.count("failed")
-    if failed := [told for told in (counted(records, "record"), counted(files, "file")) if told]:
-        yield f"{' and '.join(failed)} failed: see dead_letters/."
+    if failed := count_failed(records, files):
+        yield f"{failed} failed: see dead_letters/."
     for reason in seen.reasons:
         kind = printable(f"{reason.error_type} ({reason.stage})")
-        what = printable(reason.source)
-        if reason.ordinal is not None:
-            what += f", {printable(reason.id, LONGEST_TOLD) or 'no id'}"
-        message = printable(reason.message, LONGEST_TOLD)
-        yield f"  {reason.count:,} {kind}, the first: {what}: {message}"
+        told = describe_failed(reason.source, reason.ordinal, reason.id, reason.message)
+        yield f"  {reason.count:,} {kind}, the first: {told}"
 
 
 def _tell_files(seen: Overview, most: int) -> Iterator[str]:
