@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pipeline.exports.formats import FORMATS, KEYS
 from pipeline.terminal import EXIT_FAILED, EXIT_OK, complain, say
 from pipeline.verbs import run_verb, verb_parser
 
@@ -28,9 +29,6 @@ EPILOG = """\
 Exit codes: 0 written; 1 it failed on the way, and nothing was left; 2 it cannot be done as asked,
 the message says what to change. docs/exporting.md says how each format is read.
 """
-
-FORMATS = ("h5", "npz", "csv", "pt", "anndata", "hf", "lance")
-KEYS = ("id", "accession", "source_ordinal")
 
 _NOTHING = "Nothing was written."
 

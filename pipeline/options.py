@@ -26,6 +26,7 @@ from pipeline.subscription_options import (
 )
 from pipeline.values import seconds
 from pipeline.watch_options import POLL_SECONDS, add_watch_options, check_watch_options
+from transforms.checkpoints import DEMO_MODEL
 from transforms.errors import ConfigurationError
 from transforms.model import ModelConfig
 from transforms.residues import ResiduePolicy
@@ -230,7 +231,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         raise ConfigurationError("--overwrite leaves nothing for --retry_failed to try again.")
     check_watch_options(ours)
     check_subscription_options(ours)
-    if ours.model == "demo" and ours.revision:
+    if ours.model == DEMO_MODEL and ours.revision:
         raise ConfigurationError("--revision goes with a hub id, and --model demo is built in.")
     return RunConfig(
         inputs=tuple(ours.input or ()),

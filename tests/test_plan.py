@@ -195,6 +195,7 @@ def test_the_time_of_shards_is_that_of_all_of_them(tmp_path: Path) -> None:
         ({"metrics": {}}, "had nothing to embed"),
         ({"options": {"watch": True}}, "waited for what was to come"),
         ({"options": {"runner": "FlinkRunner"}}, "--runner FlinkRunner"),
+        ({"options": {"direct_num_workers": 4}}, "with workers nobody counted"),
         ({"options": None}, "is no report of a run"),
     ],
 )
