@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -60,6 +63,45 @@ def test_only_storage_opens_files() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert name == "transforms.storage" or "open" not in calls, name
+
+
+# The distributions of what is imported under another name.
+DISTRIBUTIONS = {
+    "google": "google-cloud-pubsub",
+    "grpc": "grpcio",
+    "lance": "pylance",
+    "yaml": "pyyaml",
+}
+
+
+def modules_of(path: Path) -> Iterator[str]:
+    """The modules that a file imports, wherever in it and whosesoever."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module)):
+                yield module
+
+
+def test_all_that_is_imported_is_named_in_pyproject() -> None:
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    named = [*project["dependencies"], *extras["export"], *extras["pubsub"]]
+    names = {re.split(r"[\[<>=]", each)[0].replace("-", "_") for each in named}
+    imported = {name.partition(".")[0] for path in MODULES.values() for name in modules_of(path)}
+    others = imported - sys.stdlib_module_names - {"pipeline", "transforms"}
+    assert {DISTRIBUTIONS.get(name, name).replace("-", "_") for name in others} <= names
+
+
+def test_what_needs_optional_packages_is_run_with_them() -> None:
+    needs = re.compile(r"importorskip\(|find_spec\(|skipif\(why_not")
+    found = {
+        str(path.relative_to(REPO))
+        for path in (REPO / "tests").rglob("test_*.py")
+        if needs.search(path.read_text())
+    }
+    assert found <= set((REPO / ".ci/run").read_text().split())
 
 
 @pytest.mark.parametrize("module", [pipeline, transforms])
