@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -30,7 +31,9 @@ from pipeline.outputs import check_same, lock_output
 from pipeline.overview import look
 from pipeline.report import Report
 from pipeline.run import main, run
+from tests.command import exit_code_of
 from tests.model_helpers import copy_checkpoint
+from tests.processes import REPO
 from transforms import events, reading, storage
 from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
@@ -43,7 +46,8 @@ from transforms.reopened import note_reopened
 from transforms.weights import load_encoder
 from transforms.windows import cut_windows
 
-REPO = Path(__file__).parents[1]
+exit_code = partial(exit_code_of, main)
+
 LARGE = REPO.parent / "shared/data/large/general_19789.fasta.gz"
 GOOD = ">a first\nMKTAYIAKQR\n>b second\nGGGSSS*\n>c\nmkv\n"
 
@@ -53,14 +57,6 @@ def command(*args: str | Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "pipeline", *map(str, args)],
         cwd=REPO, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
-
-
-def exit_code(*args: str | Path) -> int:
-    """Runs the command in this process, which loads the libraries only once."""
-    with pytest.raises(SystemExit) as caught:
-        main([str(arg) for arg in args])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 
 import pipeline
 import transforms
+from tests.processes import REPO
 
-REPO = Path(__file__).parents[1]
 MODULES = {
     ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): path
     for package in ("pipeline", "transforms")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).parents[1]
+from tests.processes import REPO
+
 QUOTED = re.findall(r'^\*\*"(.+)"\*\*', (REPO / "docs/questions.md").read_text(), re.MULTILINE)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.options import make_parser
+from tests.processes import REPO
 from transforms.parquet import make_schema
 
-REPO = Path(__file__).parents[1]
 README = (REPO / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 

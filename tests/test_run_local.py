@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).parents[1]
+from tests.processes import REPO
+
 TOLD = """#!/bin/sh
 echo "$@" >> "{log}"
 """

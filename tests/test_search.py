@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,13 +18,13 @@ from pipeline.compaction import compact_output
 from pipeline.queries import Queries, Query
 from pipeline.searching import search_rows
 from pipeline.settled import read_settled
+from tests.command import run_without_model_libraries
 from tests.helpers import commit, make_block, make_output, vector_of
 from tests.helpers import make_protein as protein
 from transforms.commits import read_commits, write_configuration
 from transforms.neighbours import DECIMALS
 from transforms.parquet import to_matrix
 
-REPO = Path(__file__).parents[1]
 HEADER = "query\trank\tcosine\tsource\tordinal\tid\taccession\tdescription\tsequence_length"
 
 
@@ -225,15 +223,6 @@ def test_parts_that_are_merged_meanwhile_are_looked_for_again(tmp_path: Path) ->
 
 
 def test_a_search_by_id_does_not_wait_for_torch(out: Path) -> None:
-    code = (
-        "import sys\n"
-        "from pipeline import search\n"
-        "try:\n"
-        "    search.main(sys.argv[1:])\n"
-        "finally:\n"
-        "    assert 'torch' not in sys.modules\n"
-    )
-    command = [sys.executable, "-c", code, str(out), "--id", "P12345"]
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    done = run_without_model_libraries("search", out, "--id", "P12345")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(HEADER)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from pipeline import settled, status
 from pipeline.outputs import FINISH
 from pipeline.overview import Overview, Reason, look
 from pipeline.telling import FILES_TOLD, as_json, in_words, seconds_left, speed
-from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output
+from tests.command import exit_code_of, run_without_model_libraries
+from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output, no_sleep
 from tests.helpers import make_protein as protein
+from tests.processes import REPO
 from transforms import commits
 from transforms.commits import (
     Commits,
@@ -33,15 +36,12 @@ from transforms.division import ShardState
 from transforms.holders import read_holder, write_holder
 from transforms.locks import hold
 
-REPO = Path(__file__).parents[1]
+exit_code = partial(exit_code_of, status.main)
+
 PROGRESS: Mapping[str, float] = {
     "seconds": 20.0, "files": 4, "files_done": 1, "bytes": 400, "records": 30, "dead_letters": 2,
     "residues": 5000, "residues_skipped": 1000, "residues_total": 17000,
 }  # fmt: skip
-
-
-def no_sleep(seconds: float) -> None:
-    pytest.fail(f"it wanted to wait for {seconds} s")
 
 
 def file_record(source: str, rows: int, dead_letters: int = 0, **fields: object) -> FileRecord:
@@ -355,12 +355,6 @@ def test_rates_are_not_made_up() -> None:
     assert seconds_left({**PROGRESS, "residues_total": 4000}) == 0
 
 
-def exit_code(*args: str) -> object:
-    with pytest.raises(SystemExit) as caught:
-        status.main(args)
-    return caught.value.code
-
-
 def test_what_is_no_output_exits_2_with_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -408,18 +402,7 @@ def types_of(value: object) -> object:
 def test_the_json_is_whole_and_the_libraries_of_the_model_are_not_loaded(output: Output) -> None:
     with hold(output.root, "first") as lock, lock.watched(lambda: PROGRESS, print):
         pass
-    code = (
-        "import sys\n"
-        "from pipeline import status\n"
-        "try:\n"
-        f"    status.main([{output.root!r}, '--json'])\n"
-        "finally:\n"
-        "    loaded = {'torch', 'transformers', 'apache_beam.ml'} & sys.modules.keys()\n"
-        "    print(*loaded, file=sys.stderr, end='')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=False
-    )
+    done = run_without_model_libraries("status", output.root, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     seen: Overview = look(output.root, no_sleep)

@@ -14,15 +14,10 @@ from pipeline import compact, export, finish, plan, run, search, status, verify
 from pipeline.compaction import compact_output
 from pipeline.overview import look
 from pipeline.terminal import complain
+from tests.command import exit_code_of
 from transforms.locks import LostError
 
 Main = Callable[[Sequence[str] | None], NoReturn]
-
-
-def exit_code(main: Main, *args: object) -> object:
-    with pytest.raises(SystemExit) as caught:
-        main([str(arg) for arg in args])
-    return caught.value.code
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +26,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "a.fa").write_text(">a\nMKTAYIAKQR\n>b\nGGGSSS\n")
     made = folder / "out"
     args = ("--input", folder / "a.fa", "--output", made, "--model", "demo", "--quiet")
-    assert exit_code(run.main, *args) == 0
+    assert exit_code_of(run.main, *args) == 0
     return made
 
 
@@ -62,14 +57,14 @@ def test_a_reader_that_has_seen_enough_is_no_error(
     os.close(reader)
     with open(writer, "w") as closed:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdout", closed)
-        code = exit_code(main, *(arg.format(out=output, new=tmp_path) for arg in args))
+        code = exit_code_of(main, *(arg.format(out=output, new=tmp_path) for arg in args))
         monkeypatch.undo()
     assert code == 0
     assert "error" not in capsys.readouterr().err
 
 
 def test_a_path_does_not_reach_the_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code(status.main, "/no\x1b[2Jwhere") == 2
+    assert exit_code_of(status.main, "/no\x1b[2Jwhere") == 2
     assert capsys.readouterr().err.startswith(r"error: /no\x1b[2Jwhere is not")
 
 
@@ -92,7 +87,7 @@ def test_what_fails_on_the_way_exits_1_and_says_what_is_left(
         raise error
 
     monkeypatch.setattr(f"{compact_output.__module__}.compact_output", fail)
-    assert exit_code(compact.main, output) == 1
+    assert exit_code_of(compact.main, output) == 1
     told = str(error).removesuffix(".")
     assert capsys.readouterr().err == f"error: {told}. What was merged stays.\n"
 
@@ -104,7 +99,7 @@ def test_an_output_that_may_not_be_read_is_no_traceback(
         raise PermissionError(13, "Permission denied", "dead_letters")
 
     monkeypatch.setattr(f"{look.__module__}.iterate_dead_letters", refuse)
-    assert exit_code(status.main, output) == 2
+    assert exit_code_of(status.main, output) == 2
     assert f"{output} cannot be read ([Errno 13] Permission denied" in capsys.readouterr().err
 
 
@@ -125,5 +120,5 @@ def test_an_output_that_may_not_be_looked_into_is_not_taken_for_none(
 
     monkeypatch.setattr(os, "scandir", scandir)
     monkeypatch.setattr(os.path, "exists", lambda path: f"{shut}/" not in path and exists(path))
-    assert exit_code(main, output) == 2
+    assert exit_code_of(main, output) == 2
     assert f"{output} cannot be read ([Errno 13] Permission denied" in capsys.readouterr().err
