@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -17,6 +18,11 @@ def allow_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def quiet_imports() -> None:
+    """Silences Beam, which warns at import of a client that it does not find and nobody needs."""
+    logging.getLogger().setLevel(logging.ERROR)
 
 
 def say(text: str) -> None:

@@ -7,9 +7,10 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
-from pipeline.terminal import EXIT_FAILED, EXIT_USAGE, allow_any_text, complain
+from pipeline.terminal import EXIT_FAILED, EXIT_USAGE, allow_any_text, complain, quiet_imports
 from transforms.errors import AccountingError, ConfigurationError
 
 
@@ -46,23 +47,29 @@ def run_verb(
     """
     allow_any_text()
     options = parser.parse_args(argv)
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.getLogger().setLevel(logging.ERROR)
+    quiet_imports()
     if tells:
         logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
         for name in ("pipeline", "transforms"):
             logging.getLogger(name).setLevel(logging.INFO)
-    from transforms.locks import LostError  # late, as it brings Beam
+    end_verb(partial(run, options), stopped, then, failed)
 
+
+def end_verb(
+    run: Callable[[], int], stopped: str = "", then: str = "", failed: int = EXIT_FAILED
+) -> NoReturn:
+    """Runs what was asked for and exits with its code; the arguments are those of run_verb."""
     try:
-        sys.exit(run(options))
+        from transforms.locks import LostError  # late, as it brings Beam
+
+        sys.exit(run())
+    except KeyboardInterrupt:
+        if stopped:
+            print(stopped, file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except ConfigurationError as error:
         complain(str(error))
         sys.exit(EXIT_USAGE)
     except (AccountingError, LostError, OSError) as error:
         complain(str(error), then)
         sys.exit(failed)
-    except KeyboardInterrupt:
-        if stopped:
-            print(stopped, file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
