@@ -44,7 +44,9 @@ def draining(
         try:
             clear_notes(root, runs)
         except OSError as error:  # no reason to end at once
-            logger.warning("It is still noted what is being embedded: %s", error)
+            logger.warning(
+                "A second signal would count as a death of the records under way: %s", error
+            )
         print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
         for each in previous:
             signal.signal(each, signal.SIG_DFL)
