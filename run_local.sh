@@ -2,7 +2,7 @@
 # Embeds proteins on this machine: makes .venv, installs what is pinned, runs the pipeline.
 #
 #   ./run_local.sh                      the example proteins with the demo model, into ./out
-#   ./run_local.sh --input … --output … the pipeline with your options (--help lists them)
+#   ./run_local.sh --input … --output … the pipeline with your options (--help tells of them)
 #   ./run_local.sh test [options]       the tests; options go to pytest
 #
 # Needs Python 3.11, 3.12 or 3.13; PYTHON=/path/to/python chooses one.

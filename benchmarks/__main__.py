@@ -1,14 +1,14 @@
-"""``python -m benchmarks peers | plot | exactness | growth | gate``: see ``--help`` of each."""
+"""``python -m benchmarks peers | plot | exactness | growth | gate | device``: see ``--help`` of each."""
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import exactness, gate, growth, report
+from benchmarks import device, exactness, gate, growth, report
 
 
-def main() -> int:
-    """Runs a subcommand and returns its exit code."""
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all subcommands."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     commands = parser.add_subparsers(required=True)
     for add in (
@@ -17,9 +17,15 @@ def main() -> int:
         exactness.add_exactness,
         growth.add_growth,
         gate.add_gate,
+        device.add_device,
     ):
         add(commands)
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Runs a subcommand and returns its exit code."""
+    options = make_parser().parse_args()
     code: int = options.run(options)
     return code
 

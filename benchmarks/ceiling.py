@@ -45,6 +45,28 @@ def measure_ceiling(device: str, dtype: str, threads: int) -> float:
     return best
 
 
+def measure_sustained(dtype: str, seconds: float = 3.0) -> float:
+    """Returns the same of a GPU that has been at it for a while, when its power is at the limit.
+
+    Args:
+        dtype: Of the matrices.
+        seconds: How long.
+    """
+    import torch
+
+    (size,) = _SIZES["cuda"]
+    matrix = torch.randn(size, size, device="cuda").to(getattr(torch, dtype))
+    product = matrix @ matrix
+    torch.cuda.synchronize()
+    begun, runs = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        for _ in range(_LEAST_RUNS):
+            torch.matmul(matrix, matrix, out=product)
+        torch.cuda.synchronize()
+        runs += _LEAST_RUNS
+    return 2 * size**3 * runs / (time.perf_counter() - begun)
+
+
 def run_ceiling(device: str, dtype: str, threads: int) -> float:
     """Measures the ceiling in a new process."""
     process = subprocess.run(

@@ -42,18 +42,19 @@ def run_exactness(options: argparse.Namespace) -> int:
     """Compares, writes the result and prints it as a table."""
     proteins = make_proteins(options.records)
     with tempfile.TemporaryDirectory(prefix="exactness-") as folder:
-        checkpoint = str(write_checkpoint(Path(folder, "checkpoint"), SHAPES[options.shape]))
-        references = embed_exactly(load(checkpoint, "float32", "cpu", "eager"), proteins)
+        shape, device = SHAPES[options.shape], options.device
+        checkpoint = str(write_checkpoint(Path(folder, "checkpoint"), shape, device=device))
+        references = embed_exactly(load(checkpoint, "float32", device, "eager"), proteins)
         rows = [
             {"path": attention_of(model), "dtype": dtype}
             | compare(embed(model, proteins), references)
             for dtype in options.dtypes
-            for model in load_each_way(checkpoint, dtype, options.device)
+            for model in load_each_way(checkpoint, dtype, device)
         ]
     add_result(
         "exactness",
         {
-            "device": options.device,
+            "device": device,
             "shape": options.shape,
             "records": options.records,
             "rows": rows,
@@ -109,7 +110,7 @@ def embed_exactly(encoder: nn.Module, proteins: list[Protein]) -> Vectors:
     """Returns the means of one sequence at a time, without any code of ours but the tokens."""
     vectors = {}
     for protein in proteins:
-        ids = torch.from_numpy(encode(protein.sequence))[None]
+        ids = torch.from_numpy(encode(protein.sequence))[None].to(encoder.device)
         hidden = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-        vectors[protein.id] = hidden[0, 1:-1].mean(dim=0).numpy()
+        vectors[protein.id] = hidden[0, 1:-1].mean(dim=0).cpu().numpy()
     return vectors

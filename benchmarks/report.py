@@ -73,7 +73,7 @@ def run_peers(options: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     result: dict[str, Any] = {
         "time": now.isoformat(timespec="seconds"),
-        "machine": describe() | _describe_gpu(options.device),
+        "machine": describe() | describe_gpu(options.device),
         "shape": options.shape,
         "device": options.device,
         "dtype": dtype,
@@ -127,7 +127,8 @@ def _python(text: str) -> tuple[str, str]:
     return name, path
 
 
-def _describe_gpu(device: str) -> dict[str, str]:
+def describe_gpu(device: str) -> dict[str, str]:
+    """Returns name and CUDA version of a GPU; nothing of a CPU."""
     if device != "cuda":
         return {}
     import torch

@@ -29,7 +29,7 @@ from transforms.batching import Fill, TokenBudget
 from transforms.filling import RESIDUES_PER_RECORD, is_full
 from transforms.lanes import lane_of
 from transforms.reading import BATCH_ITEMS, BATCH_RESIDUES
-from transforms.slicing import CUDA_TOKENS, PASSES_PER_BATCH, count_passes
+from transforms.slicing import CUDA_TOKENS, batch_tokens, count_passes
 
 Integers = npt.NDArray[np.int64]
 
@@ -104,7 +104,7 @@ def simulate(lengths: Integers, plan: Plan, weights: Weights) -> dict[str, Any]:
         weights: What they weigh.
     """
     tokens = np.minimum(lengths, MAX_RESIDUES) + 2
-    budget = TokenBudget(PASSES_PER_BATCH * plan.pass_tokens)
+    budget = TokenBudget(batch_tokens(plan.pass_tokens))
     lane_reads = share_out(cut_reads(lengths), plan.lanes)
     lane_tokens = np.zeros(plan.lanes, np.int64)
     fills: list[float] = []
@@ -221,8 +221,8 @@ def format_table(results: Sequence[dict[str, Any]], workers: Sequence[int]) -> s
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Runs the simulation and prints what was seen."""
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     add = parser.add_argument
     add("--records", type=int, default=10_000_000, help="(default: %(default)s)")
@@ -232,7 +232,12 @@ def main() -> None:
     add("--checkpoint_seconds", type=float, default=60.0, help="(default: %(default)g)")
     add("--tokens_per_second", type=float, help="of all GPUs together (default: no clock)")
     add("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Runs the simulation and prints what was seen."""
+    options = make_parser().parse_args()
     weights = weigh(read_sequences(SOURCE if SOURCE.exists() else None)[:2000])
     lengths = draw_lengths(options.records, options.seed)
     results = []

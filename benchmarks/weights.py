@@ -45,7 +45,7 @@ SHAPES = {
 }
 
 
-def write_checkpoint(directory: Path, shape: Shape, seed: int = 0) -> Path:
+def write_checkpoint(directory: Path, shape: Shape, seed: int = 0, device: str = "cpu") -> Path:
     """Writes a checkpoint with its tokenizer, under the names that the published ones have.
 
     The weights are drawn so that nothing is degenerate: no bias is zero, no attention flat, and
@@ -55,6 +55,7 @@ def write_checkpoint(directory: Path, shape: Shape, seed: int = 0) -> Path:
         directory: Where to.
         shape: Of the encoder.
         seed: Of the draw.
+        device: Where it is drawn; other devices draw other weights.
 
     Returns:
         The directory.
@@ -81,11 +82,12 @@ def write_checkpoint(directory: Path, shape: Shape, seed: int = 0) -> Path:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    generator = torch.Generator().manual_seed(seed)
-    model = EsmForMaskedLM(config)
+    generator = torch.Generator(device).manual_seed(seed)
+    with torch.device(device):
+        model = EsmForMaskedLM(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            drawn = torch.randn(parameter.shape, generator=generator)
+            drawn = torch.randn(parameter.shape, generator=generator, device=device)
             if parameter.ndim == 1:
                 drawn = 0.1 * drawn + ("weight" in name)
             elif "embeddings" not in name:
@@ -104,7 +106,9 @@ def write_checkpoint(directory: Path, shape: Shape, seed: int = 0) -> Path:
 
 def _published_names(model: Any) -> dict[str, Any]:
     """Returns the tensors as published checkpoints have them: frequencies in every layer."""
-    tensors = {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}
+    tensors = {
+        name: tensor.cpu().contiguous().clone() for name, tensor in model.state_dict().items()
+    }
     frequencies = tensors.pop("esm.rotary_embeddings.inv_freq")
     for layer in range(model.config.num_hidden_layers):
         name = f"esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq"

@@ -11,6 +11,7 @@ def main() -> None:
     try:
         from pipeline import run
     except KeyboardInterrupt:
+        print("Stopped before anything was embedded.", file=sys.stderr)
         sys.exit(130)
     run.main()
 

@@ -12,11 +12,13 @@ from pipeline.following import Following
 from pipeline.progress import showing
 from pipeline.tally import Tally
 from transforms import events
+from transforms.nucleotides import find_nucleotides, tell_nucleotides
 from transforms.stopping import request_stop
+from transforms.text import printable
 
 
 def announce(plan: Plan, quiet: bool) -> None:
-    """Tells how many files a run is to do."""
+    """Tells how many files a run is to do, and which of them seem to be no proteins."""
     size = sum(file.size for file in plan.todo)
     events.emit(events.RunStarted(plan.output.run, plan.output.root, len(plan.todo), size))
     if quiet:
@@ -24,6 +26,8 @@ def announce(plan: Plan, quiet: bool) -> None:
     todo, done = len(plan.todo), len(plan.listing.files) - len(plan.todo)
     finished = f", {done:,} finished before" if done else ""
     print(f"{todo:,} file{'s' * (todo != 1)} to do{finished}.", file=sys.stderr)
+    for sentence in tell_nucleotides(find_nucleotides(plan.todo)):
+        print(printable(sentence), file=sys.stderr)
 
 
 @contextmanager

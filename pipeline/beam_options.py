@@ -6,8 +6,11 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from pipeline.parser import Parser, tell_unknown
+from pipeline.verbs import VERBS
 from transforms import storage
 from transforms.errors import ConfigurationError
+from transforms.text import nearest
 
 SECRETS = {
     "--azure_connection_string": "AZURE_STORAGE_CONNECTION_STRING",
@@ -28,14 +31,6 @@ _FLINK_OPTIONS = (
 )  # fmt: skip
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that raises what it refuses."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises the message as a ConfigurationError."""
-        raise ConfigurationError(f"{message[:1].upper()}{message[1:]}. See --help.")
-
-
 class BeamHelp(argparse.Action):
     """Lists the options and exits."""
 
@@ -51,7 +46,7 @@ def _beam_parser() -> argparse.ArgumentParser:
     class _BeamParser(Parser, _BeamArgumentParser):  # type: ignore[misc]
         """Beam's parser with our way of refusing."""
 
-    parser = _BeamParser(prog="", usage="", add_help=False, allow_abbrev=False)
+    parser = _BeamParser(prog="", usage="", add_help=False)
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
     group = parser.add_argument_group("Flink's, of which Beam's job server knows")
@@ -96,8 +91,12 @@ def given_beam_options(beam_args: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def check_beam_args(beam_args: Sequence[str]) -> None:
+def check_beam_args(beam_args: Sequence[str], ours: argparse.ArgumentParser) -> None:
     """Refuses what Beam would pass over with a log line: a misspelt option of ours, most often.
+
+    Args:
+        beam_args: What our parser has left over.
+        ours: Our parser.
 
     Raises:
         ConfigurationError: Beam does not know an option.
@@ -107,12 +106,19 @@ def check_beam_args(beam_args: Sequence[str]) -> None:
             check_no_secret(token.partition("=")[0])
         except ValueError as error:
             raise ConfigurationError(f"--{error}") from error
-    _, unknown = _beam_parser().parse_known_args(list(beam_args))
-    if not unknown:
-        return
-    if storage.exists(unknown[0]):
-        raise ConfigurationError(
-            f"{unknown[0]} follows no option. To give several files, quote the pattern "
-            "(--input 'folder/*.faa') or repeat --input."
-        )
-    raise ConfigurationError(f"Unknown option {unknown[0]}. See --help and --help_beam.")
+    beams = _beam_parser()
+    _, unknown = beams.parse_known_args(list(beam_args))
+    if unknown:
+        raise ConfigurationError(f"{_tell(unknown[0], ours, beams)} See --help_all.")
+
+
+def _tell(token: str, ours: argparse.ArgumentParser, beams: argparse.ArgumentParser) -> str:
+    told = tell_unknown(token, ours, beams)
+    if token.startswith("-"):
+        return told
+    is_there = storage.exists(token)
+    if (verb := nearest(token, VERBS)) and (token == verb or not is_there):
+        return f"{token} is no option. To {VERBS[verb]}, give python -m pipeline.{verb}."
+    if is_there:
+        return f"{told} Of several files, quote the pattern (--input 'folder/*.faa')."
+    return told

@@ -1,4 +1,4 @@
-"""``python -m pipeline.compact DIR``: merges the small parts of an output."""
+"""``python -m pipeline.compact OUT``: merges the small parts of an output."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
     parser = verb_parser("compact", DESCRIPTION, EPILOG)
-    parser.add_argument("output", metavar="DIR", help="the --output of a run")
+    parser.add_argument("output", metavar="OUT", help="the --output of a run")
     parser.add_argument(
         "--rows",
         type=not_less_than(2),

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.beam_options import Parser, check_no_secret, given_beam_options
+from pipeline.beam_options import check_no_secret, given_beam_options
+from pipeline.parser import Parser
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.shards import Shard
@@ -48,7 +49,7 @@ def with_file(argv: Sequence[str], find: Callable[[str], argparse.Action | None]
     Raises:
         ConfigurationError: The file cannot be read, or holds what is no option; it is named.
     """
-    parser = Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False)
     add_config_option(parser)
     found, rest = parser.parse_known_args(argv)
     if found.config is None:

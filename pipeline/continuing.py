@@ -15,10 +15,12 @@ from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.ending import exit_code, report_or_fail
 from pipeline.options import RunConfig
-from pipeline.report import Report, make_report, write_report
+from pipeline.pace import Pace
 from pipeline.rounds import embed
+from pipeline.run_report import Report, make_report, write_report
 from pipeline.runners import GraphError
 from pipeline.tally import Tally
+from transforms import events
 from transforms.checkpoints import find_checkpoint
 from transforms.commits import Output
 from transforms.errors import ConfigurationError
@@ -54,6 +56,7 @@ class Continuing(ABC):
         self._number = 0
         self._seconds = 0.0
         self._metrics: Counter[str] = Counter()
+        self._pace = Pace()
         self._report_is_due = False
         self._report_after = 0.0
 
@@ -82,7 +85,7 @@ class Continuing(ABC):
 
     def report(self, failure: str | None = None) -> Report:
         """Reads from the output what has become of each file."""
-        return make_report(self.plan, self._seconds, dict(self._metrics), failure)
+        return make_report(self.plan, self._seconds, dict(self._metrics), failure, self._pace)
 
     def run(self) -> str | None:
         """Goes on until the end and returns what made it fail; None if nothing did."""
@@ -120,7 +123,8 @@ class Continuing(ABC):
         """
         self._check_model()
         plan = replace(self._plan, todo=tuple(todo), is_begun=is_begun, output=output)
-        metrics = embed(plan, self._config.beam_args)
+        with events.listening(self._pace):
+            metrics = embed(plan, self._config.beam_args)
         self._metrics.update({n: count for n, count in metrics.items() if isinstance(count, int)})
 
     def _check_model(self) -> None:

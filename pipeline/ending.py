@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.checks import Plan
-from pipeline.report import Report, check_accounting, summarise, write_report
+from pipeline.run_report import Report, check_accounting, summarise, write_report
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
 from transforms import events, storage
 from transforms.commits import has_configuration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -21,11 +21,16 @@ class Failures:
 
     Attributes:
         count: How many there are.
-        first: The first of them, without its sequence.
+        examples: The first of them, at least one, without their sequences.
     """
 
     count: int
-    first: DeadLetter
+    examples: tuple[DeadLetter, ...]
+
+    @property
+    def first(self) -> DeadLetter:
+        """Returns the first of them."""
+        return self.examples[0]
 
 
 def iterate_dead_letters(
@@ -62,16 +67,21 @@ def iterate_dead_letters(
     yield from (letter for source, letter in failed.items() if source not in committed.files)
 
 
-def count_failures(letters: Iterable[DeadLetter]) -> tuple[Failures, ...]:
-    """Counts dead letters by stage and type, the most frequent kind first."""
+def count_failures(letters: Iterable[DeadLetter], examples: int = 1) -> tuple[Failures, ...]:
+    """Counts dead letters by stage and type, the most frequent kind first.
+
+    Args:
+        letters: The dead letters.
+        examples: How many of each kind are kept.
+    """
     counts: Counter[tuple[str, str]] = Counter()
-    first: dict[tuple[str, str], DeadLetter] = {}
+    first: defaultdict[tuple[str, str], list[DeadLetter]] = defaultdict(list)
     for letter in letters:
         kind = letter.stage, letter.error_type
         counts[kind] += 1
-        if kind not in first:
-            first[kind] = replace(letter, sequence=None)
-    return tuple(Failures(count, first[kind]) for kind, count in counts.most_common())
+        if len(first[kind]) < examples:
+            first[kind].append(replace(letter, sequence=None))
+    return tuple(Failures(count, tuple(first[kind])) for kind, count in counts.most_common())
 
 
 def count_failed(records: int, files: int) -> str:

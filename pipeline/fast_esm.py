@@ -13,8 +13,8 @@ import torch
 from pipeline.checks import Plan, prepare
 from pipeline.failures import iterate_dead_letters
 from pipeline.options import RunConfig
-from pipeline.report import Report, log_line
 from pipeline.run import execute
+from pipeline.run_report import Report, log_line
 from transforms import storage
 from transforms.checkpoints import DEFAULT_MODEL, Checkpoint
 from transforms.errors import ConfigurationError, FastaFormatError

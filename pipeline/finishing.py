@@ -18,7 +18,7 @@ from pipeline.ending import exit_code
 from pipeline.failures import MOST_SHOWN
 from pipeline.outputs import FINISH
 from pipeline.recorded import read_bound
-from pipeline.report import Report, make_report, summarise, write_report
+from pipeline.run_report import Report, make_report, summarise, write_report
 from pipeline.terminal import EXIT_FAILED
 from transforms import storage
 from transforms.checkpoints import Checkpoint

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from pipeline.terminal import EXIT_OK, allow_any_text, quiet_imports, say
 from pipeline.verbs import end_verb
+from pipeline.versions import tell_versions
 
 USAGE = """\
 usage: python -m pipeline.launch dataflow|flink|portable [options]
@@ -25,11 +26,11 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its code."""
     allow_any_text()
     engine, *rest = (sys.argv[1:] if argv is None else argv) or [""]
-    if engine in ("-h", "--help"):
-        print(USAGE, end="")
+    if engine in ("-h", "--help", "--version"):
+        say(tell_versions() if engine == "--version" else USAGE.rstrip())
         sys.exit(EXIT_OK)
     quiet_imports()
-    end_verb(partial(run, engine, rest))
+    end_verb(partial(run, engine, rest), stopped="Stopped before anything was launched.")
 
 
 def run(engine: str, options: Sequence[str]) -> int:

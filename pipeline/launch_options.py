@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.beam_options import Parser
+from pipeline.parser import Parser
 from pipeline.values import positive
 
 EPILOG = """\
@@ -94,8 +94,6 @@ def make_launch_parser(engine: str) -> argparse.ArgumentParser:
         prog=f"python -m pipeline.launch {engine}",
         description=f"Runs `python -m pipeline` on {_ABOUT[engine]}",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--dry_run",

@@ -28,6 +28,7 @@ from pipeline.refusals import COMMON, IMAGES
 from pipeline.run import check_options
 from pipeline.runners import GraphError
 from transforms.errors import ConfigurationError
+from transforms.text import nearest
 
 REFUSALS: Mapping[type[Launch], tuple[Table[Any], ...]] = {
     Dataflow: (COMMON, IMAGES, DATAFLOW),
@@ -63,8 +64,10 @@ def prepare(engine: str, argv: Sequence[str]) -> Ready:
         ConfigurationError: An option is missing, unknown or makes no sense, or is refused.
     """
     if engine not in ENGINES:
+        meant = nearest(engine, ENGINES)
         raise ConfigurationError(
-            f"The engine is {', '.join(ENGINES)}, and stands first, not {engine!r}. See --help."
+            f"The engine is {', '.join(ENGINES)}, and stands first, not {engine!r}."
+            f"{f' Did you mean {meant}?' if meant else ''} See --help."
         )
     parser = make_launch_parser(engine)
     ours = make_parser()

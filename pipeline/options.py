@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pipeline import __version__
-from pipeline.beam_options import BeamHelp, Parser, check_beam_args, find_option
+from pipeline.beam_options import BeamHelp, check_beam_args, find_option
 from pipeline.config_file import add_config_option, effective_options, with_file
 from pipeline.endpoint import Address, parse_address
 from pipeline.engine_options import add_engine_options
 from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
 from pipeline.limits import DeadLetterLimit, parse_limit
 from pipeline.model_options import add_model_options
+from pipeline.parser import Parser
 from pipeline.sequence_options import add_sequence_options, make_policy
 from pipeline.shard_options import Sharing, add_shard_options, make_sharing
 from pipeline.subscription_options import (
@@ -25,6 +25,7 @@ from pipeline.subscription_options import (
     check_subscription_options,
 )
 from pipeline.values import seconds
+from pipeline.verbs import VERBS
 from pipeline.watch_options import POLL_SECONDS, add_watch_options, check_watch_options
 from transforms.checkpoints import DEMO_MODEL
 from transforms.errors import ConfigurationError
@@ -33,9 +34,19 @@ from transforms.residues import ResiduePolicy
 
 DESCRIPTION = "Embeds proteins: FASTA in, Parquet and one _ESM.pt per FASTA file out."
 
-EPILOG = """\
-Options of Apache Beam, such as --runner, may be given too; --help_beam lists them.
+ESSENTIAL = (
+    "input", "output", "overwrite", "retry_failed", "watch", "gpus", "model", "device",
+    "truncation_seq_length", "long_sequences", "config", "quiet",
+)  # fmt: skip
 
+_VERBS = "".join(f"  python -m pipeline.{name:<8} to {does}\n" for name, does in VERBS.items())
+
+EPILOG = f"""\
+To try it without a download, with a model whose vectors mean nothing:
+  python -m pipeline --input my.faa --output out --model demo
+
+Other commands, each with a --help of its own:
+{_VERBS}
 Exit codes: 0 every record embedded; 3 finished, and the output holds dead letters; 2 nothing ran
 (the message says what to change); 1 failed; 129/130/143 stopped by a signal. After those and 1 the
 same command carries on where it stopped.
@@ -122,11 +133,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m pipeline",
         description=DESCRIPTION,
+        usage="python -m pipeline --input PATTERN --output DIR [options]",
         epilog=EPILOG,
-        formatter_class=_HelpFormatter,
-        allow_abbrev=False,
+        essential=ESSENTIAL,
     )
-    parser.add_argument("--version", action="version", version=f"fastesm-beam {__version__}")
     add_config_option(parser)
     group = parser.add_argument_group("what to embed, and where to")
     add_input_options(group)
@@ -178,19 +188,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add("--quiet", action="store_true", help="no progress and no summary")
     add("--verbose", action="store_true", help="log what Beam does, and show tracebacks")
-    add(
+    parser.add_argument(
         "--help_beam",
         action=BeamHelp,
         nargs=0,
         default=argparse.SUPPRESS,
-        help="list Beam's options and exit",
+        help="tell of Apache Beam's options, such as --runner, which may be given too, and exit",
     )
     return parser
-
-
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32)
 
 
 def command_line(
@@ -221,11 +226,11 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
     parser = make_parser()
     ours, beam_args = parser.parse_known_args(command_line(argv, parser))
     if beam_args:
-        check_beam_args(beam_args)
-    needs_input = not (ours.retry_failed or ours.input_subscription)
-    for name in ("input", "output") if needs_input else ("output",):
-        if not getattr(ours, name):
-            raise ConfigurationError(f"--{name} is needed. See --help.")
+        check_beam_args(beam_args, parser)
+    if not (ours.input or ours.retry_failed or ours.input_subscription):
+        raise ConfigurationError("--input is needed: a FASTA file, a folder or a glob. See --help.")
+    if not ours.output:
+        raise ConfigurationError("--output is needed: a folder for the results. See --help.")
     has_pt = parse_sinks(ours.sinks)
     if ours.retry_failed and ours.overwrite:
         raise ConfigurationError("--overwrite leaves nothing for --retry_failed to try again.")

@@ -44,6 +44,10 @@ def check_output(root: str, is_ours: bool) -> None:
     """
     try:
         storage.check_writable(root)
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"--output {root} is a file, and it has to be a folder. Give another one."
+        ) from error
     except OSError as error:
         raise ConfigurationError(
             f"Cannot write to {root} ({error.strerror or error}). Give another --output."

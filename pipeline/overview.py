@@ -7,7 +7,7 @@ needs the model's libraries, which take seconds to load.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -124,12 +124,30 @@ def look(output: str, sleep: Callable[[float], object] = time.sleep) -> Overview
 
 def _look(root: str, committed: Commits, gone: list[str] | None = None) -> Overview:
     """Returns what there is; ``gone`` is as in :func:`iterate_dead_letters`."""
+    failures = count_failures(iterate_dead_letters(root, committed, gone))
+    return make_overview(root, committed, failures, gone or ())
+
+
+def make_overview(
+    root: str, committed: Commits, failures: Sequence[Failures], gone: Sequence[str] = ()
+) -> Overview:
+    """Returns what an output holds, and who is at work in it.
+
+    Args:
+        root: The output root.
+        committed: What it has committed.
+        failures: Its dead letters by kind, the most frequent first.
+        gone: Committed files that are not there.
+
+    Raises:
+        ConfigurationError: There is no output.
+        OSError: It cannot be read.
+    """
     configuration = read_configuration(root)
     division = read_division(root)
     holders = tuple(h for h in read_holders(root) if _is_of_interest(h, division))
     if configuration is None and not holders:
         raise no_output(root)
-    failures = count_failures(iterate_dead_letters(root, committed, gone))
     return Overview(
         root=root,
         configuration=configuration or {},
@@ -138,7 +156,7 @@ def _look(root: str, committed: Commits, gone: list[str] | None = None) -> Overv
         parts=len(committed.parts),
         files=tuple(_files(root, committed)),
         reasons=tuple(map(_reason, failures)),
-        gone=tuple(gone or ()),
+        gone=tuple(gone),
         shards=tuple(look_at_shards(root, division)) if division else (),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -18,6 +19,11 @@ DESCRIPTION = """\
 Reads the input as a run does and tells what would come of it: records, dead letters, duplicates,
 padding, room on disk, memory, time and cost. Loads no model and writes nothing.
 """
+
+ESSENTIAL = (
+    "input", "model", "device", "long_sequences", "like", "tokens_per_second",
+    "price_per_gpu_hour", "json",
+)  # fmt: skip
 
 EPILOG = """\
 Exit codes: 0 every record would be embedded, as far as that is known without the model; 3 records
@@ -36,9 +42,11 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.planning import telling
     from pipeline.planning.forecast import PlanConfig, make_forecast
     from transforms.errors import ConfigurationError
+    from transforms.nucleotides import find_nucleotides, tell_nucleotides
+    from transforms.text import printable
 
     if not options.input:
-        raise ConfigurationError("--input is needed. See --help.")
+        raise ConfigurationError("--input is needed: a FASTA file, a folder or a glob. See --help.")
     plan = make_forecast(
         PlanConfig(
             inputs=tuple(options.input),
@@ -60,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
         say(json.dumps(telling.as_json(plan), indent=1))
     else:
         say("\n".join(telling.in_words(plan)))
+    for sentence in tell_nucleotides(find_nucleotides(plan.listing.files)):
+        print(printable(sentence), file=sys.stderr)
     for sentence in plan.refusals:
         complain(sentence)
     if plan.refusals:
@@ -69,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = verb_parser("plan", DESCRIPTION, EPILOG)
+    parser = verb_parser("plan", DESCRIPTION, EPILOG, ESSENTIAL)
     group = parser.add_argument_group("what would be embedded, and what written")
     add_input_options(group)
     add_sinks_option(group)

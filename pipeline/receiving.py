@@ -21,7 +21,7 @@ from pipeline.continuing import Continuing, go_on
 from pipeline.options import RunConfig
 from pipeline.publishing import DonePull, Topics
 from pipeline.pulling import gather, leased
-from pipeline.report import Report
+from pipeline.run_report import Report
 from pipeline.runners import GraphError, is_in_this_process
 from pipeline.spool import Done, Spool
 from pipeline.subscription import Delivery, Subscription

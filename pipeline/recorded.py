@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from transforms import storage
-from transforms.commits import COMMITS, read_configuration
+from transforms.commits import COMMITS, has_configuration, read_configuration
 from transforms.errors import ConfigurationError
 from transforms.residues import ResiduePolicy
 
@@ -35,7 +36,14 @@ def read_bound(root: str) -> dict[str, Any]:
 
 
 def no_output(root: str) -> ConfigurationError:
-    """Returns what is said of a folder that no run has made."""
+    """Returns what refuses a folder in which no run has begun, with the fix."""
+    if not storage.exists(root) and not storage.is_directory(root):
+        return ConfigurationError(
+            f"{root} is not an output: there is nothing of that name. Give the --output of a run."
+        )
+    for parent in PurePath(root).parents if storage.is_local(root) else ():
+        if has_configuration(str(parent)):
+            return ConfigurationError(f"{root} is not an output, but lies in one. Give {parent}.")
     return ConfigurationError(
         f"{root} is not an output: it has no commits/output.json. Give the --output of a run."
     )

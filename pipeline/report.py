@@ -1,282 +1,76 @@
-"""What a run leaves behind for people: report, failures log and summary.
-
-All of it is derived from the commit records and the parts, which are the truth.
-"""
+"""``python -m pipeline.report OUT``: pictures of an output, on a page that needs no network."""
 
 from __future__ import annotations
 
-import json
-import platform
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
-from importlib.metadata import version
-from typing import Any, BinaryIO
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
 
-from pipeline import __version__
-from pipeline.checks import Plan
-from pipeline.failures import (
-    MOST_SHOWN,
-    Failures,
-    count_failed,
-    count_failures,
-    describe_failed,
-    iterate_dead_letters,
-)
-from pipeline.outputs import FAILURES_LOG, REPORT
-from pipeline.settled import read_settled
-from transforms import storage
-from transforms.commits import Commits, PartRecord
-from transforms.items import DeadLetter
-from transforms.parts import is_of_run
-from transforms.reopened import read_reopened
-from transforms.text import counted, printable
+from pipeline.terminal import EXIT_OK, say
+from pipeline.values import positive
+from pipeline.verbs import run_verb, verb_parser
 
-PACKAGES = ("apache-beam", "torch", "transformers", "pyarrow", "numpy")
+DESCRIPTION = """\
+Looks at all that an output holds and writes a page of pictures, one HTML file that opens in any
+browser without a network, and the pictures as PNG beside it: a map of the embeddings, sequence
+lengths, vector norms, dimensions, neighbours, speed, batches, and what failed. Only reads the
+output, in little memory; a run may be at work.
+"""
 
-# A "|" that stands where a separator of the failures log would: between blanks or at an edge.
-_SEPARATOR_LIKE = re.compile(r"(?<![^ ])\||\|(?![^ ])")
+EPILOG = """\
+Exit codes: 0 written; 1 it failed on the way; 2 it cannot be done as asked, the message says what
+to change. docs/reporting.md says what each picture shows.
+"""
+
+MAP_ROWS = 5_000
 
 
-@dataclass(frozen=True)
-class FileOutcome:
-    """What became of one input file.
-
-    Attributes:
-        source: Path below the input root.
-        url: Where it was read.
-        status: ``finished``, ``failed`` (could not be read to its end) or ``unfinished``.
-        read: Records that it holds; None where that is not known.
-        residues: Residues of those records; None where that is not known.
-        embedded: Rows on disk.
-        dead_lettered: Dead letters on disk, the file's own not counted.
-        embedded_this_run: Rows that this run has added.
-        pt: Path of its ``.pt`` below the output root; None without one.
-    """
-
-    source: str
-    url: str
-    status: str
-    read: int | None
-    residues: int | None
-    embedded: int
-    dead_lettered: int
-    embedded_this_run: int
-    pt: str | None
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Writes the report of an output and exits with the code that tells."""
+    run_verb(make_parser(), run, argv, stopped="Stopped.")
 
 
-@dataclass(frozen=True)
-class Report:
-    """The outcome of a run.
+def run(options: argparse.Namespace) -> int:
+    """Writes the report of an output, tells a person where, and returns the exit code."""
+    from pipeline.reporting.findings import Asked
+    from pipeline.reporting.reporting import write_report
+    from transforms.errors import ConfigurationError
 
-    Attributes:
-        files: The files of this run and of every earlier one on this output.
-        failures: The dead letters of the output by kind, the most frequent first.
-        missing: Input files of this run that have no outcome.
-        seconds: How long the run took.
-        failure: What stopped the graph; None if nothing did.
-        details: Configuration, versions, metrics and times.
-        committed: What all of this was read from.
-    """
-
-    files: tuple[FileOutcome, ...]
-    failures: tuple[Failures, ...]
-    missing: tuple[str, ...]
-    seconds: float
-    failure: str | None
-    details: Mapping[str, Any]
-    committed: Commits = field(default_factory=lambda: Commits({}, {}))
-
-    def total(self, name: str) -> int:
-        """Returns a count of :class:`FileOutcome`, summed over the files."""
-        return sum(getattr(outcome, name) or 0 for outcome in self.files)
-
-    @property
-    def unfinished(self) -> tuple[FileOutcome, ...]:
-        """The files that a run has begun, or is to do, and that have no outcome."""
-        return tuple(outcome for outcome in self.files if outcome.status == "unfinished")
-
-    @property
-    def dead_letters(self) -> int:
-        """How many dead letters the output holds, those of whole files too."""
-        return sum(failures.count for failures in self.failures)
-
-    @property
-    def failed(self) -> tuple[FileOutcome, ...]:
-        """The files that could not be read to their end."""
-        return tuple(outcome for outcome in self.files if outcome.status == "failed")
+    asked = Asked(options.output, options.map_rows, options.labels, options.label_column)
+    if options.label_column and not options.labels:
+        raise ConfigurationError("--label_column is one of --labels. Give that, or leave it.")
+    say(write_report(asked, options.out))
+    return EXIT_OK
 
 
-def make_report(
-    plan: Plan, seconds: float, metrics: Mapping[str, int | str], failure: str | None = None
-) -> Report:
-    """Reads from the output what became of each file.
-
-    Args:
-        plan: What the run was to do.
-        seconds: How long it took.
-        metrics: What the graph counted.
-        failure: What stopped it.
-    """
-
-    def read(committed: Commits) -> tuple[Commits, tuple[Failures, ...]]:
-        return committed, count_failures(iterate_dead_letters(plan.output.root, committed))
-
-    committed, failures = read_settled(plan.output.root, read)
-    urls = {file.source: file.url for file in plan.listing.files}
-    parts_of = committed.by_source()
-    reopened = read_reopened(plan.output.root, committed)
-    sources = sorted(urls.keys() | committed.files.keys() | parts_of.keys() | reopened)
-    failed = committed.failed_sources()
-    files = tuple(
-        _outcome(
-            source,
-            urls.get(source, ""),
-            parts_of.get(source, ()),
-            committed,
-            failed,
-            plan.output.run,
-        )
-        for source in sources
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    parser = verb_parser("report", DESCRIPTION, EPILOG)
+    add = parser.add_argument
+    add("output", metavar="OUT", help="the --output of a run")
+    add(
+        "--out",
+        metavar="PATH",
+        help="the page, a name that ends in .html, or a folder for it (default: OUT_report/, "
+        "beside the output)",
     )
-    return Report(
-        files=files,
-        failures=failures,
-        missing=tuple(o.source for o in files if o.source in urls and o.status == "unfinished"),
-        seconds=seconds,
-        failure=failure,
-        details={
-            "run": plan.output.run,
-            "configuration": dict(plan.output.configuration),
-            "options": dict(plan.options),
-            "device": plan.embed.model.device,
-            "toks_per_batch": plan.embed.model.toks_per_batch or "auto",
-            "versions": {
-                "fastesm-beam": __version__,
-                "python": platform.python_version(),
-                **{package: version(package) for package in PACKAGES},
-            },
-            "metrics": dict(sorted(metrics.items())),
-            "passed_over_by_name": plan.listing.passed_over,
-        },
-        committed=committed,
+    add(
+        "--labels",
+        metavar="FILE",
+        help="a table with tabs, a line of names first, ids in its first column: the map is "
+        "coloured by it in place of the input file",
     )
-
-
-def _outcome(
-    source: str,
-    url: str,
-    parts: Sequence[PartRecord],
-    committed: Commits,
-    failed: set[str],
-    run: str,
-) -> FileOutcome:
-    record = committed.files.get(source)
-    status = "finished" if record else "failed" if source in failed else "unfinished"
-    return FileOutcome(
-        source=source,
-        url=url or (record.url if record else ""),
-        status=status,
-        read=record.records if record else None,
-        residues=record.residues if record else None,
-        embedded=sum(part.sources[source].rows for part in parts),
-        dead_lettered=sum(part.sources[source].dead_letters for part in parts),
-        embedded_this_run=sum(
-            part.sources[source].rows for part in parts if is_of_run(part.run, run)
-        ),
-        pt=record.pt if record else None,
+    add("--label_column", metavar="NAME", help="its column with the labels (default: the second)")
+    add(
+        "--map_rows",
+        type=positive,
+        default=MAP_ROWS,
+        metavar="N",
+        help="proteins that the map shows and compares, drawn at random if there are more; all "
+        "else is of all of them (default: %(default)s)",
     )
+    return parser
 
 
-def check_accounting(report: Report) -> list[str]:
-    """Returns a sentence for each file whose records do not add up."""
-    return [
-        f"{printable(o.source)}: read {o.read}, embedded {o.embedded}, "
-        f"dead-lettered {o.dead_lettered}"
-        for o in report.files
-        if o.status == "finished" and o.read != o.embedded + o.dead_lettered
-    ] + [f"{printable(source)}: not finished" for source in report.missing]
-
-
-def write_report(root: str, report: Report, exit_code: int) -> None:
-    """Writes ``run_report.json`` and ``extraction_failures.log``."""
-    names = ("read", "residues", "embedded", "dead_lettered", "embedded_this_run")
-    content = {
-        "exit_code": exit_code,
-        "failure": report.failure,
-        "seconds": round(report.seconds, 3),
-        "totals": {"files": len(report.files), "failed_files": len(report.failed)}
-        | {name: report.total(name) for name in names},
-        **report.details,
-        "files": [asdict(outcome) for outcome in report.files],
-    }
-    data = json.dumps(content, indent=1).encode()
-    storage.publish(root, REPORT, lambda handle: handle.write(data))
-    read_settled(
-        root,
-        lambda committed: storage.publish(root, FAILURES_LOG, partial(_write_log, root, committed)),
-        report.committed,
-    )
-
-
-def _write_log(root: str, committed: Commits, handle: BinaryIO) -> None:
-    for letter in iterate_dead_letters(root, committed):
-        handle.write(f"{log_line(letter)}\n".encode())
-
-
-def log_line(letter: DeadLetter) -> str:
-    """Returns a line of ``extraction_failures.log``, in the format of the script we replace.
-
-    It is one line of five fields, four times `` | `` between them, whatever an id or a file name
-    holds: white space becomes one blank, what is not printable is escaped, and so is a ``|`` that
-    would pass for a separator.
-    """
-    fields = (letter.time, letter.source, letter.id, letter.error_type, letter.message)
-    shown = (printable(" ".join(field.split())) for field in fields)
-    return " | ".join(_SEPARATOR_LIKE.sub(r"\|", field) for field in shown)
-
-
-def summarise(report: Report, plan: Plan) -> list[str]:
-    """Returns the lines that a person reads at the end of a run."""
-    root = printable(plan.output.root)
-    new = counted(report.total("embedded_this_run"), "protein") or "Nothing"
-    lines = [f"{new} embedded in {report.seconds:,.1f} s."]
-    if not plan.todo:
-        is_whole = not report.unfinished and not report.failed
-        lines = [f"Nothing to do{': every file is finished' * is_whole}."]
-    files = counted(len(report.files), "file") or "no file"
-    lines.append(
-        f"{root} now holds {report.total('embedded'):,} vectors of "
-        f"{plan.checkpoint.hidden_size} values from {files}:"
-    )
-    if report.total("embedded"):
-        lines.append("  embeddings/*.parquet  one row per protein")
-    if any(outcome.pt for outcome in report.files):
-        lines.append("  pt/*_ESM.pt           one per FASTA file")
-    lines.append("  run_report.json       what became of each file")
-    if plan.listing.passed_over:
-        others = counted(plan.listing.passed_over, "file")
-        lines.append(f"Passed over for want of a FASTA name: {others}.")
-    if report.unfinished:
-        others = counted(len(report.unfinished), "file")
-        first = printable(report.unfinished[0].source, MOST_SHOWN)
-        lines.append(f"Not finished, and not among the inputs: {others}, the first: {first}.")
-    if report.dead_letters:
-        lines += _summarise_dead_letters(report)
-    if plan.checkpoint.model == "demo":
-        lines.append("The demo model has random weights: these vectors carry no biology.")
-        lines.append("For real ones give --model Synthyra/FastESM2_650.")
-    return lines
-
-
-def _summarise_dead_letters(report: Report) -> list[str]:
-    files = len(report.failed)
-    records = report.dead_letters - files
-    failed = count_failed(records, files)
-    lines = [f"{failed} failed: see dead_letters/ and {FAILURES_LOG}."]
-    for failures in report.failures:
-        first = failures.first
-        told = describe_failed(first.source, first.ordinal, first.id, first.message)
-        lines.append(f"  {failures.count:,} {first.error_type} ({first.stage}), the first: {told}")
-    return lines
+if __name__ == "__main__":
+    main()

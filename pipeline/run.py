@@ -21,10 +21,11 @@ from pipeline.event_log import check_event_log, logging_events
 from pipeline.gpus import run_on_gpus
 from pipeline.limits import DeadLetterGuard, check_limit
 from pipeline.options import RunConfig, command_line, parse_options
+from pipeline.pace import Pace
 from pipeline.publishing import open_topics
 from pipeline.receiving import check_receiving, receive
-from pipeline.report import Report, make_report
 from pipeline.rounds import embed
+from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, is_heard, is_in_this_process, is_of_engine
 from pipeline.sharding import check_sharing, prepare_shard
 from pipeline.share_run import run_shard
@@ -136,15 +137,18 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
     start = time.monotonic()
     metrics: dict[str, int | str] = {}
     failure = None
+    pace = Pace()
     if plan.todo:
         # Libraries and model stay; the collector need not look through them again and again.
         gc.freeze()
         try:
-            metrics = embed(plan, beam_args)
+            with events.listening(pace):
+                metrics = embed(plan, beam_args)
             tidy(plan.output.root, plan.output.run, read_commits(plan.output.root))
         except (GraphError, LostError, OSError) as error:
             failure = str(error)
-    return report_or_fail(partial(make_report, plan, time.monotonic() - start, metrics), failure)
+    seconds = time.monotonic() - start
+    return report_or_fail(partial(make_report, plan, seconds, metrics, pace=pace), failure)
 
 
 def _set_up_logging(config: RunConfig) -> None:

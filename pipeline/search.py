@@ -1,4 +1,4 @@
-"""``python -m pipeline.search DIR --query my.faa``: finds the nearest proteins of an output."""
+"""``python -m pipeline.search OUT --query my.faa``: finds the nearest proteins of an output."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _describe(letter: DeadLetter) -> str:
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
     parser = verb_parser("search", DESCRIPTION, EPILOG)
-    parser.add_argument("output", metavar="DIR", help="the --output of a run")
+    parser.add_argument("output", metavar="OUT", help="the --output of a run")
     with_what = parser.add_mutually_exclusive_group(required=True)
     with_what.add_argument(
         "--query",

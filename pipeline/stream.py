@@ -16,8 +16,9 @@ from pipeline.draining import draining
 from pipeline.ending import report_or_fail
 from pipeline.graph import build
 from pipeline.options import RunConfig
+from pipeline.pace import Pace
 from pipeline.progress import showing
-from pipeline.report import Report, make_report
+from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, run_graph
 from pipeline.tally import Tally
 from transforms import events
@@ -63,7 +64,8 @@ def stream(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
         except (GraphError, LostError, ConfigurationError, OSError) as error:
             failure = str(error)
     plan = _listed(config, plan, was_cut=bool(received or failure))
-    make = partial(make_report, plan, time.monotonic() - start, dict(metrics))
+    seconds = time.monotonic() - start
+    make = partial(make_report, plan, seconds, dict(metrics), pace=job.pace)
     return plan, report_or_fail(make, failure), received
 
 
@@ -78,6 +80,7 @@ class _Job:
 
     def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
         self.tally = Tally(0, 0)
+        self.pace = Pace()
         self._config = config
         self._plan = plan
         self._received = received
@@ -93,7 +96,11 @@ class _Job:
     @contextmanager
     def told(self) -> Iterator[None]:
         """Tells of what happens, where it happens in this process."""
-        with showing(self.tally, self._config.quiet), events.listening(_tell):
+        with (
+            showing(self.tally, self._config.quiet),
+            events.listening(_tell),
+            events.listening(self.pace),
+        ):
             yield
 
     def run(self) -> Mapping[str, int | str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from transforms.text import printable
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
+
+_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
 
 
 def allow_any_text() -> None:
@@ -42,7 +45,7 @@ def say_all(lines: Iterable[str]) -> None:
 
 
 def complain(text: str, then: str = "") -> None:
-    """Prints an error.
+    """Prints an error, and of a full disk what to do.
 
     Args:
         text: What is wrong, with or without a full stop.
@@ -50,4 +53,6 @@ def complain(text: str, then: str = "") -> None:
     """
     if then:
         text = f"{text.removesuffix('.')}. {then}"
+    if any(reason in text for reason in _FULL):
+        text = f"{text.removesuffix('.')}. Free some space, and give the same command again."
     print(f"error: {printable(text)}", file=sys.stderr)

@@ -6,22 +6,41 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import NoReturn
 
+from pipeline.parser import Parser
 from pipeline.terminal import EXIT_FAILED, EXIT_USAGE, allow_any_text, complain, quiet_imports
 from transforms.errors import AccountingError, ConfigurationError
 
+VERBS = {
+    "plan": "see what a run would do",
+    "status": "see what an output holds, and how far a run in it is",
+    "verify": "open everything in an output again and compare",
+    "report": "see pictures of an output, on one page",
+    "search": "find the nearest proteins of an output",
+    "export": "write an output in the format of another tool",
+    "compact": "merge the small parts of an output",
+    "finish": "complete an output that shards have made",
+    "launch": "run on Dataflow, Flink and the like",
+}
+"""What each is for, in the words that follow "to"."""
 
-def verb_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Returns a parser for a verb, without options yet."""
-    return argparse.ArgumentParser(
-        prog=f"python -m pipeline.{name}",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+
+def verb_parser(
+    name: str, description: str, epilog: str, essential: Collection[str] = ()
+) -> argparse.ArgumentParser:
+    """Returns a parser for a verb, without options of its own yet.
+
+    Args:
+        name: Its name.
+        description: What it does.
+        epilog: What else there is to know.
+        essential: Options to which ``--help`` keeps; empty for all of them.
+    """
+    return Parser(
+        essential, prog=f"python -m pipeline.{name}", description=description, epilog=epilog
     )
 
 
@@ -46,7 +65,11 @@ def run_verb(
         failed: The exit code when it fails on the way.
     """
     allow_any_text()
-    options = parser.parse_args(argv)
+    try:
+        options = parser.parse_args(argv)
+    except ConfigurationError as error:
+        complain(str(error))
+        sys.exit(EXIT_USAGE)
     quiet_imports()
     if tells:
         logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)

@@ -1,4 +1,4 @@
-"""``python -m pipeline.verify DIR``: opens an output again and says whether everything agrees."""
+"""``python -m pipeline.verify OUT``: opens an output again and says whether everything agrees."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
     parser = verb_parser("verify", DESCRIPTION, EPILOG)
     add = parser.add_argument
-    add("output", metavar="DIR", help="the --output of a run")
+    add("output", metavar="OUT", help="the --output of a run")
     add(
         "--sample",
         type=not_less_than(0),

@@ -16,7 +16,7 @@ from pipeline.intake import Intake
 from pipeline.lookout import Lookout
 from pipeline.options import RunConfig
 from pipeline.progress import showing
-from pipeline.report import Report
+from pipeline.run_report import Report
 from pipeline.runners import STREAMING_RUNNERS, can_stream, is_in_this_process
 from pipeline.tally import Tally
 from pipeline.turns import Turn

@@ -74,6 +74,9 @@ class TestTrial:
             return tried(name, attend, torch.device("cpu"), *rest)
 
         monkeypatch.setattr(attention, "_agrees", try_here)
+        monkeypatch.setattr(attention, "_time", lambda attend, *_: self.seconds.get(attend, 1.0))
+
+    seconds: dict[Any, float] = {}
 
     def install(self, monkeypatch: pytest.MonkeyPatch, varlen_attn: Callable[..., Tensor]) -> None:
         module = types.ModuleType("torch.nn.attention.varlen")
@@ -99,6 +102,19 @@ class TestTrial:
         self.install(monkeypatch, varlen_attn)
         assert self.choose() == "varlen flash"
         assert seen == [1]
+
+    def test_the_fastest_is_chosen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def slow(*arguments: Any) -> Tensor:
+            return attend_each(*arguments)
+
+        def wrong(query: Tensor, *_: Any) -> Tensor:
+            return torch.zeros_like(query)
+
+        first, second = [("wrong", wrong), ("slow", slow)], [("fast", attend_each)]
+        monkeypatch.setattr(attention, "_triton_kernels", lambda: iter(first))
+        monkeypatch.setattr(attention, "_varlen_kernels", lambda: iter(second))
+        monkeypatch.setattr(TestTrial, "seconds", {slow: 3.0, attend_each: 2.0, wrong: 1.0})
+        assert self.choose() == "fast"
 
     def test_an_older_torch_has_no_such_option(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def varlen_attn(q: Tensor, k: Tensor, v: Tensor, cu: Tensor, *_: Any) -> Tensor:

@@ -245,6 +245,25 @@ class TestHub:
         assert "Name or service not known" in message
         assert (f"--revision {COMMIT}" in message) == (revision is not None)
 
+    @pytest.mark.parametrize(
+        ("given", "meant"),
+        [
+            ("dmeo", "demo"),
+            ("facebook/esm2_t33_650M_UR50", "facebook/esm2_t33_650M_UR50D"),
+            ("synthyra/fastesm2-650", "Synthyra/FastESM2_650"),
+            ("facebook/esm2_t6_8M_UR50D", None),
+            ("some/other", None),
+        ],
+    )
+    def test_what_may_have_been_meant_is_said(
+        self, hub: FakeHub, given: str, meant: str | None
+    ) -> None:
+        hub.is_up = False
+        with pytest.raises(ConfigurationError) as caught:
+            find_checkpoint(given)
+        assert ("Did you mean" in str(caught.value)) == (meant is not None)
+        assert meant is None or str(caught.value).endswith(f"Did you mean {meant}?")
+
     def test_half_a_download_is_not_taken_for_a_model(self, hub: FakeHub) -> None:
         find_checkpoint("some/esm")
         self.forget()

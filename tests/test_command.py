@@ -29,8 +29,8 @@ from pipeline.ending import report_or_fail
 from pipeline.options import parse_options
 from pipeline.outputs import check_same, lock_output
 from pipeline.overview import look
-from pipeline.report import Report
 from pipeline.run import main, run
+from pipeline.run_report import Report
 from tests.command import exit_code_of
 from tests.model_helpers import copy_checkpoint
 from tests.processes import REPO

@@ -76,9 +76,9 @@ def test_keys_of_a_file(output: Output, part: PartRecord) -> None:
 
 def test_the_digest_of_a_key_is_the_beginning_of_that_of_its_sequence() -> None:
     digests = ["0" * 64, "f" * 64, sha256("M"), "00ab" + "1" * 60]
-    assert committed._short_digests(digests).tolist() == list(map(short_digest, digests))
+    assert committed.short_digests(digests).tolist() == list(map(short_digest, digests))
     assert short_digest("") == 0
-    assert committed._short_digests([]).tolist() == []
+    assert committed.short_digests([]).tolist() == []
 
 
 def test_keys_are_read_without_the_vectors(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:

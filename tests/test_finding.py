@@ -159,7 +159,7 @@ def test_every_pattern_without_a_match_is_named(tree: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         find_fasta([f"{tree}/{text}" for text in patterns])
     message = str(caught.value)
-    assert "b.faa" not in message
+    assert f"{tree}/b.faa" not in message
     for text in patterns[1:]:
         assert f"'{tree}/{text}'" in message
     assert "none of the 1 files in it has a name such as x.faa" in message

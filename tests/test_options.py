@@ -95,9 +95,12 @@ def test_the_options_of_a_subscription_reach_it() -> None:
         ([*REQUIRED, "--inference_hint", "accelerator"], "must be NAME=VALUE"),
         ([*REQUIRED, "--sinks", "pt"], "--sinks"),
         ([*REQUIRED, "--sinks", "csv"], "--sinks"),
-        ([*REQUIRED, "--toks_per_bach", "300"], "Unknown option --toks_per_bach"),
-        ([*REQUIRED, "--toks", "300"], "Unknown option --toks"),
-        ([*REQUIRED, "stray.faa"], "Unknown option stray.faa"),
+        ([*REQUIRED, "--toks_per_bach", "300"], "Did you mean --toks_per_batch? See --help_all."),
+        ([*REQUIRED, "--toks", "300"], "Unknown option --toks. Did you mean --toks_per_batch?"),
+        ([*REQUIRED, "--runer", "x"], "Unknown option --runer. Did you mean --runner?"),
+        ([*REQUIRED, "stray.faa"], "Input is given as --input stray.faa, a name"),
+        (["plan", *REQUIRED], "To see what a run would do, give python -m pipeline.plan."),
+        (["stauts", "out"], "give python -m pipeline.status."),
         ([*REQUIRED, "--model", "demo", "--revision", "x"], "--revision"),
         ([*REQUIRED, "--direct_num_workers", "x"], "direct_num_workers"),
     ],
@@ -111,7 +114,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(argv: list[str], says: s
 
 def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parse_options(["--help"])
+        parse_options(["--help_all"])
     assert caught.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     for option in (

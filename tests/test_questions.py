@@ -9,7 +9,8 @@ import pytest
 
 from tests.processes import REPO
 
-QUOTED = re.findall(r'^\*\*"(.+)"\*\*', (REPO / "docs/questions.md").read_text(), re.MULTILINE)
+HEADINGS = re.findall(r"^\*\*(.+)\*\*", (REPO / "docs/questions.md").read_text(), re.MULTILINE)
+QUOTED = [quoted for heading in HEADINGS for quoted in re.findall(r'"([^"]+)"', heading)]
 
 
 def sentences() -> set[str]:

@@ -363,7 +363,8 @@ def test_what_is_no_output_exits_2_with_one_sentence(
         assert exit_code(str(tmp_path / name)) == 2
         said = capsys.readouterr()
         assert said.out == ""
-        assert said.err.startswith(f"error: {tmp_path / name} is not an output: it has no commits/")
+        assert said.err.startswith(f"error: {tmp_path / name} is not an output")
+        assert said.err.endswith("Give the --output of a run.\n")
         assert said.err.count("\n") == 1
     assert files_below(tmp_path) == ["file"]
 

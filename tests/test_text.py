@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from transforms.text import printable
+from transforms.text import nearest, printable
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,21 @@ def test_a_long_text_is_cut_before_it_is_escaped() -> None:
     assert printable("M" * 10_000, most=5) == "MMMM…"
     assert printable("\x1b" * 9, most=3) == r"\x1b\x1b…"
     assert printable("MKTAY", most=5) == "MKTAY"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("modle", "--model"),
+        ("--Model", "--model"),
+        ("--input-rot", "--input_root"),
+        ("-i", "--input"),
+        ("--trunc", "--truncation_seq_length"),
+        ("-", None),
+        ("", None),
+        ("xyz", None),
+    ],
+)
+def test_the_nearest_name_is_found(given: str, expected: str | None) -> None:
+    known = ["--input", "--input_root", "--model", "--truncation_seq_length"]
+    assert nearest(given, known) == expected

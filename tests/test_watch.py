@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from pipeline import continuing, watch
-from pipeline.report import Report, make_report
 from pipeline.run import main
+from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError
 from tests.command import exit_code_of
 from tests.faults.outcome import read_outcome

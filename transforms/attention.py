@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,8 @@ returns (T, heads, d). Scores are divided by the square root of d."""
 
 _TRIAL_LENGTHS = (7, 1, 130, 64)
 _TRIAL_TOLERANCE = 0.02  # of values of about 1, in half precision
+_TIMED_LENGTHS = tuple(range(100, 700, 10))  # a tenth of a millisecond on a fast card
+_TIMED_CALLS = 10
 
 
 def attend_each(
@@ -57,7 +60,7 @@ def choose_attention(
     """Returns the name of the back end for a device, and the back end itself.
 
     On CUDA each candidate is tried first, on the device and against :func:`attend_each`: what is
-    missing from this torch, or gives other numbers on this card, is not taken.
+    missing there, or gives other numbers, is not taken; the fastest of the others is.
 
     Args:
         device: Where the model is.
@@ -72,13 +75,25 @@ def choose_attention(
         return "each", attend_each
     if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
         return None
-    for name, attend in _varlen_candidates():
-        if _agrees(name, attend, device, dtype, heads, width):
-            return name, attend
-    return None
+    kind = device, dtype, heads, width
+    works = [
+        next(((name, attend) for name, attend in kernels if _agrees(name, attend, *kind)), None)
+        for kernels in (_triton_kernels(), _varlen_kernels())
+    ]
+    seconds = {each: _time(each[1], *kind) for each in works if each}
+    logger.debug("Attention, seconds: %s", {name: each for (name, _), each in seconds.items()})
+    return min(seconds, key=lambda candidate: seconds[candidate], default=None)
 
 
-def _varlen_candidates() -> Iterator[tuple[str, Attend]]:
+def _triton_kernels() -> Iterator[tuple[str, Attend]]:
+    try:
+        from transforms.triton_kernels import attend
+    except ImportError:
+        return
+    yield "Triton", attend
+
+
+def _varlen_kernels() -> Iterator[tuple[str, Attend]]:
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
@@ -90,19 +105,42 @@ def _varlen_candidates() -> Iterator[tuple[str, Attend]]:
     yield "varlen", attend_varlen
 
 
+def _draw(
+    lengths: Sequence[int], device: torch.device, dtype: torch.dtype, heads: int, width: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    """Returns what an :data:`Attend` takes, for sequences of some lengths."""
+    generator = torch.Generator().manual_seed(0)
+    shape = 3, sum(lengths), heads, width
+    query, key, value = torch.randn(shape, generator=generator).to(device, dtype)
+    boundaries = torch.tensor([0, *lengths]).cumsum(0).to(device, torch.int32)
+    return query, key, value, boundaries, max(lengths)
+
+
+@torch.inference_mode()
+def _time(
+    attend: Attend, device: torch.device, dtype: torch.dtype, heads: int, width: int
+) -> float:
+    """Returns seconds of one call, after others."""
+    arguments = _draw(_TIMED_LENGTHS, device, dtype, heads, width)
+    best = float("inf")
+    for _ in range(_TIMED_CALLS):
+        torch.cuda.synchronize(device)
+        started = time.perf_counter()
+        attend(*arguments)
+        torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
 @torch.inference_mode()
 def _agrees(
     name: str, attend: Attend, device: torch.device, dtype: torch.dtype, heads: int, width: int
 ) -> bool:
-    generator = torch.Generator().manual_seed(0)
-    shape = 3, sum(_TRIAL_LENGTHS), heads, width
-    query, key, value = torch.randn(shape, generator=generator).to(device, dtype)
-    ends = torch.tensor(_TRIAL_LENGTHS).cumsum(0)
-    boundaries = torch.cat((torch.zeros(1, dtype=ends.dtype), ends)).to(device, torch.int32)
+    arguments = _draw(_TRIAL_LENGTHS, device, dtype, heads, width)
     try:
-        attended = attend(query, key, value, boundaries, max(_TRIAL_LENGTHS))
-        expected = attend_each(query, key, value, boundaries, max(_TRIAL_LENGTHS))
-        difference = float((attended.float() - expected.float()).abs().max())
+        difference = float(
+            (attend(*arguments).float() - attend_each(*arguments).float()).abs().max()
+        )
     except Exception as error:  # whatever this build lacks for this card
         logger.debug("Attention %s cannot be used: %s", name, error)
         return False

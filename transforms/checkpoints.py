@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transforms.errors import ConfigurationError
+from transforms.text import nearest
 
 DEFAULT_MODEL = "Synthyra/FastESM2_650"
 DEMO_MODEL = "demo"
@@ -43,6 +44,9 @@ _WEIGHTS = (
 )
 _SAFETENSORS_PATTERNS = ("config.json", "model*.safetensors", "model.safetensors.index.json")
 _BIN_PATTERNS = ("config.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
+
+_SIZES = ("t6_8M", "t12_35M", "t30_150M", "t33_650M", "t36_3B", "t48_15B")
+_KNOWN = (DEMO_MODEL, DEFAULT_MODEL, *(f"facebook/esm2_{size}_UR50D" for size in _SIZES))
 
 _HUB_TIMEOUT = 10.0  # seconds
 
@@ -270,12 +274,17 @@ def _fetch(model: str, revision: str | None) -> Path:
 def _explain(model: str, revision: str | None, reason: Exception) -> str:
     from huggingface_hub import errors
 
+    meant = nearest(model, _KNOWN)
+    spelling = f" Did you mean {meant}?" if meant and meant != model else ""
     if isinstance(reason, errors.HFValidationError):
-        return f"--model {model!r} is neither a directory here nor a hub id. Check its spelling."
+        return (
+            f"--model {model!r} is neither a directory here nor a hub id. Check its spelling."
+            f"{spelling}"
+        )
     if isinstance(reason, errors.RepositoryNotFoundError):
         return (
             f"The Hugging Face hub has no model {model} that you may read. Check its spelling, or "
-            "log in with `hf auth login`."
+            f"log in with `hf auth login`.{spelling}"
         )
     if isinstance(reason, errors.RevisionNotFoundError):
         return f"The model {model} has no revision {revision} on the hub. Give another --revision."
@@ -285,5 +294,5 @@ def _explain(model: str, revision: str | None, reason: Exception) -> str:
         f"The model {model} is no directory here and cannot be fetched from the Hugging Face hub "
         f"({type(reason).__name__}: {said}): download it where there is a network with "
         f"`hf download {model}{option}`, or give --model a directory, or --model demo to try the "
-        "pipeline with random weights."
+        f"pipeline with random weights.{spelling}"
     )

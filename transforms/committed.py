@@ -99,6 +99,12 @@ def short_digest(digest: str) -> int:
     return int(digest[:_SHORT], 16) if digest else 0
 
 
+def short_digests(digests: list[str]) -> Digests:
+    """Returns :func:`short_digest` of each as an array; none is empty."""
+    short = "".join([digest[:_SHORT].zfill(_SHORT) for digest in digests])
+    return np.frombuffer(bytes.fromhex(short), ">u8").astype(np.uint64)
+
+
 def read_row_keys(root: str, part: PartRecord, source: str) -> RowKeys | None:
     """Returns what names the rows of a file in a part; None if there are none."""
     if not part.embeddings:
@@ -261,18 +267,12 @@ def _keys_by_source(
 def _keys(root: str, name: str) -> dict[str, tuple[Integers, Digests]]:
     table = read_row_columns(root, name, ["source", "ordinal", "sequence_sha256"])
     try:
-        digests = _short_digests(table.column("sequence_sha256").to_pylist())
+        digests = short_digests(table.column("sequence_sha256").to_pylist())
     except DAMAGE as error:
         raise damaged(storage.join(root, EMBEDDINGS, name)) from error
     ordinals = table.column("ordinal").to_numpy()
     places = _slices(table.column("source").to_pylist())
     return {source: (ordinals[at], digests[at]) for source, at in places.items()}
-
-
-def _short_digests(digests: list[str]) -> Digests:
-    """Returns :func:`short_digest` of each; none is empty."""
-    short = "".join([digest[:_SHORT].zfill(_SHORT) for digest in digests])
-    return np.frombuffer(bytes.fromhex(short), ">u8").astype(np.uint64)
 
 
 @lru_cache(maxsize=8)

@@ -10,12 +10,13 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import RunInference
 
+from transforms.awaiting import AwaitDevice
 from transforms.batching import BatchByTokens
 from transforms.commits import Output
 from transforms.items import DeadLetter, EmbeddingBlock, Item
 from transforms.model import EsmModelHandler, ModelConfig
 from transforms.residues import CheckResidues, ResiduePolicy
-from transforms.slicing import PASSES_PER_BATCH
+from transforms.slicing import batch_tokens
 from transforms.validation import ValidateEmbeddings
 
 
@@ -43,7 +44,7 @@ class EmbedConfig:
     @property
     def batch_tokens(self) -> int:
         """Tokens of one batch."""
-        return PASSES_PER_BATCH * self.model.full_pass
+        return batch_tokens(self.model.full_pass)
 
 
 def infer(config: EmbedConfig, output: Output | None = None) -> beam.PTransform:
@@ -54,9 +55,13 @@ def infer(config: EmbedConfig, output: Output | None = None) -> beam.PTransform:
         output: Where it is noted what is under way; None for nowhere.
     """
     handler = EsmModelHandler(
-        config.model, config.residues.truncation_seq_length, output, dict(config.hints)
+        config.model,
+        config.residues.truncation_seq_length,
+        output,
+        dict(config.hints),
+        defers=True,
     )
-    return RunInference(handler).with_output_types(Item)
+    return RunInference(handler).with_output_types(Item) | "Await device" >> AwaitDevice()
 
 
 @dataclass

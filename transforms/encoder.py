@@ -8,8 +8,8 @@ with its token-dropout scale, layer norms before attention and feed-forward, rot
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from transforms.attention import Attend, choose_attention
 from transforms.encoding import EOS, VOCAB
+from transforms.fused import PLAIN, Angles, Fused, choose_fused
 from transforms.packing import Pack
 
 # oneDNN keeps what it makes for a shape, and each pass has a number of tokens of its own: the 1,024
@@ -31,87 +32,88 @@ class PackedEncoder(nn.Module):
         encoder: transformers' ``EsmModel`` with rotary positions, on its device.
         attention: Name of the back end.
         attend: The back end.
+        fused: How what surrounds it is computed.
 
     Attributes:
-        attention: Name of the back end.
-        layers: The layers.
-        run_layers: What computes them: themselves, or what they were compiled to.
+        name: Of attention and kernels, for reports.
     """
 
-    def __init__(self, encoder: Any, attention: str, attend: Attend) -> None:
+    def __init__(self, encoder: Any, attention: str, attend: Attend, fused: Fused = PLAIN) -> None:
         super().__init__()
-        self.attention = attention
+        self.name = ", ".join(filter(None, (attention, fused.name)))
+        self._fused = fused
         self._embeddings = nn.Buffer(_embed_each_token(encoder))
         heads = encoder.config.num_attention_heads
-        self.layers = nn.ModuleList(_Layer(layer, heads, attend) for layer in encoder.encoder.layer)
-        self.run_layers: list[Callable[..., Tensor]] = list(self.layers)
-        self._norm: nn.Module = encoder.encoder.emb_layer_norm_after
+        layers = encoder.encoder.layer
+        self._layers = nn.ModuleList(_Layer(layer, heads, attend, fused) for layer in layers)
+        # One before each layer's attention, and one behind the last.
+        norms = [layer.attention.LayerNorm for layer in layers]
+        self._norms = nn.ModuleList([*norms, encoder.encoder.emb_layer_norm_after])
         frequencies = encoder.rotary_embeddings.inv_freq
         self._frequencies = nn.Buffer(frequencies.to(self._embeddings.device).float())
         self._angles = self._embeddings.new_zeros((2, 0, 0), dtype=torch.float32)
 
     def forward(self, packed: Pack) -> Tensor:
         """Returns the last hidden states of all tokens, (T, D), in the dtype of the parameters."""
-        cos, sin = self._rotation(packed.positions, packed.longest)
+        longest = packed.longest
+        angles = self._fused.choose_angles(packed.positions, *self.tabulate_angles(longest))
         hidden = functional.embedding(packed.token_ids, self._embeddings)
-        for run in self.run_layers:
-            hidden = run(hidden, cos, sin, packed.boundaries, packed.longest)
-        normed: Tensor = self._norm(hidden)
-        return normed
+        normed = self._norms[0](hidden)
+        for layer, norm in zip(self._layers, islice(self._norms, 1, None), strict=True):
+            hidden, normed = layer(hidden, normed, norm, angles, packed.boundaries, longest)
+        return cast(Tensor, normed)
 
-    def _rotation(self, positions: Tensor, longest: int) -> tuple[Tensor, Tensor]:
-        """Returns cosine and sine for each token, float32 of shape (T, 1, d)."""
+    def tabulate_angles(self, longest: int) -> Tensor:
+        """Returns cosine and sine for each position and frequency.
+
+        Args:
+            longest: Positions that are asked for.
+
+        Returns:
+            float32 of shape (2, P, d / 2), P >= ``longest``; the same tensor for a shorter one.
+        """
         known = self._angles  # another thread may replace them
         if known.shape[1] < longest:
-            places = torch.arange(longest, device=positions.device).float()
-            angles = torch.outer(places, self._frequencies).repeat(1, 2)
+            places = torch.arange(longest, device=self._frequencies.device).float()
+            angles = torch.outer(places, self._frequencies)
             self._angles = known = torch.stack((angles.cos(), angles.sin()))
-        cos, sin = known.index_select(1, positions)[:, :, None]
-        return cos, sin
+        return known
 
 
 class _Layer(nn.Module):
-    def __init__(self, layer: Any, heads: int, attend: Attend) -> None:
+    def __init__(self, layer: Any, heads: int, attend: Attend, fused: Fused) -> None:
         super().__init__()
         attention = layer.attention
         projections = [getattr(attention.self, name) for name in ("query", "key", "value")]
         self._heads = heads
         self._attend = attend
-        self._attention_norm: nn.Module = attention.LayerNorm
+        self._fused = fused
         self._qkv_weight = nn.Buffer(torch.cat([p.weight for p in projections]))
         self._qkv_bias = nn.Buffer(torch.cat([p.bias for p in projections]))
         self._attention_output: nn.Module = attention.output.dense
-        self._feed_forward_norm: nn.Module = layer.LayerNorm
+        self._feed_forward_norm: nn.LayerNorm = layer.LayerNorm
         self._intermediate: nn.Module = layer.intermediate.dense
         self._output: nn.Module = layer.output.dense
 
     def forward(
-        self, hidden: Tensor, cos: Tensor, sin: Tensor, boundaries: Tensor, longest: int
-    ) -> Tensor:
-        normed = self._attention_norm(hidden)
+        self,
+        hidden: Tensor,
+        normed: Tensor,
+        next_norm: nn.LayerNorm,
+        angles: Angles,
+        boundaries: Tensor,
+        longest: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the hidden states behind the layer, and their norm for the next one."""
         qkv = functional.linear(normed, self._qkv_weight, self._qkv_bias)
         qkv = qkv.view(len(qkv), 3 * self._heads, -1)
-        rotated = rotate(qkv[:, : 2 * self._heads], cos, sin)
-        query, key = rotated.chunk(2, dim=1)
-        attended = self._attend(query, key, qkv[:, 2 * self._heads :], boundaries, longest)
-        hidden = hidden + self._attention_output(attended.flatten(1))
-        intermediate = functional.gelu(self._intermediate(self._feed_forward_norm(hidden)))
-        output: Tensor = self._output(intermediate)
-        return hidden + output
-
-
-def rotate(projected: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Applies rotary positions, in float32; in place where that is the dtype.
-
-    Args:
-        projected: Queries and keys, (T, heads, d).
-        cos: float32 of shape (T, 1, d).
-        sin: The same.
-    """
-    exact = projected.to(cos.dtype)
-    half = exact.shape[-1] // 2
-    turned = torch.cat((-exact[..., half:], exact[..., :half]), dim=-1)
-    return exact.mul_(cos).addcmul_(turned, sin).to(projected.dtype)
+        query, key, value = self._fused.rotate(qkv, self._heads, angles)
+        attended = self._attend(query, key, value, boundaries, longest)
+        hidden, normed = self._fused.add_and_norm(
+            hidden, self._attention_output(attended.flatten(1)), self._feed_forward_norm
+        )
+        intermediate = functional.gelu(self._intermediate(normed))
+        return self._fused.add_and_norm(hidden, self._output(intermediate), next_norm)
 
 
 @torch.inference_mode()
@@ -140,5 +142,8 @@ def pack_encoder(encoder: Any) -> nn.Module:
     parameter = next(encoder.parameters())
     config = encoder.config
     heads, width = config.num_attention_heads, config.hidden_size
-    chosen = choose_attention(parameter.device, parameter.dtype, heads, width // heads)
-    return PackedEncoder(encoder, *chosen).eval() if chosen else encoder
+    kind = parameter.device, parameter.dtype, heads, width // heads
+    if not (chosen := choose_attention(*kind)):
+        plain: nn.Module = encoder
+        return plain
+    return PackedEncoder(encoder, *chosen, choose_fused(*kind)).eval()

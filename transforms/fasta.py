@@ -33,6 +33,8 @@ _LOOKS_LIKE = (
     (b"CLUSTAL", "a Clustal alignment"),
     (b"#NEXUS", "NEXUS"),
     (b"HEADER ", "PDB"),
+    (b"ATOM  ", "PDB"),
+    (b"data_", "mmCIF"),
     (b"<", "HTML or XML, perhaps an error page that was saved as FASTA"),
     (b"{", "JSON"),
     (b"PK\x03\x04", "a zip archive, which must be unzipped first"),
@@ -214,7 +216,9 @@ def _check_preamble(text: bytes, line: int, is_rest_of_line: bool) -> None:
         quoted = _decode(opening.strip(_WHITESPACE)[:40])
         raise FastaFormatError(
             f"line {number:,} stands before the first header (a line that starts with '>'): "
-            f"{quoted!r}; " + (f"this seems to be {seems}" if seems else "this is not FASTA")
+            f"{quoted!r}; "
+            + (f"this seems to be {seems}" if seems else "this is not FASTA")
+            + ". Give the sequences as FASTA"
         )
 
 

@@ -12,6 +12,7 @@ import apache_beam as beam
 from apache_beam.coders import Coder, FastPrimitivesCoder
 
 from transforms import storage
+from transforms.empty_inputs import explain_empty
 from transforms.errors import ConfigurationError
 
 _WILDCARD = re.compile(r"[*?[]")
@@ -237,17 +238,12 @@ def _folder_of(url: str) -> str:
 
 def _refuse_empty(matched: Iterable[_Pattern]) -> None:
     reasons = [
-        f"{pattern.text!r}"
-        + (
-            f" (none of the {len(pattern.passed_over):,} files in it has a name such as x.faa)"
-            if pattern.passed_over
-            else ""
-        )
+        f"{pattern.text!r} ({explain_empty(pattern.text, len(pattern.passed_over))})"
         for pattern in matched
         if not pattern.taken
     ]
     if reasons:
-        raise ConfigurationError(f"no file matches the input {', '.join(reasons)}")
+        raise ConfigurationError(f"no file matches the input {'; '.join(reasons)}")
 
 
 def _refuse_strangers(matched: Iterable[_Pattern], root: str) -> None:

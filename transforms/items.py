@@ -7,6 +7,7 @@ passes the others on, so every record that was read arrives at the end with an o
 :class:`Protein`          a record on its way to the model
 :class:`Batch`            items that travel together, as what one call of the model gets
 :class:`EmbeddingBlock`   proteins with their vectors
+:class:`Deferred`         items that the device is still at work on
 :class:`DeadLetter`       a record, or a whole file, that failed, and why
 :class:`Settled`          records of a file that lie in a committed part
 :class:`EndOfFile`        how many records a file has
@@ -17,6 +18,7 @@ passes the others on, so every record that was read arrives at the end with an o
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -254,9 +256,39 @@ class EmbeddingBlock(Item):
         return cls(tuple(Protein(*fields) for fields in proteins), matrix)
 
 
+class Deferred(Item):
+    """Items that come when the device has computed them.
+
+    Args:
+        resolve: Waits for them; called once.
+    """
+
+    __slots__ = ("_items", "_resolve")
+
+    def __init__(self, resolve: Callable[[], Sequence[Item]]) -> None:
+        self._resolve = resolve
+        self._items: Sequence[Item] | None = None
+
+    def resolve(self) -> Sequence[Item]:
+        """Returns the items; waits for them the first time."""
+        if self._items is None:
+            self._items = self._resolve()
+        return self._items
+
+    def pack(self) -> tuple[Any, ...]:
+        """See :meth:`Item.pack`; waits."""
+        return tuple(_to_plain(item) for item in self.resolve())
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> Item:
+        """See :meth:`Item.unpack`."""
+        items = [_from_plain(value) for value in values]
+        return cls(lambda: items)
+
+
 # The position of a kind is its tag on the wire: append, never reorder.
 _KINDS: tuple[type[Item], ...] = (Protein, DeadLetter, Settled, EndOfFile, FinishedFile)
-_KINDS += (Batch, EmbeddingBlock)
+_KINDS += (Batch, EmbeddingBlock, Deferred)
 _TAGS = {kind: tag for tag, kind in enumerate(_KINDS)}
 _FIELDS = {kind: attrgetter(*list[str](kind.__slots__)) for kind in _KINDS}
 
@@ -284,6 +316,10 @@ class ItemCoder(Coder):  # type: ignore[misc]
     def decode(self, encoded: bytes) -> Item:
         """Returns the item that :meth:`encode` wrote."""
         return _from_plain(self._plain.decode(encoded))
+
+    def estimate_size(self, value: Item) -> int:
+        """Returns the bytes of an item for Beam's counters, which must not wait for the device."""
+        return 0 if isinstance(value, Deferred) else len(self.encode(value))
 
     def to_type_hint(self) -> type[Item]:
         """The type that this coder is registered for."""

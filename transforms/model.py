@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,13 +22,13 @@ from transforms.commits import Output
 from transforms.dead_letters import record_failed
 from transforms.devices import resolve_device, resolve_dtype
 from transforms.encoder import pack_encoder
-from transforms.forward import attention_of
-from transforms.items import Batch, EmbeddingBlock, Item, Protein
+from transforms.forward import attention_of, launches_ahead
+from transforms.items import Batch, Deferred, EmbeddingBlock, Item, Protein
 from transforms.known_vectors import KnownVectors, Vector, affordable_bytes
 from transforms.pass_budget import find_budget, full_pass
-from transforms.passes import embed_passes
+from transforms.running import RunningBatch
 from transforms.slicing import PassBudget
-from transforms.under_way import Watch, open_watch
+from transforms.under_way import open_watch
 from transforms.weights import load_encoder
 
 logger = logging.getLogger(__name__)
@@ -67,10 +66,12 @@ class _Learned:
     Attributes:
         vectors: Of sequences that it was given whole.
         budgets: Tokens of a pass, by ``toks_per_batch``.
+        running: What it was given last.
     """
 
     vectors: KnownVectors
     budgets: dict[int | None, PassBudget] = field(default_factory=dict)
+    running: RunningBatch | None = None
 
     def budget(self, model: nn.Module, toks_per_batch: int | None) -> PassBudget:
         """Returns the budget of a pass, which is looked for once."""
@@ -119,7 +120,7 @@ class _ModelCache:
 
 _CACHE = _ModelCache()
 # Threads of a worker share one model; two passes at once would need twice the memory.
-_INFERENCE = threading.Lock()
+_INFERENCE = threading.RLock()
 
 
 def keep_model(name: str, model: nn.Module) -> None:
@@ -150,6 +151,8 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         output: Where it is noted what is under way, so that a record that kills the process does
             not do so for ever; None for nowhere.
         hints: Beam's resource hints of the step, by name.
+        defers: Whether to return a :class:`Deferred` while the device is still at work, for
+            ``AwaitDevice`` behind it; without, all has been computed.
     """
 
     def __init__(
@@ -158,6 +161,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         max_residues: int = 1024,
         output: Output | None = None,
         hints: Mapping[str, str] | None = None,
+        defers: bool = False,
     ) -> None:
         super().__init__()
         self._config = config
@@ -165,6 +169,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         self._root = output.root if output else None
         self._run = output.run if output else ""
         self._hints = dict(hints or {})
+        self._defers = defers
 
     def load_model(self) -> nn.Module:
         """Returns the model, which is read once in a process.
@@ -198,15 +203,23 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
             if (learned := _CACHE.learned.get(model)) is None:
                 learned = _Learned(KnownVectors(affordable_bytes(model)))
                 _CACHE.learned[model] = learned
-            outcomes = _embed(
+            learned.running = running = RunningBatch(
                 batch.proteins,
                 model,
                 learned.budget(model, self._config.toks_per_batch),
                 self._max_residues,
                 open_watch(self._root, self._run),
                 learned.vectors,
+                before=learned.running,
             )
-        return _collect(batch.items, outcomes)
+            if not (self._defers and launches_ahead(model)):
+                return _collect(batch.items, running.finish())
+
+        def resolve() -> list[Item]:
+            with _INFERENCE:
+                return _collect(batch.items, running.finish())
+
+        return [Deferred(resolve)]
 
     def get_resource_hints(self) -> dict[str, str]:
         """Returns what the step asks of its workers.
@@ -227,47 +240,6 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
     def get_metrics_namespace(self) -> str:
         """Returns the namespace of Beam's inference metrics."""
         return "EsmModelHandler"
-
-
-def _embed(
-    proteins: Sequence[Protein],
-    model: nn.Module,
-    budget: PassBudget,
-    max_residues: int,
-    watch: Watch,
-    known: KnownVectors,
-) -> dict[str, Vector | Failure]:
-    """Returns what becomes of each sequence, and tells the listeners as it goes."""
-    by_sequence: dict[str, list[Protein]] = defaultdict(list)
-    for protein in proteins:
-        by_sequence[protein.used].append(protein)
-    # The vector of a longer one depends on the size of its windows too.
-    whole = [sequence for sequence in by_sequence if len(sequence) <= max_residues]
-    found = zip(whole, map(known.get, whole), strict=True)
-    outcomes: dict[str, Vector | Failure] = {s: v for s, v in found if v is not None}
-    _announce(outcomes, by_sequence)
-    unknown = [sequence for sequence in by_sequence if sequence not in outcomes]
-    for done in embed_passes(model, unknown, budget, max_residues, watch):
-        outcomes.update(done)
-        _announce(done, by_sequence)
-    for sequence in whole:
-        if not isinstance(vector := outcomes[sequence], Failure):
-            known.add(sequence, vector)
-    return outcomes
-
-
-def _announce(
-    outcomes: Mapping[str, Vector | Failure], by_sequence: Mapping[str, Sequence[Protein]]
-) -> None:
-    embedded = [
-        protein
-        for sequence, outcome in outcomes.items()
-        if not isinstance(outcome, Failure)
-        for protein in by_sequence[sequence]
-    ]
-    if embedded:
-        residues = sum(len(protein.sequence) for protein in embedded)
-        events.emit(events.RecordsEmbedded(len(embedded), residues))
 
 
 def _collect(items: Iterable[Item], outcomes: Mapping[str, Vector | Failure]) -> list[Item]:

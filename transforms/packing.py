@@ -46,6 +46,7 @@ class Pack:
         segments: Tokens before, among and behind those that are averaged, for each sequence;
             int32 of shape (3 B,), together T.
         offsets: The boundaries in the memory of the host, so that nobody has to ask the device.
+        longest: Tokens of the longest sequence, or more.
     """
 
     token_ids: Tensor
@@ -53,6 +54,7 @@ class Pack:
     boundaries: Tensor
     segments: Tensor
     offsets: Offsets
+    longest: int
 
     def __len__(self) -> int:
         """Number of sequences."""
@@ -69,12 +71,8 @@ class Pack:
             self.boundaries[start : stop + 1] - tokens.start,
             self.segments[3 * start : 3 * stop],
             offsets - tokens.start,
+            int(np.diff(offsets).max()),
         )
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest sequence."""
-        return int(np.diff(self.offsets).max())
 
 
 def pack(rows: Sequence[Row], device: torch.device) -> Pack:
@@ -103,4 +101,4 @@ def pack(rows: Sequence[Row], device: torch.device) -> Pack:
     ids, positions, ends, segments = torch.split(
         host.to(device, non_blocking=True), [len(part) for part in parts]
     )
-    return Pack(ids, positions, ends, segments, boundaries)
+    return Pack(ids, positions, ends, segments, boundaries, int(lengths.max()))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,15 @@ from torch import nn
 from transforms.bisection import Failure, is_out_of_memory, run_isolated
 from transforms.cores import run_side_by_side
 from transforms.encoding import encode_packed
-from transforms.forward import concurrent_passes, embed_rows, is_padded, prepare_rows
+from transforms.forward import (
+    Fetch,
+    concurrent_passes,
+    embed_rows,
+    is_padded,
+    launch_rows,
+    launches_ahead,
+    prepare_rows,
+)
 from transforms.packing import Row
 from transforms.slicing import PassBudget, most_workers, slice_passes
 from transforms.under_way import Watch
@@ -30,6 +42,13 @@ class _Piece:
     digest: str
     window: Window
     row: Row
+
+
+# Launching blocks once the device has enough to do. A second thread would not be faster: passes
+# are computed one after the other.
+_LAUNCHER = ThreadPoolExecutor(1, "launcher")
+
+_Pass = tuple[Sequence[_Piece], list[Vector | Failure]]
 
 
 def _cut(sequence: str, max_residues: int) -> list[_Piece]:
@@ -80,35 +99,36 @@ def embed_passes(
 ) -> Iterator[dict[str, Vector | Failure]]:
     """Embeds sequences, each of them once.
 
+    Where passes can wait on the device, they are launched while this returns.
+
     Args:
-        model: As :func:`embed_rows` takes it.
+        model: As :func:`launch_rows` takes it.
         sequences: Residues, upper case.
         budget: Tokens of one pass; it learns of a pass that does not fit into memory.
         max_residues: What the model is given at the most; a longer sequence is taken in windows,
             and its vector is their mean, weighted by the residues that count in each.
         watch: Notes what is under way, and knows which sequences must go alone, or not at all.
 
-    Yields:
+    Returns:
         After each pass, the sequences that it completes with their vectors, float32 of shape
         (D,), or failures.
 
     Raises:
-        Exception: The device is broken for this process; see :func:`run_isolated`.
+        Exception: The device is broken for this process; see :func:`run_isolated`. This may come
+            up in the iterator too.
     """
     watch = watch or Watch()
     distinct = dict.fromkeys(sequences)
-    refused = _refuse(list(distinct))
-    if refused:
-        yield dict(refused)
+    settled: dict[str, Vector | Failure] = dict(_refuse(list(distinct)))
     suspects: list[list[_Piece]] = []
     others: list[_Piece] = []
     means: dict[str, _OpenMean] = {}
     for sequence in distinct:
-        if sequence in refused:
+        if sequence in settled:
             continue
         pieces = _cut(sequence, max_residues)
         if failure := watch.condemned(pieces[0].digest):
-            yield {sequence: failure}
+            settled[sequence] = failure
             continue
         if len(pieces) > 1:
             means[sequence] = _OpenMean([piece.window for piece in pieces])
@@ -118,8 +138,9 @@ def embed_passes(
             others += pieces
     if (suspects or others) and watch.is_untried:
         _try_out(model)
-    for pieces in (*suspects, others):
-        for members, outcomes in _run_passes(model, pieces, budget, watch):
+
+    def complete(passes: Iterable[_Pass]) -> Iterator[dict[str, Vector | Failure]]:
+        for members, outcomes in passes:
             completed: dict[str, Vector | Failure] = {}
             for piece, outcome in zip(members, outcomes, strict=True):
                 if mean := means.get(piece.sequence):
@@ -130,31 +151,86 @@ def embed_passes(
                 watch.clear(piece.digest)
             yield completed
 
+    run = _launch_passes if launches_ahead(model) else _run_passes
+    # One after the other: a suspect must be alone.
+    alone = [done for pieces in suspects for done in complete(run(model, pieces, budget, watch))]
+    rest = complete(run(model, others, budget, watch))
+    return chain([settled] if settled else [], alone, rest)
+
 
 def _run_passes(
     model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, watch: Watch
-) -> Iterator[tuple[Sequence[_Piece], list[Vector | Failure]]]:
+) -> Iterator[_Pass]:
     """Yields each pass as it ends, with an outcome for each piece."""
-    pieces = sorted(pieces, key=lambda piece: -len(piece.row.residues))
-    lengths = [len(piece.row.residues) for piece in pieces]
+    pieces, lengths = _sort(pieces)
     rows = prepare_rows(model, [piece.row for piece in pieces])
     workers = most_workers(lengths, concurrent_passes(model))
 
     def run(chosen: Sequence[int]) -> Sequence[Vector]:
         part = slice(chosen[0], chosen[-1] + 1)
-        with watch.noted([piece.digest for piece in pieces[part]]):
-            try:
-                return list(embed_rows(model, rows[part]))
-            except Exception as error:
-                if is_out_of_memory(error):
-                    budget.ran_out(sum(piece.row.tokens for piece in pieces[part]))
-                raise
+        digests = [piece.digest for piece in pieces[part]]
+        with watch.noted(digests), _learning(budget, pieces[part]):
+            return list(embed_rows(model, rows[part]))
 
-    def run_one(chosen: range) -> tuple[Sequence[_Piece], list[Vector | Failure]]:
+    def run_one(chosen: range) -> _Pass:
         return pieces[chosen.start : chosen.stop], run_isolated(run, chosen)
 
     passes = slice_passes(lengths, budget, is_padded(model), workers)
     return run_side_by_side(run_one, passes, workers)
+
+
+def _launch_passes(
+    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, watch: Watch
+) -> Iterator[_Pass]:
+    """Has all passes launched, one after the other, and returns what yields each as it ends."""
+    pieces, lengths = _sort(pieces)
+    rows = prepare_rows(model, [piece.row for piece in pieces])
+
+    def launch(chosen: Sequence[int]) -> Sequence[Callable[[], Vector]]:
+        part = slice(chosen[0], chosen[-1] + 1)
+        with _learning(budget, pieces[part]):
+            fetch = cache(launch_rows(model, rows[part], budget.tokens))
+        return [partial(_take, fetch, row) for row in range(len(chosen))]
+
+    def launch_all() -> list[tuple[range, list[Callable[[], Vector] | Failure]]]:
+        passes = slice_passes(lengths, budget, padded=False)
+        return [(chosen, run_isolated(launch, chosen)) for chosen in passes]
+
+    def fetch_all() -> Iterator[_Pass]:
+        with noted:
+            for chosen, outcomes in launched.result():
+                yield (
+                    pieces[chosen.start : chosen.stop],
+                    [each if isinstance(each, Failure) else each() for each in outcomes],
+                )
+
+    with ExitStack() as stack:
+        stack.enter_context(watch.noted([piece.digest for piece in pieces]))
+        launched = _LAUNCHER.submit(launch_all)
+        noted = stack.pop_all()
+    return fetch_all()
+
+
+def _take(fetch: Fetch, row: int) -> Vector:
+    vector: Vector = fetch()[row]
+    return vector
+
+
+def _sort(pieces: Sequence[_Piece]) -> tuple[list[_Piece], list[int]]:
+    """Returns the longest first, and how many residues each has."""
+    ordered = sorted(pieces, key=lambda piece: -len(piece.row.residues))
+    return ordered, [len(piece.row.residues) for piece in ordered]
+
+
+@contextmanager
+def _learning(budget: PassBudget, pieces: Sequence[_Piece]) -> Iterator[None]:
+    """Lets the budget learn of a pass that does not fit into memory."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            budget.ran_out(sum(piece.row.tokens for piece in pieces))
+        raise
 
 
 def _refuse(sequences: Sequence[str]) -> dict[str, Failure]:

@@ -15,6 +15,9 @@ CUDA_TOKENS = 32_768
 PASSES_PER_BATCH = 16
 """Forward passes of one batch: enough to sort by length within it, so that little is padding."""
 
+_USUAL_FILL = 0.985
+"""Share of a large pass that is filled: the next sequence, of some hundred tokens, does not fit."""
+
 _SMALL_PASS = 256
 """Tokens below which a pass is not cut for the sake of idle cores."""
 
@@ -37,6 +40,11 @@ class PassBudget:
 def usual_tokens(device: str) -> int:
     """Returns the tokens of a pass that fill a device, e.g. ``cpu`` or ``cuda:0``."""
     return CUDA_TOKENS if device.startswith("cuda") else CPU_TOKENS
+
+
+def batch_tokens(pass_tokens: int) -> int:
+    """Returns the tokens of one batch: as many as go into its passes."""
+    return max(1, int(PASSES_PER_BATCH * pass_tokens * _USUAL_FILL))
 
 
 def most_workers(lengths: Sequence[int], workers: int) -> int:

@@ -7,6 +7,9 @@ direction of writing would show another name than the true one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 def printable(text: str, most: int | None = None) -> str:
     r"""Returns text with a backslash escape for whatever is not printable.
@@ -48,3 +51,28 @@ def sized(count: float) -> str:
             return f"{count:,.0f} B" if unit == "B" else f"{count:,.1f} {unit}"
         count /= 1000
     return f"{count:,.1f} TB"
+
+
+def nearest(given: str, known: Iterable[str]) -> str | None:
+    """Returns what somebody may have meant who misspelt or abbreviated it; None if nothing.
+
+    Case, leading dashes and which dash stands between words make no difference.
+
+    >>> nearest("-toks-per-bach", ["--toks_per_batch", "--top"])
+    '--toks_per_batch'
+
+    Args:
+        given: What was given.
+        known: What it might be; of several that begin with it the first is taken.
+    """
+    names: dict[str, str] = {}
+    for name in known:
+        names.setdefault(_bare(name), name)
+    wanted = _bare(given)
+    found = get_close_matches(wanted, names, n=1)
+    found = found or [name for name in names if wanted and name.startswith(wanted)]
+    return names[found[0]] if found else None
+
+
+def _bare(name: str) -> str:
+    return name.lstrip("-").replace("-", "_").lower()

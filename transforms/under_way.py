@@ -66,6 +66,11 @@ class Watch:
         """Whether something is going to be noted, and nothing has been yet."""
         return self._folder is not None and self._note is None
 
+    @property
+    def has_suspects(self) -> bool:
+        """Whether a sequence must go through alone."""
+        return not all(map(_is_condemned, self._suspects.values()))
+
     def is_suspect(self, digest: str) -> bool:
         """Tells whether a sequence was under way in a death, and must go through alone."""
         return digest in self._suspects

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from benchmarks.mixes import MAX_RESIDUES, read_fasta
@@ -10,24 +11,27 @@ from benchmarks.peer import Peer, Setting, Vectors
 from benchmarks.peers.ours import count_passes, make_model_config
 from transforms import events
 from transforms.embed import EmbedConfig
-from transforms.items import Batch, EmbeddingBlock, Protein
+from transforms.items import Batch, Deferred, EmbeddingBlock, Item, Protein
 from transforms.model import EsmModelHandler
 
 
 def load(setting: Setting) -> Peer:
     """Loads the model."""
     config = EmbedConfig(model=make_model_config(setting))
-    handler = EsmModelHandler(config.model, MAX_RESIDUES)
+    handler = EsmModelHandler(config.model, MAX_RESIDUES, defers=True)
     model = handler.load_model()
+
+    def run(batch: Batch) -> list[Item]:
+        return handler.run_inference(batch, model)
 
     def embed(fasta: Path) -> Vectors:
         vectors = {}
+        batches = _cut_batches(_read_proteins(fasta), config.batch_tokens)
         with events.listening(count_passes(setting)):
-            for batch in _cut_batches(_read_proteins(fasta), config.batch_tokens):
-                for item in handler.run_inference(batch, model):
-                    if isinstance(item, EmbeddingBlock):
-                        names = (protein.id for protein in item.proteins)
-                        vectors.update(zip(names, item.vectors, strict=True))
+            for item in _await(chain.from_iterable(map(run, batches))):
+                if isinstance(item, EmbeddingBlock):
+                    names = (protein.id for protein in item.proteins)
+                    vectors.update(zip(names, item.vectors, strict=True))
         return vectors
 
     return Peer(embed)
@@ -46,13 +50,31 @@ def _read_proteins(fasta: Path) -> Iterator[Protein]:
         )
 
 
+def _await(items: Iterable[Item]) -> Iterator[Item]:
+    """Waits for a batch when the device has the next one, as ``AwaitDevice`` does."""
+    held: list[Item] = []
+    for item in items:
+        if isinstance(item, Deferred):
+            yield from _resolve(held)
+            held = []
+        held.append(item)
+    yield from _resolve(held)
+
+
+def _resolve(items: Iterable[Item]) -> Iterator[Item]:
+    for item in items:
+        yield from item.resolve() if isinstance(item, Deferred) else (item,)
+
+
 def _cut_batches(proteins: Iterator[Protein], tokens: int) -> Iterator[Batch]:
     """Cuts as the pipeline does: in order of arrival, by the sum of the tokens."""
     batch: list[Protein] = []
+    held = 0
     for protein in proteins:
-        if batch and sum(each.tokens for each in batch) + protein.tokens > tokens:
+        if batch and held + protein.tokens > tokens:
             yield Batch(tuple(batch))
-            batch = []
+            batch, held = [], 0
         batch.append(protein)
+        held += protein.tokens
     if batch:
         yield Batch(tuple(batch))

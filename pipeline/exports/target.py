@@ -76,6 +76,21 @@ def make_target(out: str, root: str, overwrite: bool, entries: Collection[str] =
     Raises:
         ConfigurationError: Nothing can be written there.
     """
+    target = Target(check_place(out, root), overwrite, entries)
+    target.check()
+    return target
+
+
+def check_place(out: str, root: str) -> str:
+    """Returns the absolute path of what is written about an output.
+
+    Args:
+        out: The path that the user gave.
+        root: The output; the path must not lie in it.
+
+    Raises:
+        ConfigurationError: Nothing can be written there.
+    """
     if not storage.is_local(out):
         raise ConfigurationError(
             f"--out {out} is not on this machine, where these formats are written. Give a local "
@@ -83,9 +98,7 @@ def make_target(out: str, root: str, overwrite: bool, entries: Collection[str] =
         )
     path = storage.absolute(out)
     check_outside(path, root, "--out")
-    target = Target(path, overwrite, entries)
-    target.check()
-    return target
+    return path
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from transforms.batching import Fill, TokenBudget, token_cost
 from transforms.items import Item, Protein
 from transforms.known_vectors import affordable_beside, kept_bytes
 from transforms.recent import Recent
-from transforms.slicing import PASSES_PER_BATCH, count_passes
+from transforms.slicing import batch_tokens, count_passes
 from transforms.windows import cut_windows
 
 FLOAT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -97,7 +97,7 @@ class Schedule:
         self.work = Work(setting, weights)
         self._max_residues = max_residues
         self._vector_bytes = 4 * dim
-        self._budget = TokenBudget(PASSES_PER_BATCH * setting.pass_tokens)
+        self._budget = TokenBudget(batch_tokens(setting.pass_tokens))
         self._fill = Fill()
         self._held: list[str] = []
         self._known: Recent[bool] = Recent(affordable_beside(weights))

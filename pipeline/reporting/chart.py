@@ -1,0 +1,70 @@
+"""A picture of a report: what it says, and what draws it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.reporting.scheme import Scheme
+
+Draw = Callable[[Any, Scheme], None]
+"""Draws on a matplotlib figure."""
+
+_DPI = 200
+_METADATA = {"Software": None}  # else equal pictures would differ by matplotlib's version
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A picture.
+
+    Attributes:
+        name: Of its file, without suffix.
+        title: What it shows.
+        caption: What is to be seen, in a sentence or two.
+        draw: Draws it; None where it cannot be had, which the caption tells then.
+        size: Its width and height in inches.
+    """
+
+    name: str
+    title: str
+    caption: str
+    draw: Draw | None
+    size: tuple[float, float] = (5.6, 2.8)
+
+    @property
+    def is_there(self) -> bool:
+        """Tells whether there is something to be seen."""
+        return self.draw is not None
+
+    def render(self, scheme: Scheme) -> bytes:
+        """Returns the picture as PNG, 200 points to the inch."""
+        import matplotlib
+        from matplotlib.figure import Figure
+
+        assert self.draw is not None
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(scheme.settings()), warnings.catch_warnings():
+            # A name may hold letters that the font lacks; the page has it in the reader's fonts.
+            warnings.filterwarnings("ignore", "Glyph .* missing from")
+            figure = Figure(figsize=self.size, layout="constrained")
+            self.draw(figure, scheme)
+            figure.savefig(buffer, format="png", dpi=_DPI, metadata=_METADATA)
+        return buffer.getvalue()
+
+
+def count_on(axis: Any) -> None:
+    """Makes an axis one of whole numbers, since it counts."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axis.set_major_formatter("{x:,.0f}")
+
+
+def data_uri(png: bytes) -> str:
+    """Returns a picture as a URL that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,0 +1,56 @@
+"""The groups of a map: a few that have colours, and the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.reporting.scheme import LIGHT
+from transforms.text import printable
+
+MOST_NAMED = len(LIGHT.groups)
+_LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which group each row of a map is in.
+
+    Attributes:
+        by: What rows are grouped by.
+        named: The groups that have a colour, the largest first, with the number of their rows.
+        rest: What the others are called.
+        numbers: The group of each row by its place in ``named``; -1 for another one or none.
+        count: How many groups there are.
+    """
+
+    by: str
+    named: tuple[tuple[str, int], ...]
+    rest: str
+    numbers: tuple[int, ...]
+    count: int
+
+
+def make_groups(by: str, groups: Sequence[str | None]) -> Groups:
+    """Gives colours to the largest groups.
+
+    Args:
+        by: What rows are grouped by.
+        groups: The group of each row; None for none.
+    """
+    sizes = Counter(group for group in groups if group is not None)
+    ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+    named = ordered[:MOST_NAMED]
+    places = {group: place for place, (group, _) in enumerate(named)}
+    numbers = tuple(-1 if group is None else places.get(group, -1) for group in groups)
+    others = len(ordered) - len(named)
+    rest = [f"{others:,} more"] if others else []
+    rest += ["none"] if None in groups else []
+    return Groups(
+        by=by,
+        named=tuple((printable(group, _LONGEST_NAME), size) for group, size in named),
+        rest=" and ".join(rest),
+        numbers=numbers,
+        count=len(ordered),
+    )

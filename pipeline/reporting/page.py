@@ -1,0 +1,148 @@
+"""The page: what was found, as HTML that holds all it needs and can fetch nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+import pipeline
+from pipeline.exports.provenance import TOLD
+from pipeline.failures import MOST_SHOWN
+from pipeline.reporting.accounting import account, adds_up, of_most_interest
+from pipeline.reporting.chart import Chart, data_uri
+from pipeline.reporting.findings import Findings
+from pipeline.reporting.groups import Groups
+from pipeline.reporting.row_charts import norm_outliers
+from pipeline.reporting.scatter import map_data
+from pipeline.reporting.twins import tolerance
+from pipeline.telling import state_of_all
+from transforms.checkpoints import DEMO_MODEL
+from transforms.text import printable
+
+MOST_KINDS = 50
+"""Reasons of dead letters of which a page has examples."""
+
+GENERATOR = "fastesm-beam report"
+"""What a page says it was made by, near its beginning."""
+
+_STATES = {
+    "alive": "A run is at work: this is what was committed when the page was made.",
+    "silent": "A run holds the output and has not been heard of for a while.",
+    "dead": "The last run died. The same command carries on from what is committed.",
+}
+
+
+def make_page(
+    found: Findings, groups: Groups, charts: Sequence[Chart], pictures: dict[str, list[bytes]]
+) -> str:
+    """Returns the page.
+
+    Args:
+        found: What it tells.
+        groups: The groups of the map.
+        charts: Its pictures, the map last.
+        pictures: Of each chart that is there, by name, the PNG on light ground and on dark.
+    """
+    style, script = (_read(name) for name in ("style.css", "map.js"))
+    return (
+        _environment()
+        .from_string(_read("page.html.jinja"))
+        .render(
+            generator=f"{GENERATOR} {pipeline.__version__}",
+            policy=_policy(style, script),
+            style=Markup(style),
+            script=Markup(script),
+            found=found,
+            made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            groups=groups,
+            charts=charts[:-1],
+            map_chart=charts[-1],
+            map_data=map_data(found.map, groups) if found.map.projections else None,
+            uris={name: [Markup(data_uri(png)) for png in each] for name, each in pictures.items()},
+            **_told(found),
+        )
+    )
+
+
+def _told(found: Findings) -> dict[str, Any]:
+    """Returns what the template tells beside pictures."""
+    seen = found.overview
+    configuration = seen.configuration
+    identical = found.survey.twins.result()
+    limit = tolerance(str(configuration.get("dtype", "")))
+    accounting = account(seen.files)
+    files = of_most_interest(seen.files)
+    return {
+        "thing": found.thing,
+        "accounting": accounting,
+        "sentences": accounting.sentences(found.thing),
+        "state": _STATES.get(state_of_all(seen), ""),
+        "is_demo": configuration.get("model") == DEMO_MODEL,
+        "faults": found.survey.faults,
+        "dead_letters": sum(failures.count for failures in found.failures),
+        "most_kinds": MOST_KINDS,
+        "files": files,
+        "more_files": len(seen.files) - len(files),
+        "adds_up": adds_up,
+        "identical": identical,
+        "is_close": identical.distance <= limit,
+        "limit": limit,
+        "outliers": norm_outliers(found),
+        "made_with": _made_with(found),
+    }
+
+
+def _made_with(found: Findings) -> list[tuple[str, str]]:
+    configuration = found.overview.configuration
+    told = [(name, configuration[name]) for name in TOLD if configuration.get(name) is not None]
+    report = found.run_report
+    told += [(name, report[name]) for name in ("device", "toks_per_batch") if report.get(name)]
+    versions = report.get("versions")
+    if isinstance(versions, dict):
+        told += list(versions.items())
+    return [(str(name), str(value)) for name, value in told]
+
+
+def _environment() -> Environment:
+    """Returns what fills in the template: every text is made printable and escaped."""
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.filters["number"] = lambda value: f"{value:,}"
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return printable(value, MOST_SHOWN) if is_text else value
+
+
+def _policy(style: str, script: str) -> str:
+    """Returns what the page may do: show pictures that it holds, and run our script, known by hash.
+
+    Content Security Policy Level 3. Should a text ever come out as markup, it can neither run nor
+    fetch anything.
+    """
+    return (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
+        f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _read(name: str) -> str:
+    return resources.files("pipeline.reporting").joinpath(name).read_text("utf-8")

@@ -1,0 +1,139 @@
+"""A report from its options to what a person is told."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from pipeline.exports.target import check_place
+from pipeline.reporting import row_charts, run_charts
+from pipeline.reporting.chart import Chart
+from pipeline.reporting.findings import Asked, Findings, find_out
+from pipeline.reporting.groups import Groups, make_groups
+from pipeline.reporting.scheme import DARK, LIGHT
+from transforms import storage
+from transforms.errors import ConfigurationError
+from transforms.text import counted, printable
+
+REPORT_NAME = "report.html"
+
+_PACKAGES = {"matplotlib": "matplotlib", "jinja2": "Jinja2"}
+
+
+def write_report(asked: Asked, out: str | None) -> str:
+    """Looks at an output and writes a page about it, and its pictures beside it.
+
+    Args:
+        asked: What is asked for.
+        out: Where the page goes: a name that ends in ``.html``, or a folder; None for a folder
+            beside the output.
+
+    Returns:
+        What was written, in a sentence or two.
+
+    Raises:
+        ConfigurationError: It cannot be done as asked; nothing was written.
+        OSError: A file cannot be read or written.
+    """
+    _check_packages()
+    from pipeline.reporting.page import make_page  # which needs one of them
+
+    root = storage.absolute(asked.output)
+    page = _find_place(root, out)
+    found = find_out(asked)
+    groups = make_groups(*_grouping(found))
+    charts = make_charts(found, groups)
+    pictures = {
+        chart.name: [chart.render(scheme) for scheme in (LIGHT, DARK)]
+        for chart in charts
+        if chart.is_there
+    }
+    html = make_page(found, groups, charts, pictures)
+    folder = f"{page.removesuffix('.html')}_pictures"
+    _write_pictures(folder, charts, {name: light for name, (light, _) in pictures.items()})
+    storage.overwrite(page, html.encode())  # last: who sees it finds its pictures
+    return _tell(found, page, folder, len(pictures), len(html))
+
+
+def _write_pictures(folder: str, charts: Sequence[Chart], pictures: Mapping[str, bytes]) -> None:
+    storage.check_writable(folder)
+    storage.delete(storage.join(folder, storage.STAGING))
+    for chart in charts:
+        path = storage.join(folder, f"{chart.name}.png")
+        if chart.is_there:
+            storage.overwrite(path, pictures[chart.name])
+        else:
+            storage.delete(path)  # that of an earlier report
+
+
+def make_charts(found: Findings, groups: Groups) -> list[Chart]:
+    """Returns the pictures of a report, in the order of the page, the map last."""
+    makers: list[Callable[[Findings], Chart]] = [
+        row_charts.lengths_chart,
+        row_charts.neighbours_chart,
+        row_charts.norms_chart,
+        row_charts.spread_chart,
+        run_charts.growth_chart,
+        run_charts.speed_chart,
+        run_charts.batches_chart,
+        run_charts.failures_chart,
+    ]
+    return [*(make(found) for make in makers), row_charts.map_chart(found, groups)]
+
+
+def _grouping(found: Findings) -> tuple[str, tuple[str | None, ...]]:
+    labels = found.map.labels
+    return labels.column if labels else found.thing, found.map.groups
+
+
+def _check_packages() -> None:
+    """Makes sure that what draws is there, before anything is read.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    for imported, package in _PACKAGES.items():
+        try:
+            importlib.import_module(imported)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"A report needs {package} ({error}). "
+                f"Install it: {sys.executable} -m pip install {package}"
+            ) from error
+
+
+def _find_place(root: str, out: str | None) -> str:
+    """Returns where the page goes.
+
+    Raises:
+        ConfigurationError: It cannot go there.
+    """
+    if out is None and not storage.is_local(root):
+        raise ConfigurationError(
+            f"{root} is not on this machine, where a report is written. Give --out with a local "
+            "path."
+        )
+    path = check_place(out or f"{root.rstrip('/')}_report", root)
+    if not path.endswith(".html"):
+        path = storage.join(path, REPORT_NAME)
+    if storage.exists(path) and not _is_ours(path):
+        raise ConfigurationError(
+            f"{path} is there and no report, so it is not replaced. Give another --out."
+        )
+    return path
+
+
+def _is_ours(path: str) -> bool:
+    from pipeline.reporting.page import GENERATOR
+
+    return not storage.is_directory(path) and GENERATOR.encode() in storage.read_bytes(path)[:2000]
+
+
+def _tell(found: Findings, page: str, folder: str, pictures: int, size: int) -> str:
+    rows = counted(found.survey.rows, "protein") or "no protein"
+    return (
+        f"{printable(page)}: {rows}, {size / 1e6:,.1f} MB, opens without a network. "
+        f"{counted(pictures, 'picture') or 'No picture'} in {printable(os.path.basename(folder))}/."
+    )

@@ -1,0 +1,90 @@
+"""Tests of the warning that a FASTA file seems to hold nucleotides."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from transforms.finding import find_fasta
+from transforms.nucleotides import (
+    MOST_FILES,
+    find_nucleotides,
+    seems_nucleotides,
+    tell_nucleotides,
+)
+
+REPO = Path(__file__).parents[1]
+SHARED = REPO.parent / "shared/data"
+GENE = "ATGGCGTTTAACCCGGGTACGTNNACGTACGTTGACGTAACC"
+PROTEIN = "MVLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTY"
+
+
+@pytest.mark.parametrize(
+    ("sequences", "expected"),
+    [
+        ([GENE], True),
+        ([GENE.lower()], True),
+        ([GENE.replace("T", "U")], True),
+        ([GENE[:20], GENE[20:]], True),
+        ([GENE + "RYK"], True),  # letters that stand for several nucleotides
+        ([PROTEIN], False),
+        ([GENE, PROTEIN], False),
+        (["ACGT"], False),  # too short to tell
+        ([], False),
+    ],
+)
+def test_letters_tell(sequences: list[str], expected: bool) -> None:
+    assert seems_nucleotides(sequences) is expected
+
+
+def write(folder: Path, **texts: str) -> list[str]:
+    for name, text in texts.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    return [str(folder)]
+
+
+def found(patterns: list[str]) -> list[str]:
+    return [file.source for file in find_nucleotides(find_fasta(patterns).files)]
+
+
+def test_files_are_named_with_what_to_do(tmp_path: Path) -> None:
+    patterns = write(tmp_path, a_faa=f">p\n{PROTEIN}\n", genes_fna=f">g\n{GENE}\n>h\n{GENE}\n")
+    files = find_nucleotides(find_fasta(patterns).files)
+    (sentence,) = tell_nucleotides(files)
+    assert sentence.startswith("note: genes.fna seems to hold nucleotides.")
+    assert "give the translated proteins" in sentence
+
+
+def test_compressed_files_and_endless_lines_are_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "genome.fa.gz").write_bytes(gzip.compress(b">chromosome\n" + b"ACGT" * 1_000_000))
+    assert found([str(tmp_path)]) == ["genome.fa.gz"]
+
+
+def test_what_cannot_be_read_is_left_to_the_run(tmp_path: Path) -> None:
+    write(tmp_path, table_fa="id,sequence\n")
+    (tmp_path / "cut.fa.gz").write_bytes(gzip.compress(GENE.encode())[:12])
+    gone = find_fasta(write(tmp_path, gone_fa=f">g\n{GENE}\n"))
+    (tmp_path / "gone.fa").unlink()
+    assert find_nucleotides(gone.files) == []
+
+
+def test_few_files_are_opened_and_those_named_fna_first(tmp_path: Path) -> None:
+    write(tmp_path, **{f"a{n}_faa": f">p\n{PROTEIN}\n" for n in range(9)}, z_fna=f">g\n{GENE}\n")
+    opened: list[str] = []
+
+    def open_chunks(url: str, size: int):  # type: ignore[no-untyped-def]
+        opened.append(Path(url).name)
+        yield Path(url).read_bytes()
+
+    files = find_nucleotides(find_fasta([str(tmp_path)]).files, open_chunks)
+    assert [file.source for file in files] == ["z.fna"]
+    assert opened == ["z.fna", "a0.faa", "a1.faa", "a2.faa"][:MOST_FILES]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not here")
+def test_no_real_protein_file_is_taken_for_nucleotides() -> None:
+    patterns = [str(SHARED / "normal"), str(SHARED / "large"), str(REPO / "examples")]
+    for file in find_fasta(patterns).files:
+        assert find_nucleotides([file]) == []
