@@ -1,4 +1,4 @@
-"""``python -m benchmarks peers | plot | exactness | growth | gate | device``: see ``--help`` of each."""
+"""``python -m benchmarks COMMAND``; ``--help`` lists them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.ceiling import measure_ceiling, measure_sustained
 from benchmarks.compare import choose_warm_up
-from benchmarks.entries import ENTRIES, REFERENCE
+from benchmarks.entries import ENTRIES, OURS, REFERENCE
 from benchmarks.machine import RESULTS, count_cores, describe
 from benchmarks.mixes import MIXES, cut, write_fasta
 from benchmarks.peer import Passes, Setting, Vectors
@@ -90,8 +90,44 @@ def run_device(options: argparse.Namespace) -> int:
             for run in _measure(entry, budget, share, setting, mixes, references, result, shape):
                 result["runs"].append(run)
                 path.write_text(json.dumps(result, indent=1) + "\n")
-                print(_in_words(run), file=sys.stderr, flush=True)
+                print(format_runs(result, [run])[-1], file=sys.stderr, flush=True)
+    print("\n".join(format_runs(result, result["runs"])))
     return 0
+
+
+def format_runs(result: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the lines of a Markdown table.
+
+    Args:
+        result: What :func:`run_device` writes.
+        runs: Those of its runs that are wanted.
+    """
+    ours = {run["mix"]: run for run in result["runs"] if run["entry"] == OURS and "mix" in run}
+    lines = [
+        "| how | budget | input | records | residues/s | to ours | in the model | of the ceiling, "
+        "all / unique residues | of the sustained | worst difference | least cosine |",
+        "|" + " --- |" * 11,
+    ]
+    for run in runs:
+        label, budget = ENTRIES[run["entry"]].label, run["budget"] or "default"
+        if failure := run.get("failure"):
+            lines.append(f"| {label} | {budget} | {failure} |" + " |" * 8)
+            continue
+        speed = run["residues_per_second"]
+        ceiling, sustained = (
+            " / ".join(
+                f"{run[f'share_of_{name}{kind}']:.1%}" if f"share_of_{name}" in run else "-"
+                for kind in ("", "_unique")
+            )
+            for name in ("ceiling", "sustained")
+        )
+        lines.append(
+            f"| {label} | {budget} | {run['mix']} | {run['records']:,} | {speed:,.0f} "
+            f"| {speed / ours[run['mix']]['residues_per_second']:.3f} "
+            f"| {run['forward_seconds'] / run['seconds']:.1%} | {ceiling} | {sustained} "
+            f"| {run['worst_difference']:.1e} | {run['least_cosine']:.6f} |"
+        )
+    return lines
 
 
 def _embed_references(setting: Setting, sequences: Sequence[str]) -> Vectors:
@@ -171,15 +207,3 @@ def _finish(device: str) -> None:
         import torch
 
         torch.cuda.synchronize()
-
-
-def _in_words(run: dict[str, Any]) -> str:
-    name = f"{run['entry']} {run['budget'] or ''}".strip()
-    if failure := run.get("failure"):
-        return f"{name}: {failure}"
-    shares = ", ".join(f"{k} {v:.1%}" for k, v in run.items() if k.startswith("share_"))
-    return (
-        f"{name}, {run['mix']}, {run['records']} records: {run['residues_per_second']:,.0f} "
-        f"residues/s in {run['seconds']:.1f} s, {run['forward_seconds'] / run['seconds']:.1%} in "
-        f"passes; {shares}; cosine {run['least_cosine']:.6f}"
-    )
