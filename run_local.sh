@@ -27,14 +27,18 @@ find_python() {
 
 # Installs once for each version of what is to be installed; an interrupted install is done again.
 install() {
-  local extras=$1 python wanted
-  wanted="$extras ${TORCH_INDEX_URL:-} $(cat "$here"/constraints.txt "$here"/pyproject.toml | cksum)"
+  local extras=$1 index python wanted
+  # Where TORCH_INDEX_URL is not set, that of the last time stays; set to nothing, it is PyPI again.
+  index=${TORCH_INDEX_URL-$(sed -n 2p "$here/.venv/installed" 2>/dev/null || true)}
+  wanted="$extras
+$index
+$(cat "$here"/constraints.txt "$here"/pyproject.toml | cksum)"
   [ "$(cat "$here/.venv/installed" 2>/dev/null)" = "$wanted" ] && return
   python=$(find_python)
   echo "Setting up .venv with $("$python" --version); this is done once." >&2
   [ -x "$here/.venv/bin/python" ] || "$python" -m venv "$here/.venv" || die "'$python -m venv' failed (on Debian and Ubuntu: apt install python3-venv)"
   # First, and by name: PyPI's torch for Linux runs on NVIDIA GPUs and on CPUs, that for macOS on both of its own.
-  pip install -c "$here/constraints.txt" torch ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"}
+  pip install -c "$here/constraints.txt" torch ${index:+--index-url "$index"}
   pip install -c "$here/constraints.txt" -e "$here$extras"
   check_gpu
   echo "$wanted" >"$here/.venv/installed"

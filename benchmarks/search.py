@@ -31,7 +31,7 @@ import pyarrow.dataset as ds
 from benchmarks.machine import add_result
 from benchmarks.memory import watch
 from benchmarks.mixes import REPO
-from pipeline.checks import make_configuration
+from pipeline.opening import make_configuration
 from pipeline.options import RunConfig
 from pipeline.queries import Queries, Query, SearchConfig
 from pipeline.searching import Found, search_output, search_rows

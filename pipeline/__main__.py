@@ -1,13 +1,13 @@
 """``python -m pipeline``, and the console script."""
 
-import logging
 import sys
+
+from pipeline.terminal import quiet_imports
 
 
 def main() -> None:
     """Runs the command line."""
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.getLogger().setLevel(logging.ERROR)
+    quiet_imports()
     try:
         from pipeline import run
     except KeyboardInterrupt:

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.model_options import check_width
+from pipeline.opening import open_output
 from pipeline.options import RunConfig
-from pipeline.outputs import (
-    check_output,
-    check_same,
-    check_whole,
-    delete_output,
-    lock_output,
-)
-from pipeline.runners import (
-    are_workers_elsewhere,
-    check_runner,
-    count_workers,
-    is_in_this_process,
-)
-from pipeline.spool import Spool
-from transforms import commits, storage
-from transforms.checkpoints import Checkpoint, find_checkpoint
-from transforms.collisions import check_names, check_pt_names
-from transforms.commits import INPUTS, MESSAGES, Output
-from transforms.configuration import FORMAT, read_configuration, write_configuration
-from transforms.devices import resolve_device, resolve_dtype
+from pipeline.outputs import check_same, check_whole, delete_output
+from pipeline.runners import count_workers, is_in_this_process
+from transforms import commits
+from transforms.checkpoints import Checkpoint
+from transforms.commits import Output
+from transforms.configuration import write_configuration
 from transforms.division import check_undivided
 from transforms.embed import EmbedConfig
-from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, Listing, find_fasta
+from transforms.finding import FastaFile, Listing
 from transforms.lanes import enough_lanes
 from transforms.locks import Lock, hold_parts
-from transforms.messages import has_messages
-from transforms.model import EsmModelHandler, ModelConfig
-from transforms.resuming import Work, apply, failed_urls, find_work, holds_condemned
+from transforms.model import EsmModelHandler
+from transforms.resuming import Work, apply, find_work, holds_condemned
 from transforms.shards import Shard
 from transforms.sweeping import sweep
-from transforms.text import printable
 from transforms.under_way import count_deaths, forget_condemned
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +49,7 @@ class Plan:
     output: Output
     checkpoint: Checkpoint
     lock: Lock
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = RunConfig.checkpoint_seconds
     is_begun: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,79 +67,53 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     Raises:
         ConfigurationError: Something is not as it must be; nothing was changed.
     """
-    check_runner(config.beam_args)
-    root = storage.absolute(config.output)
-    found = read_begun(root)
-    begun = None if config.overwrite else found
-    listing = list_files(config, root, begun)
-    files = () if config.watch else listing.files
-    check_names(files)
-    if config.pt:
-        check_pt_names(files)
-    check_output(root, is_ours=found is not None)
-    run = uuid.uuid4().hex[:12]
-    lock = lock_output(root, run, held)
-    if read_configuration(root) != found:
-        raise ConfigurationError(
-            f"Another run has begun {root} anew in this moment. Give the command again."
-        )
-    model, checkpoint = find_model(config, checkpoint)
-    configuration = make_configuration(config, listing.root, checkpoint, model.dtype)
+    opened = open_output(config, held, checkpoint=checkpoint)
+    root, run, begun = opened.root, opened.run, opened.begun
+    files = () if config.watch else opened.listing.files
     # A compaction keeps away until it is known, and on disk, which files are not finished.
     with hold_parts(root, run):
         check_undivided(root)
         work = Work(files)
         committed = commits.read_commits(root)
         if begun is not None:
-            check_same(root, begun, configuration)
+            check_same(root, begun, opened.configuration)
             check_whole(root, committed)
             work = find_work(root, files, committed, config.retry_failed)
         if (config.goes_on or work.todo) and is_in_this_process(config.beam_args):
             # Kept in this process for the graph: weights that cannot be loaded show before
             # anything is deleted.
-            EsmModelHandler(model).load_model()
+            EsmModelHandler(opened.model).load_model()
         # Once its dead letter is committed, and only then: a command that is given again after
         # each death has to come to its end.
         if (config.retry_failed or begun is None) and holds_condemned(root, committed):
             forget_condemned(root)
         if begun is None:
             delete_output(root)
-            write_configuration(root, configuration)
+            write_configuration(root, opened.configuration)
         sweep(root)
         count_deaths(root)
         apply(root, run, work)
-    output = make_output(root, run, configuration)
     size = None if config.goes_on else sum(file.size for file in work.todo)
     lanes = enough_lanes(count_workers(config.beam_args), size)
     embed = EmbedConfig(
-        config.residues, model, dim=checkpoint.hidden_size, lanes=lanes, hints=config.hints
+        config.residues,
+        opened.model,
+        dim=opened.checkpoint.hidden_size,
+        lanes=lanes,
+        hints=config.hints,
     )
     return Plan(
-        listing,
+        opened.listing,
         work.todo,
         embed,
-        output,
-        checkpoint,
-        lock,
+        make_output(root, run, opened.configuration),
+        opened.checkpoint,
+        opened.lock,
         config.checkpoint_seconds,
         options=config.options,
         # Else each worker that starts would read what this very run has committed.
         is_begun=begun is not None,
     )
-
-
-def read_begun(root: str) -> dict[str, Any] | None:
-    """Returns what an output is bound to; None for a new one.
-
-    Raises:
-        ConfigurationError: It cannot be read.
-    """
-    try:
-        return read_configuration(root)
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot read {root} ({error.strerror or error}). Give another --output."
-        ) from error
 
 
 def make_output(
@@ -178,81 +131,3 @@ def make_output(
         lock=run,
         shard=shard,
     )
-
-
-def list_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -> Listing:
-    """Returns the input files.
-
-    Args:
-        config: What is asked for.
-        root: The output root.
-        begun: What the output is bound to; None if it is to begin anew.
-
-    Raises:
-        ConfigurationError: There are none, or they cannot go into this output.
-    """
-    if begun is not None and has_messages(begun) != (config.input_subscription is not None):
-        kind, option = "files", "--input"
-        if has_messages(begun):
-            kind, option = "messages", "--input_subscription"
-        raise ConfigurationError(
-            f"{root} holds rows of {kind}. Go on with {option}, or give another --output."
-        )
-    if config.input_subscription:
-        return Listing(MESSAGES, Spool(root).pulls() if begun is not None else (), 0)
-    # An output keeps the input root of its first run, so that a file keeps its name.
-    input_root = config.input_root or (begun["input_root"] if begun else None)
-    if config.inputs:
-        return find_fasta(config.inputs, input_root, are_coming=config.watch)
-    if begun is None:
-        raise ConfigurationError(f"{root} holds no dead letters: it is no output of a run.")
-    there = []
-    for url in failed_urls(root, begun["input_root"], commits.read_commits(root)):
-        if storage.exists(url):
-            there.append(url)
-        else:
-            logger.warning("Not tried again, for it is gone: %s", printable(url))
-    if not there:
-        return Listing(begun["input_root"], (), 0)
-    return find_fasta(there, begun["input_root"])
-
-
-def find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelConfig, Checkpoint]:
-    """Returns how the model is run, with nothing left to be decided on a worker."""
-    device = resolve_device(
-        config.model.device, is_here=not are_workers_elsewhere(config.beam_args)
-    )
-    dtype = resolve_dtype(config.model.dtype, device)
-    checkpoint = checkpoint or find_checkpoint(config.model.model, config.model.revision)
-    check_width(checkpoint.model, checkpoint.hidden_size, config.expected_dim)
-    model = replace(
-        config.model,
-        model=checkpoint.model,
-        revision=checkpoint.revision,
-        device=device,
-        dtype=dtype,
-    )
-    return model, checkpoint
-
-
-def make_configuration(
-    config: RunConfig, input_root: str, checkpoint: Checkpoint, dtype: str
-) -> dict[str, Any]:
-    """Returns what may not change from one run on an output to the next."""
-    return {
-        "format": FORMAT,
-        "input_root": input_root,
-        "model": checkpoint.model,
-        "revision": checkpoint.revision,
-        "fingerprint": checkpoint.fingerprint,
-        "dim": checkpoint.hidden_size,
-        "layers": checkpoint.layers,
-        "pooling": "mean of residues 1:n+1 of the last hidden state, in float32",
-        "dtype": dtype,
-        "residues": config.residues.residues,
-        "long_sequences": config.residues.long_sequences,
-        "truncation_seq_length": config.residues.truncation_seq_length,
-        "pt": config.pt,
-        "pt_order": config.pt_order,
-        **({INPUTS: MESSAGES} if config.input_subscription else {}),
-    }

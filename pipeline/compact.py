@@ -6,14 +6,12 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import complain
+from pipeline.terminal import EXIT_OK, say
 from pipeline.values import not_less_than
 from pipeline.verbs import run_verb, verb_parser
 
 ROWS = 32768
 """Records of a part that is large enough: 150 MiB at 1280 dimensions."""
-
-EXIT_DONE, EXIT_FAILED, EXIT_CANNOT = 0, 1, 2
 
 DESCRIPTION = """\
 Merges the small parts of an output, so that those who read it open fewer files. No row and no dead
@@ -29,25 +27,16 @@ stays; 2 it cannot begin (the message says why).
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Merges the small parts of an output and exits with the code that tells."""
-    run_verb(make_parser(), run, argv, stopped="Stopped. What was merged stays.", tells=True)
+    stays = "What was merged stays."
+    run_verb(make_parser(), run, argv, stopped=f"Stopped. {stays}", tells=True, then=stays)
 
 
 def run(options: argparse.Namespace) -> int:
     """Merges parts, tells a person about it, and returns the exit code."""
     from pipeline.compaction import compact_output
-    from transforms.errors import ConfigurationError
-    from transforms.locks import LostError
 
-    try:
-        done = compact_output(options.output, options.rows)
-    except ConfigurationError as error:
-        complain(str(error))
-        return EXIT_CANNOT
-    except (LostError, OSError) as error:
-        complain(f"{error}. What was merged stays.")
-        return EXIT_FAILED
-    print(done.as_text())
-    return EXIT_DONE
+    say(compact_output(options.output, options.rows).as_text())
+    return EXIT_OK
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -30,6 +30,7 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
     """Adds the option to a parser."""
     parser.add_argument(
         "--config",
+        action="append",  # so that a second one is not taken in place of the first
         metavar="FILE",
         help="take options from a YAML or JSON file: their names without --, a list for what may "
         "be given several times, true for what takes no value; the command line wins",
@@ -53,7 +54,9 @@ def with_file(argv: Sequence[str], find: Callable[[str], argparse.Action | None]
     found, rest = parser.parse_known_args(argv)
     if found.config is None:
         return rest
-    path: str = found.config
+    path, *others = found.config
+    if others:
+        raise ConfigurationError(f"--config {path} and --config {others[0]}: give one file.")
     given = {token.partition("=")[0] for token in rest}
     try:
         options = read_options(storage.read_bytes(storage.absolute(path)), path.endswith(".json"))
@@ -84,7 +87,10 @@ def read_options(data: bytes, is_json: bool) -> dict[str, Value]:
         yaml.YAMLError: It is no YAML.
     """
     text = data.decode("utf-8-sig")
-    pairs = _from_json(text) if is_json else _from_yaml(text)
+    try:
+        pairs = _from_json(text) if is_json else _from_yaml(text)
+    except RecursionError as error:
+        raise ValueError(_NO_OPTIONS) from error
     options: dict[str, Value] = {}
     for key, value in pairs:
         if key in options:
@@ -108,7 +114,10 @@ def _from_yaml(text: str) -> _Pairs:
     root = yaml.compose(text, yaml.SafeLoader)
     if root is not None and not isinstance(root, yaml.MappingNode):
         raise ValueError(_NO_OPTIONS)
-    return _Pairs((key.value, _plain(value)) for key, value in (root.value if root else ()))
+    pairs = root.value if root else ()
+    if not all(isinstance(key, yaml.ScalarNode) for key, _ in pairs):
+        raise ValueError(_NO_OPTIONS)
+    return _Pairs((key.value, _plain(value)) for key, value in pairs)
 
 
 def _plain(node: yaml.Node) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from pipeline.checks import Plan
 from pipeline.draining import draining
-from pipeline.ending import exit_code
+from pipeline.ending import exit_code, report_or_fail
 from pipeline.options import RunConfig
 from pipeline.pace import Pace
 from pipeline.rounds import embed
@@ -173,5 +173,5 @@ def go_on(plan: Plan, begin: Callable[[list[int]], Continuing]) -> tuple[Plan, R
         going = begin(received)
         stack.enter_context(plan.lock.watched(going.numbers, going.lose))
         failure = going.run()
-        report = going.report(failure)
+        report = report_or_fail(going.report, failure)
     return going.plan, report, received

@@ -41,7 +41,12 @@ def draining(
         received.append(number)
         request_stop()
         # So that a second signal, which ends the process at once, is not taken for a death.
-        clear_notes(root, runs)
+        try:
+            clear_notes(root, runs)
+        except OSError as error:  # no reason to end at once
+            logger.warning(
+                "A second signal would count as a death of the records under way: %s", error
+            )
         print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
         for each in previous:
             signal.signal(each, signal.SIG_DFL)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.queries import Queries, Query, SearchConfig
+from pipeline.recorded import policy_of
 from pipeline.recorded_model import find_recorded_model
 from transforms.direct import embed_files
 from transforms.errors import ConfigurationError
 from transforms.finding import find_fasta
 from transforms.items import DeadLetter, EmbeddingBlock
 from transforms.model import EsmModelHandler
-from transforms.residues import ResiduePolicy
 
 _ADVICE = (
     "Give --model the place where it is now, or search by an --id of the output, which needs no "
@@ -34,11 +34,7 @@ def embed_queries(config: SearchConfig, configuration: Mapping[str, Any]) -> Que
             cannot be had.
     """
     files = find_fasta(config.queries).files
-    policy = ResiduePolicy(
-        configuration["residues"],
-        configuration["long_sequences"],
-        configuration["truncation_seq_length"],
-    )
+    policy = policy_of(configuration)
     dtype = config.dtype or configuration["dtype"]
     model = find_recorded_model(configuration, config.model, config.device, dtype, _ADVICE)
     handler = EsmModelHandler(model, policy.truncation_seq_length)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeline.checks import Plan
 from pipeline.run_report import Report, check_accounting, summarise, write_report
-from pipeline.terminal import complain
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
 from transforms import events, storage
 from transforms.configuration import has_configuration
+from transforms.errors import ConfigurationError
 from transforms.locks import hold_parts
 from transforms.text import printable
 from transforms.under_way import clear_notes
-
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
 
 
 def exit_code(report: Report, received: Sequence[int]) -> int:
@@ -33,16 +32,32 @@ def exit_code(report: Report, received: Sequence[int]) -> int:
     return EXIT_DEAD_LETTERS if report.dead_letters else EXIT_OK
 
 
+def report_or_fail(make: Callable[[str | None], Report], failure: str | None) -> Report:
+    """Returns what has come of a run; where the output cannot be read, a failure and no details.
+
+    Args:
+        make: Reads it from the output; given what stopped the graph.
+        failure: What stopped the graph; None if nothing did. It is told before all else.
+    """
+    try:
+        return make(failure)
+    except (ConfigurationError, OSError) as error:
+        told = [failure] if failure else []
+        told.append(f"What the output holds now cannot be told: {error}")
+        return Report((), (), (), 0.0, " ".join(told), details={})
+
+
 def leave(plan: Plan, report: Report, code: int) -> int:
     """Writes the report, takes away what only a run needs, and returns the exit code."""
     try:
         if not plan.lock.is_lost():  # else it is another run's
-            write_report(plan.output.root, report, code)
+            if report.details:  # else the last one is better than none
+                write_report(plan.output.root, report, code)
             with hold_parts(plan.output.root, plan.output.run):  # it is empty by then
                 storage.delete(storage.join(plan.output.root, storage.STAGING))
             if not report.failure:  # a device that broke has to be remembered
                 clear_notes(plan.output.root)
-    except OSError as error:
+    except (ConfigurationError, OSError) as error:
         complain(f"the report could not be written: {error}")
         code = EXIT_FAILED
     events.emit(
@@ -74,14 +89,21 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
             complain(sentence)
     if code in (EXIT_OK, EXIT_DEAD_LETTERS):
         if not quiet:
-            print("\n".join(summarise(report, plan)))
+            say("\n".join(summarise(report, plan)))
         return
     root = printable(plan.output.root)
     if not has_configuration(plan.output.root):
         print(f"Put {root} back where it was, or begin anew.", file=sys.stderr)
         return
+    safe = f"what is committed in {root} is safe"
+    if report.details:
+        safe = f"{report.total('embedded'):,} vectors are safe in {root}"
+    tell_stopped(safe, was_too_much)
+
+
+def tell_stopped(safe: str, was_too_much: bool) -> None:
+    """Tells a person what is safe after a run that was stopped, and how it goes on."""
     advice = "The same command carries on from there."
     if was_too_much:
         advice = "Mend the input or raise --max_dead_letters; then it carries on from there."
-    safe = f"{report.total('embedded'):,} vectors are safe in {root}"
     print(f"Stopped before the end; {safe}. {advice}", file=sys.stderr)

@@ -20,16 +20,14 @@ class Hint(NamedTuple):
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Adds them to a parser."""
-    add = parser.add_argument_group(
-        "workers elsewhere (python -m pipeline.launch sets these)"
-    ).add_argument
-    add(
+    parser.add_argument(
         "--inference_hint",
         type=parse_hint,
         action="append",
         metavar="NAME=VALUE",
-        help="resource hint of the inference step alone, for engines that heed it, e.g. "
-        "accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
+        # A resource hint of the inference step alone, for engines that heed it, e.g.
+        # accelerator=type:nvidia-l4;count:1;install-nvidia-driver: pipeline.launch gives it.
+        help=argparse.SUPPRESS,
     )
 
 

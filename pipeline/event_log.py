@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
+from pipeline.outputs import FOLDERS, check_outside
 from pipeline.runners import is_heard
 from transforms import events, storage
 from transforms.errors import ConfigurationError
@@ -42,13 +43,19 @@ class EventLog:
             logger.warning("The event log ends here: %s", error)
 
 
-def check_event_log(path: str | None, beam_args: Sequence[str]) -> None:
-    """Makes sure that there will be something to write.
+def check_event_log(path: str | None, output: str, beam_args: Sequence[str]) -> None:
+    """Makes sure that there will be something to write, and where nobody takes it for rows.
 
     Raises:
-        ConfigurationError: The steps will run in other processes.
+        ConfigurationError: The steps will run in other processes, or it lies among the parts.
     """
-    if path is not None and not is_heard(beam_args):
+    if path is None:
+        return
+    for folder in FOLDERS:
+        check_outside(
+            storage.absolute(path), storage.join(storage.absolute(output), folder), "--event_log"
+        )
+    if not is_heard(beam_args):
         raise ConfigurationError(
             "--event_log tells what happens in this process, and with these options the records "
             "are embedded in others. Leave it out, or run on the local runner."

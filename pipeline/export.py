@@ -8,10 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import complain
+from pipeline.exports.formats import FORMATS, KEYS
+from pipeline.terminal import EXIT_FAILED, EXIT_OK, complain, say
 from pipeline.verbs import run_verb, verb_parser
-
-EXIT_DONE, EXIT_FAILED, EXIT_CANNOT = 0, 1, 2
 
 DESCRIPTION = """\
 Writes all rows of an output in the format of another tool. Only reads the output; what is written
@@ -31,15 +30,14 @@ Exit codes: 0 written; 1 it failed on the way, and nothing was left; 2 it cannot
 the message says what to change. docs/exporting.md says how each format is read.
 """
 
-FORMATS = ("h5", "npz", "csv", "pt", "anndata", "hf", "lance")
-KEYS = ("id", "accession", "source_ordinal")
+_NOTHING = "Nothing was written."
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Exports an output and exits with the code that tells."""
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        run_verb(make_parser(), run, argv, stopped="Stopped. Nothing was written.")
+        run_verb(make_parser(), run, argv, stopped=f"Stopped. {_NOTHING}", then=_NOTHING)
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -51,27 +49,21 @@ def _stop(number: int, frame: object) -> NoReturn:
 def run(options: argparse.Namespace) -> int:
     """Exports an output, tells a person about it, and returns the exit code."""
     from pipeline.exports.exporting import ExportConfig, export
-    from transforms.errors import AccountingError, ConfigurationError
     from transforms.text import printable
 
     def tell(text: str) -> None:
-        print(printable(text), file=sys.stderr)
+        print(f"note: {printable(text)}", file=sys.stderr)
 
     try:
-        print(export(ExportConfig(**vars(options)), lambda text: tell(f"note: {text}")))
-    except ConfigurationError as error:
-        complain(str(error))
-        return EXIT_CANNOT
+        said = export(ExportConfig(**vars(options)), tell)
     except FileNotFoundError as error:
-        complain(
-            f"{error}. A run or a compaction may have replaced it meanwhile: give the same "
-            "command again. Nothing was written."
+        replaced = (
+            "A run or a compaction may have replaced it meanwhile: give the same command again."
         )
+        complain(str(error), f"{replaced} {_NOTHING}")
         return EXIT_FAILED
-    except (AccountingError, OSError) as error:
-        complain(f"{error}. Nothing was written.")
-        return EXIT_FAILED
-    return EXIT_DONE
+    say(said)
+    return EXIT_OK
 
 
 def make_parser() -> argparse.ArgumentParser:

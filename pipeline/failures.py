@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
-from transforms.commits import DEAD_LETTERS, Commits, read_commits
+from transforms.commits import DEAD_LETTERS, Commits
 from transforms.committed import read_all_dead_letters
 from transforms.items import DeadLetter
-from transforms.text import printable
-
-LOOKS, SECONDS_BETWEEN_LOOKS = 10, 0.05
-"""How often an output is looked at, if files are taken away while they are being read."""
-
-Seen = TypeVar("Seen")
+from transforms.text import counted, printable
 
 MOST_SHOWN = 500
 """Characters of a name or a message that a person is shown."""
@@ -74,28 +67,6 @@ def iterate_dead_letters(
     yield from (letter for source, letter in failed.items() if source not in committed.files)
 
 
-def look_again(
-    root: str, read: Callable[[Commits], Seen], committed: Commits | None = None
-) -> Seen:
-    """Reads something of an output of which parts may be replaced, and deleted, meanwhile.
-
-    Args:
-        root: The output root.
-        read: Reads it, by what is committed; called again with newer records where a file is gone.
-        committed: What is committed, where that is known.
-
-    Raises:
-        FileNotFoundError: A file stays gone.
-    """
-    for _ in range(LOOKS - 1):
-        try:
-            return read(committed or read_commits(root))
-        except FileNotFoundError:
-            committed = None
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-    return read(read_commits(root))
-
-
 def count_failures(letters: Iterable[DeadLetter], examples: int = 1) -> tuple[Failures, ...]:
     """Counts dead letters by stage and type, the most frequent kind first.
 
@@ -111,6 +82,16 @@ def count_failures(letters: Iterable[DeadLetter], examples: int = 1) -> tuple[Fa
         if len(first[kind]) < examples:
             first[kind].append(replace(letter, sequence=None))
     return tuple(Failures(count, tuple(first[kind])) for kind, count in counts.most_common())
+
+
+def count_failed(records: int, files: int) -> str:
+    """Returns e.g. ``2 records and 1 file``; empty for none."""
+    return " and ".join(filter(None, (counted(records, "record"), counted(files, "file"))))
+
+
+def describe_failed(source: str, ordinal: int | None, record_id: str, message: str) -> str:
+    """Returns which record, or with ``ordinal`` None which file, has failed, and why."""
+    return f"{name_failed(source, ordinal, record_id)}: {printable(message, MOST_SHOWN)}"
 
 
 def name_failed(source: str, ordinal: int | None, record_id: str) -> str:

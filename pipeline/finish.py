@@ -6,10 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import complain
+from pipeline.terminal import say
 from pipeline.verbs import run_verb, verb_parser
-
-EXIT_FAILED, EXIT_CANNOT = 1, 2
 
 DESCRIPTION = """\
 Completes an output that runs with --shard have made: .pt files, the records of files, the report.
@@ -31,17 +29,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def run(options: argparse.Namespace) -> int:
     """Completes an output, tells a person about it, and returns the exit code."""
     from pipeline.finishing import finish_output
-    from transforms.errors import AccountingError, ConfigurationError
 
-    try:
-        finished = finish_output(options.output, release=options.release)
-    except ConfigurationError as error:
-        complain(str(error))
-        return EXIT_CANNOT
-    except (AccountingError, OSError) as error:
-        complain(str(error))
-        return EXIT_FAILED
-    print("\n".join(finished.as_lines()))
+    finished = finish_output(options.output, release=options.release)
+    say("\n".join(finished.as_lines()))
     return finished.code
 
 

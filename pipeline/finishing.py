@@ -14,10 +14,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 
 from pipeline.checks import Plan, make_output
-from pipeline.ending import EXIT_FAILED, exit_code
+from pipeline.ending import exit_code
 from pipeline.failures import MOST_SHOWN
+from pipeline.outputs import FINISH
 from pipeline.recorded import read_bound
 from pipeline.run_report import Report, make_report, summarise, write_report
+from pipeline.terminal import EXIT_FAILED
 from transforms import storage
 from transforms.checkpoints import Checkpoint
 from transforms.commits import Output, read_commits
@@ -41,9 +43,6 @@ from transforms.resuming import tidy
 from transforms.sweeping import sweep
 from transforms.text import counted, printable
 from transforms.under_way import clear_notes
-
-FINISH = "finish"
-"""The lock of whoever completes an output; others wait for it."""
 
 _MOST_FAULTS = 20
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from pipeline.ending import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, EXIT_USAGE
-from pipeline.terminal import complain
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, EXIT_USAGE, complain
 from transforms.shards import Shard
 
 _TICK = 0.1  # seconds after which the end of a process is seen at the latest

@@ -16,12 +16,19 @@ from contextlib import ExitStack, closing
 
 import torch
 
-from pipeline.ending import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK
 from pipeline.finishing import finish_output
 from pipeline.fleet import Fleet, Member, Process
+from pipeline.opening import list_files, read_begun
 from pipeline.options import RunConfig
 from pipeline.progress import Progress
-from pipeline.terminal import complain
+from pipeline.terminal import (
+    EXIT_DEAD_LETTERS,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    complain,
+    say,
+)
 from transforms import storage
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.holders import read_holder
@@ -45,7 +52,7 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
         The exit code of the whole.
 
     Raises:
-        ConfigurationError: There are no such GPUs.
+        ConfigurationError: There are no such GPUs, or no shard could begin.
     """
     devices = find_devices(config.sharing.gpus, config.model.device, os.environ)
     outer = config.sharing.shard or Shard(0, 1)
@@ -54,6 +61,7 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
         for n in range(len(devices))
     ]
     root = storage.absolute(config.output)
+    list_files(config, root, read_begun(root))  # what is wrong with them is told here, and once
 
     def start(shard: Shard, device: str) -> Process:
         command = [sys.executable, "-m", "pipeline", *arguments_of(shard, argv, config.event_log)]
@@ -69,16 +77,18 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
     with ExitStack() as stack:
         shown = None if config.quiet else stack.enter_context(closing(AllProgress(root, shards)))
         code = fleet.run(shown)
+    if code == EXIT_USAGE:
+        return code
     if code not in (EXIT_OK, EXIT_DEAD_LETTERS):
         print("What is committed is safe. The same command carries on from there.", file=sys.stderr)
         return code
     try:
         finished = finish_output(root)
     except (AccountingError, ConfigurationError, OSError) as error:
-        complain(f"{error}. The shards are done; python -m pipeline.finish {root} tries again.")
+        complain(str(error), f"The shards are done; python -m pipeline.finish {root} tries again.")
         return EXIT_FAILED
     if not config.quiet or finished.faults:
-        print("\n".join(finished.as_lines()))
+        say("\n".join(finished.as_lines()))
     return code if finished.missing else finished.code
 
 

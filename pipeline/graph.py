@@ -26,7 +26,7 @@ def build(
     source: beam.PTransform,
     config: EmbedConfig,
     output: Output,
-    checkpoint_seconds: float = 60.0,
+    checkpoint_seconds: float,
     is_begun: bool = True,
 ) -> beam.PCollection[Item]:
     """Applies the line to a pipeline and returns its end.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
-from pipeline.terminal import allow_any_text, complain
+from pipeline.terminal import EXIT_OK, allow_any_text, quiet_imports, say
+from pipeline.verbs import end_verb
 from pipeline.versions import tell_versions
 
 USAGE = """\
@@ -24,28 +25,24 @@ Exit codes: those of `python -m pipeline`; 2 also for what is refused.
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits with its code."""
     allow_any_text()
-    engine, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
+    engine, *rest = (sys.argv[1:] if argv is None else argv) or [""]
     if engine in ("-h", "--help", "--version"):
-        print(f"{tell_versions()}\n" if engine == "--version" else USAGE, end="")
-        sys.exit(0)
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.getLogger().setLevel(logging.ERROR)
-    from transforms.errors import ConfigurationError
+        say(tell_versions() if engine == "--version" else USAGE.rstrip())
+        sys.exit(EXIT_OK)
+    quiet_imports()
+    end_verb(partial(run, engine, rest), stopped="Stopped before anything was launched.")
 
-    try:
-        from pipeline import launching, run  # which takes seconds, in which it may be stopped
 
-        ready = launching.prepare(engine, rest[:-1])
-        if not ready.is_dry:
-            run.main(ready.argv)
-        print("\n".join(launching.describe(ready)))
-    except ConfigurationError as error:
-        complain(str(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("Stopped before anything was launched.", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+def run(engine: str, options: Sequence[str]) -> int:
+    """Runs the pipeline on an engine, or tells what would be run, and returns the exit code."""
+    from pipeline import launching
+    from pipeline.run import main
+
+    ready = launching.prepare(engine, options)
+    if not ready.is_dry:
+        main(ready.argv)
+    say("\n".join(launching.describe(ready)))
+    return EXIT_OK
 
 
 if __name__ == "__main__":

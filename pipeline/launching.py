@@ -116,7 +116,9 @@ def describe(ready: Ready) -> Iterator[str]:
     try:
         steps = hints_by_step(ready.config)
     except GraphError as error:
-        raise ConfigurationError(f"Beam cannot build the job: {error}") from error
+        raise ConfigurationError(
+            f"Beam cannot build the job: {error}. Mend the options."
+        ) from error
     yield "\nThe job was built, and nobody contacted. What its steps ask for, beyond the above:"
     for hints, names in steps.items():
         asked = ", ".join(f"{name} {value}" for name, value in hints) or "nothing"

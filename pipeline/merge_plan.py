@@ -71,7 +71,10 @@ def find_at_work(root: str, parts: Iterable[PartRecord] = ()) -> AtWork:
     if holder is None or holder.released or is_gone(holder):
         return AtWork()
     if not holder.run:
-        raise ConfigurationError(f"Who is at work in {root} cannot be known: {holder}.")
+        raise ConfigurationError(
+            f"Who is at work in {root} cannot be known: {holder}. Give the command again when a "
+            "run has ended there; each notes who it is anew."
+        )
     rounds = [part for part in parts if AtWork(holder.run).is_of_it(part)]
     latest = max(rounds, key=lambda part: part.time, default=None)
     return AtWork(holder.run, frozenset([holder.run, latest.run if latest else holder.run]))

@@ -17,12 +17,17 @@ from pipeline.file_options import add_input_options, add_sinks_option, parse_sin
 from pipeline.limits import DeadLetterLimit, parse_limit
 from pipeline.model_options import add_model_options
 from pipeline.parser import Parser
-from pipeline.sequence_options import add_sequence_options
+from pipeline.sequence_options import add_sequence_options, make_policy
 from pipeline.shard_options import Sharing, add_shard_options, make_sharing
-from pipeline.subscription_options import add_subscription_options, check_subscription_options
+from pipeline.subscription_options import (
+    BATCH_WAIT,
+    add_subscription_options,
+    check_subscription_options,
+)
 from pipeline.values import seconds
 from pipeline.verbs import VERBS
-from pipeline.watch_options import add_watch_options, check_watch_options
+from pipeline.watch_options import POLL_SECONDS, add_watch_options, check_watch_options
+from transforms.checkpoints import DEMO_MODEL
 from transforms.errors import ConfigurationError
 from transforms.model import ModelConfig
 from transforms.residues import ResiduePolicy
@@ -101,7 +106,7 @@ class RunConfig:
     quiet: bool = False
     verbose: bool = False
     watch: bool = False
-    poll_seconds: float = 5.0
+    poll_seconds: float = POLL_SECONDS
     stop_after: float | None = None
     input_subscription: str | None = None
     output_topic: str | None = None
@@ -115,7 +120,7 @@ class RunConfig:
     @property
     def batch_wait(self) -> float:
         """``max_batch_wait``, or what is usual."""
-        return 2.0 if self.max_batch_wait is None else self.max_batch_wait
+        return BATCH_WAIT if self.max_batch_wait is None else self.max_batch_wait
 
     @property
     def goes_on(self) -> bool:
@@ -146,7 +151,7 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--checkpoint_seconds",
         type=seconds,
-        default=60.0,
+        default=RunConfig.checkpoint_seconds,
         metavar="S",
         help="commit at least after so much work, which is what a crash can cost "
         "(default: %(default)g)",
@@ -231,13 +236,13 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         raise ConfigurationError("--overwrite leaves nothing for --retry_failed to try again.")
     check_watch_options(ours)
     check_subscription_options(ours)
-    if ours.model == "demo" and ours.revision:
+    if ours.model == DEMO_MODEL and ours.revision:
         raise ConfigurationError("--revision goes with a hub id, and --model demo is built in.")
     return RunConfig(
         inputs=tuple(ours.input or ()),
         output=ours.output,
         input_root=ours.input_root,
-        residues=ResiduePolicy(ours.residues, ours.long_sequences, ours.truncation_seq_length),
+        residues=make_policy(ours),
         model=ModelConfig(ours.model, ours.revision, ours.dtype, ours.device, ours.toks_per_batch),
         expected_dim=ours.expected_dim,
         pt=has_pt and not ours.input_subscription,
@@ -251,7 +256,7 @@ def parse_options(argv: Sequence[str] | None = None) -> RunConfig:
         quiet=ours.quiet,
         verbose=ours.verbose,
         watch=ours.watch,
-        poll_seconds=ours.poll_seconds or RunConfig.poll_seconds,
+        poll_seconds=ours.poll_seconds or POLL_SECONDS,
         stop_after=ours.stop_after,
         input_subscription=ours.input_subscription,
         output_topic=ours.output_topic,

@@ -17,8 +17,18 @@ from transforms.sweeping import sweep
 
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 
-# The option that sets what a configuration holds.
-_OPTIONS = {
+FINISH = "finish"
+"""The lock of whoever completes an output; others wait for it."""
+
+FOLDERS = (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT)
+"""Those of an output; what lies in them is taken for a part of it."""
+
+# What a configuration holds, by the option that sets it, or in words where none does.
+_NAMES = {
+    "format": "the format of the output",
+    "dim": "the width of the vectors",
+    "layers": "the number of layers",
+    "pooling": "the pooling",
     "fingerprint": "--model (its weights or config.json)",
     "model": "--model",
     "revision": "--revision",
@@ -44,9 +54,26 @@ def check_output(root: str, is_ours: bool) -> None:
         ) from error
     if is_ours:
         return
-    for folder in (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT):
+    for folder in FOLDERS:
         if storage.list_names(url := storage.join(root, folder)):
             raise ConfigurationError(f"{url} holds files of something else. Give another --output.")
+
+
+def check_outside(path: str, root: str, option: str) -> None:
+    """Makes sure that what another program is to read is not put among the files of an output.
+
+    Args:
+        path: What is to be written, absolute.
+        root: The output root, or a folder of it.
+        option: The option that names the path.
+
+    Raises:
+        ConfigurationError: It lies there.
+    """
+    if f"{path}/".startswith(storage.join(root, "")):
+        raise ConfigurationError(
+            f"{option} {path} lies in the output itself, where only runs write. Give one beside it."
+        )
 
 
 def lock_output(root: str, run: str, held: ExitStack, share: str = "all") -> Lock:
@@ -89,7 +116,7 @@ def check_same(root: str, held: Mapping[str, Any], wanted: Mapping[str, Any]) ->
         differing = [name for name in differing if name not in ("model", "revision")]
     if differing:
         differences = "; ".join(
-            f"{_OPTIONS.get(name, f'--{name}')} was {_shown(name, held.get(name))}, "
+            f"{_NAMES.get(name, f'--{name}')} was {_shown(name, held.get(name))}, "
             f"now {_shown(name, wanted[name])}"
             for name in differing
         )

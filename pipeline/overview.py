@@ -9,21 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from pipeline.failures import (
-    LOOKS,
-    SECONDS_BETWEEN_LOOKS,
-    Failures,
-    count_failures,
-    iterate_dead_letters,
-)
-from pipeline.recorded import no_output
+from pipeline.failures import Failures, count_failures, iterate_dead_letters
+from pipeline.recorded import no_output, not_readable
+from pipeline.settled import read_settled
 from transforms import storage
 from transforms.commits import PT, Commits, read_commits
 from transforms.configuration import read_configuration
 from transforms.division import Division, ShardState, look_at_shards, read_division
-from transforms.errors import ConfigurationError
 from transforms.holders import Holder, State, read_holders, state_of
 from transforms.locks import PARTS
 from transforms.reopened import read_reopened
@@ -119,26 +114,19 @@ def look(output: str, sleep: Callable[[float], object] = time.sleep) -> Overview
         ConfigurationError: There is no output, or it cannot be read.
     """
     root = storage.absolute(output)
-    for _ in range(LOOKS - 1):
-        try:
-            seen = _look(root)
-        except FileNotFoundError:
-            pass  # replaced between two looks: the records say by what
-        else:
-            if not seen.gone:
-                return seen
-        sleep(SECONDS_BETWEEN_LOOKS)
     try:
-        return _look(root)
+        try:
+            return read_settled(root, partial(_look, root), sleep=sleep)
+        except FileNotFoundError:  # for good: what is gone is part of what is told
+            return _look(root, read_commits(root), gone=[])
     except OSError as error:
-        raise ConfigurationError(f"Cannot read {root} ({error.strerror or error}).") from error
+        raise not_readable(root, error) from error
 
 
-def _look(root: str) -> Overview:
-    committed = read_commits(root)
-    gone: list[str] = []
+def _look(root: str, committed: Commits, gone: list[str] | None = None) -> Overview:
+    """Returns what there is; ``gone`` is as in :func:`iterate_dead_letters`."""
     failures = count_failures(iterate_dead_letters(root, committed, gone))
-    return make_overview(root, committed, failures, gone)
+    return make_overview(root, committed, failures, gone or ())
 
 
 def make_overview(

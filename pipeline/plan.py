@@ -10,12 +10,10 @@ from typing import NoReturn
 
 from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
 from pipeline.model_options import add_model_options
-from pipeline.sequence_options import add_sequence_options
-from pipeline.terminal import complain, say
+from pipeline.sequence_options import add_sequence_options, make_policy
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, EXIT_USAGE, complain, say
 from pipeline.values import more_than_zero
 from pipeline.verbs import run_verb, verb_parser
-
-EXIT_FINE, EXIT_REFUSED, EXIT_DEAD_LETTERS = 0, 2, 3
 
 DESCRIPTION = """\
 Reads the input as a run does and tells what would come of it: records, dead letters, duplicates,
@@ -36,7 +34,7 @@ says what to change).
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Plans a run and exits with the code that tells."""
-    run_verb(make_parser(), run, argv)
+    run_verb(make_parser(), run, argv, failed=EXIT_USAGE)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,36 +43,27 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.planning.forecast import PlanConfig, make_forecast
     from transforms.errors import ConfigurationError
     from transforms.nucleotides import find_nucleotides, tell_nucleotides
-    from transforms.residues import ResiduePolicy
     from transforms.text import printable
 
-    try:
-        if not options.input:
-            raise ConfigurationError(
-                "--input is needed: a FASTA file, a folder or a glob. See --help."
-            )
-        plan = make_forecast(
-            PlanConfig(
-                inputs=tuple(options.input),
-                input_root=options.input_root,
-                pt=parse_sinks(options.sinks),
-                residues=ResiduePolicy(
-                    options.residues, options.long_sequences, options.truncation_seq_length
-                ),
-                model=options.model,
-                revision=options.revision,
-                device=options.device,
-                dtype=options.dtype,
-                toks_per_batch=options.toks_per_batch,
-                expected_dim=options.expected_dim,
-                like=options.like,
-                tokens_per_second=options.tokens_per_second,
-                price_per_gpu_hour=options.price_per_gpu_hour,
-            )
+    if not options.input:
+        raise ConfigurationError("--input is needed: a FASTA file, a folder or a glob. See --help.")
+    plan = make_forecast(
+        PlanConfig(
+            inputs=tuple(options.input),
+            input_root=options.input_root,
+            pt=parse_sinks(options.sinks),
+            residues=make_policy(options),
+            model=options.model,
+            revision=options.revision,
+            device=options.device,
+            dtype=options.dtype,
+            toks_per_batch=options.toks_per_batch,
+            expected_dim=options.expected_dim,
+            like=options.like,
+            tokens_per_second=options.tokens_per_second,
+            price_per_gpu_hour=options.price_per_gpu_hour,
         )
-    except ConfigurationError as error:
-        complain(str(error))
-        return EXIT_REFUSED
+    )
     if options.json:
         say(json.dumps(telling.as_json(plan), indent=1))
     else:
@@ -84,8 +73,8 @@ def run(options: argparse.Namespace) -> int:
     for sentence in plan.refusals:
         complain(sentence)
     if plan.refusals:
-        return EXIT_REFUSED
-    return EXIT_DEAD_LETTERS if plan.has_failures else EXIT_FINE
+        return EXIT_USAGE
+    return EXIT_DEAD_LETTERS if plan.has_failures else EXIT_OK
 
 
 def make_parser() -> argparse.ArgumentParser:

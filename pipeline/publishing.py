@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.options import RunConfig
 from pipeline.subscription import Subscription
+from pipeline.subscription_options import TOPICS
 from pipeline.topic import Topic, open_topic
 from transforms.commits import Output, read_part_record
 from transforms.errors import ConfigurationError
@@ -83,7 +84,7 @@ def open_topics(config: RunConfig, subscription: Subscription) -> Topics:
         ConfigurationError: One is not, or it is what the subscription reads.
     """
     topics: dict[str, Topic] = {}
-    for option in ("output_topic", "dead_letter_topic"):
+    for option in TOPICS:
         name: str | None = getattr(config, option)
         if name is None:
             continue

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pipeline.launch_options import Dataflow, Launch, Portable
 from pipeline.mistakes import Asked, Table
 from transforms import storage
+from transforms.checkpoints import DEMO_MODEL
 
 MODELS_FOLDER = "/models/"
 """Where a model lies that an image brings along."""
@@ -76,7 +77,7 @@ def _divided(asked: Asked[Launch]) -> str | None:
 
 @COMMON.refuses("the demo model")
 def _demo(asked: Asked[Launch]) -> str | None:
-    if asked.config.model.model != "demo":
+    if asked.config.model.model != DEMO_MODEL:
         return None
     return (
         "--model demo has random weights: many machines would compute what means nothing. Try the "

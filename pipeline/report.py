@@ -6,11 +6,9 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import complain
+from pipeline.terminal import EXIT_OK, say
 from pipeline.values import positive
 from pipeline.verbs import run_verb, verb_parser
-
-EXIT_DONE, EXIT_FAILED, EXIT_CANNOT = 0, 1, 2
 
 DESCRIPTION = """\
 Looks at all that an output holds and writes a page of pictures, one HTML file that opens in any
@@ -39,17 +37,10 @@ def run(options: argparse.Namespace) -> int:
     from transforms.errors import ConfigurationError
 
     asked = Asked(options.output, options.map_rows, options.labels, options.label_column)
-    try:
-        if options.label_column and not options.labels:
-            raise ConfigurationError("--label_column is one of --labels. Give that, or leave it.")
-        print(write_report(asked, options.out))
-    except ConfigurationError as error:
-        complain(str(error))
-        return EXIT_CANNOT
-    except OSError as error:
-        complain(str(error))
-        return EXIT_FAILED
-    return EXIT_DONE
+    if options.label_column and not options.labels:
+        raise ConfigurationError("--label_column is one of --labels. Give that, or leave it.")
+    say(write_report(asked, options.out))
+    return EXIT_OK
 
 
 def make_parser() -> argparse.ArgumentParser:

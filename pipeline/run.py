@@ -10,11 +10,12 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 from pipeline.attending import announce, attended, followed
 from pipeline.checks import Plan, prepare
-from pipeline.ending import EXIT_USAGE, exit_code, leave, tell
+from pipeline.ending import exit_code, leave, report_or_fail, tell
 from pipeline.endpoint import check_endpoint, serving_metrics
 from pipeline.event_log import check_event_log, logging_events
 from pipeline.gpus import run_on_gpus
@@ -26,11 +27,11 @@ from pipeline.receiving import check_receiving, receive
 from pipeline.rounds import embed
 from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, is_heard, is_in_this_process, is_of_engine
-from pipeline.sharding import prepare_shard
+from pipeline.sharding import check_sharing, prepare_shard
 from pipeline.share_run import run_shard
 from pipeline.stream import stream
 from pipeline.subscription import open_subscription
-from pipeline.terminal import allow_any_text, complain
+from pipeline.terminal import EXIT_USAGE, allow_any_text, complain
 from pipeline.watch import check_watch, watch
 from transforms import events
 from transforms.commits import read_commits
@@ -48,13 +49,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         config = parse_options(argv)
         _set_up_logging(config)
         if config.sharing.gpus:
+            check_options(config)
             sys.exit(run_on_gpus(config, command_line(argv)))
         sys.exit(run(config))
     except ConfigurationError as error:
         complain(str(error))
         sys.exit(EXIT_USAGE)
-    except KeyboardInterrupt:
-        print("Stopped before anything was embedded.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        told = str(error) or "Stopped. What was committed stays; the same command carries on."
+        print(told, file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
 
 
@@ -83,6 +86,8 @@ def run(config: RunConfig) -> int:
                 f"{config.output} cannot be made ready ({error}). Free some space, or make it "
                 "writable; then the same command goes on."
             ) from error
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt("Stopped before anything was embedded.") from error
         if shard:
             return run_shard(config, plan, lock)
         guard = DeadLetterGuard(config.max_dead_letters)
@@ -108,9 +113,10 @@ def check_options(config: RunConfig) -> None:
     """
     check_limit(config.max_dead_letters, config.beam_args)
     check_endpoint(config.metrics_port, config.beam_args)
-    check_event_log(config.event_log, config.beam_args)
+    check_event_log(config.event_log, config.output, config.beam_args)
     check_watch(config)
     check_receiving(config)
+    check_sharing(config)
 
 
 def _run_once(config: RunConfig, plan: Plan) -> tuple[Report, list[int]]:
@@ -126,7 +132,7 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
     """Runs the graph over what is not finished and returns what the output then holds.
 
     Without anything to do no graph is run and no model loaded. A failure of the graph is part of
-    the report: what was committed stays.
+    the report, and so is an output that cannot be read: what was committed stays.
     """
     start = time.monotonic()
     metrics: dict[str, int | str] = {}
@@ -141,7 +147,8 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
             tidy(plan.output.root, plan.output.run, read_commits(plan.output.root))
         except (GraphError, LostError, OSError) as error:
             failure = str(error)
-    return make_report(plan, time.monotonic() - start, metrics, failure, pace)
+    seconds = time.monotonic() - start
+    return report_or_fail(partial(make_report, plan, seconds, metrics, pace=pace), failure)
 
 
 def _set_up_logging(config: RunConfig) -> None:

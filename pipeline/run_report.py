@@ -16,13 +16,14 @@ from pipeline.checks import Plan
 from pipeline.failures import (
     MOST_SHOWN,
     Failures,
+    count_failed,
     count_failures,
+    describe_failed,
     iterate_dead_letters,
-    look_again,
-    name_failed,
 )
 from pipeline.outputs import FAILURES_LOG, REPORT
 from pipeline.pace import Pace
+from pipeline.settled import read_settled
 from pipeline.versions import read_versions
 from transforms import storage
 from transforms.commits import Commits, PartRecord
@@ -124,7 +125,7 @@ def make_report(
     def read(committed: Commits) -> tuple[Commits, tuple[Failures, ...]]:
         return committed, count_failures(iterate_dead_letters(plan.output.root, committed))
 
-    committed, failures = look_again(plan.output.root, read)
+    committed, failures = read_settled(plan.output.root, read)
     urls = {file.source: file.url for file in plan.listing.files}
     parts_of = committed.by_source()
     reopened = read_reopened(plan.output.root, committed)
@@ -211,7 +212,7 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
     }
     data = json.dumps(content, indent=1).encode()
     storage.publish(root, REPORT, lambda handle: handle.write(data))
-    look_again(
+    read_settled(
         root,
         lambda committed: storage.publish(root, FAILURES_LOG, partial(_write_log, root, committed)),
         report.committed,
@@ -271,11 +272,10 @@ def summarise(report: Report, plan: Plan) -> list[str]:
 def _summarise_dead_letters(report: Report) -> list[str]:
     files = len(report.failed)
     records = report.dead_letters - files
-    failed = [count for count in (counted(records, "record"), counted(files, "file")) if count]
-    lines = [f"{' and '.join(failed)} failed: see dead_letters/ and {FAILURES_LOG}."]
+    failed = count_failed(records, files)
+    lines = [f"{failed} failed: see dead_letters/ and {FAILURES_LOG}."]
     for failures in report.failures:
         first = failures.first
-        shown = name_failed(first.source, first.ordinal, first.id)
-        kind, message = f"{first.error_type} ({first.stage})", printable(first.message, MOST_SHOWN)
-        lines.append(f"  {failures.count:,} {kind}, the first: {shown}: {message}")
+        told = describe_failed(first.source, first.ordinal, first.id, first.message)
+        lines.append(f"  {failures.count:,} {first.error_type} ({first.stage}), the first: {told}")
     return lines

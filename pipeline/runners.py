@@ -104,9 +104,14 @@ def check_runner(beam_args: Sequence[str]) -> None:
 def is_in_this_process(beam_args: Sequence[str]) -> bool:
     """Tells whether the steps will run in this very process."""
     options = make_options(beam_args)
-    runner: str = options.view_as(StandardOptions).runner
     mode: str = options.view_as(DirectOptions).direct_running_mode
-    return runner == LOCAL_RUNNER and mode == "in_memory"
+    return _name(options) == LOCAL_RUNNER and mode == "in_memory"
+
+
+def had_one_worker(options: Mapping[str, Any]) -> bool:
+    """Tells whether a run had one worker, by the options that its report holds."""
+    is_local = options.get("runner") in (None, "DirectRunner", LOCAL_RUNNER)
+    return is_local and options.get("direct_num_workers") in (None, 1)
 
 
 def are_workers_elsewhere(beam_args: Sequence[str]) -> bool:

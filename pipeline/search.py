@@ -8,14 +8,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.terminal import complain, say_all
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, say_all
 from pipeline.values import positive
 from pipeline.verbs import run_verb, verb_parser
 
 if TYPE_CHECKING:
     from transforms.items import DeadLetter
-
-EXIT_FOUND, EXIT_FAILED, EXIT_CANNOT, EXIT_WITH_FAILURES = 0, 1, 2, 3
 
 DESCRIPTION = """\
 Finds the proteins of an output that are nearest to others, by the cosine of their vectors. What is
@@ -39,7 +37,6 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.hits import as_json, as_tsv
     from pipeline.queries import SearchConfig
     from pipeline.searching import search_output
-    from transforms.errors import ConfigurationError
     from transforms.text import counted
 
     config = SearchConfig(
@@ -52,28 +49,24 @@ def run(options: argparse.Namespace) -> int:
         options.device,
         options.dtype,
     )
-    try:
-        _check_options(options)
-        found = search_output(config)
-        _write((as_json if options.json else as_tsv)(found.hits), options.out)
-    except ConfigurationError as error:
-        complain(str(error))
-        return EXIT_CANNOT
-    except OSError as error:
-        complain(str(error))
-        return EXIT_FAILED
+    _check_options(options)
+    found = search_output(config)
+    _write((as_json if options.json else as_tsv)(found.hits), options.out)
     for letter in found.failures:
         print(f"failed: {_describe(letter)}", file=sys.stderr)
     queries = counted(found.queries, "protein") or "nothing"
     told = f"searched with {queries} among {found.rows:,} in {found.seconds:.2f} s"
     print(told, file=sys.stderr)
-    return EXIT_WITH_FAILURES if found.failures else EXIT_FOUND
+    return EXIT_DEAD_LETTERS if found.failures else EXIT_OK
 
 
 def _check_options(options: argparse.Namespace) -> None:
+    from pipeline.outputs import check_outside
     from transforms import storage
     from transforms.errors import ConfigurationError
 
+    if options.out is not None:
+        check_outside(storage.absolute(options.out), storage.absolute(options.output), "--out")
     if options.source is not None and not options.id:
         raise ConfigurationError("--source tells in which file an --id is. Leave it out.")
     if options.out is not None and storage.is_local(options.out):

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.failures import look_again
 from pipeline.hits import Hit
 from pipeline.picked_queries import pick_queries
 from pipeline.queries import Queries, Query, SearchConfig
 from pipeline.recorded import read_recorded
+from pipeline.settled import read_settled
 from transforms import storage
 from transforms.blocks import read_blocks
 from transforms.commits import Commits, PartRecord, read_commits
@@ -64,8 +64,8 @@ def search_output(config: SearchConfig) -> Found:
         from pipeline.embedded_queries import embed_queries
 
         queries = embed_queries(config, configuration)
-        return look_again(root, partial(search_rows, root, config.top, queries), committed)
-    return look_again(root, partial(_search_by_id, root, config), committed)
+        return read_settled(root, partial(search_rows, root, config.top, queries), committed)
+    return read_settled(root, partial(_search_by_id, root, config), committed)
 
 
 def _search_by_id(root: str, config: SearchConfig, committed: Commits) -> Found:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from pipeline.values import positive
+
+if TYPE_CHECKING:
+    from transforms.residues import ResiduePolicy
 
 
 def add_sequence_options(parser: argparse.ArgumentParser) -> None:
@@ -32,3 +36,10 @@ def add_sequence_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="residues that the model is given at the most (default: %(default)s)",
     )
+
+
+def make_policy(ours: argparse.Namespace) -> ResiduePolicy:
+    """Returns what they say; ``ours`` is what the parser made of the command line."""
+    from transforms.residues import ResiduePolicy  # late, as it brings Beam
+
+    return ResiduePolicy(ours.residues, ours.long_sequences, ours.truncation_seq_length)

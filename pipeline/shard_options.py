@@ -99,9 +99,11 @@ def slurm_shard(environment: Mapping[str, str]) -> Shard:
 def parse_gpus(text: str) -> tuple[str, ...]:
     """Parses ``all`` or a list of numbers."""
     names = tuple(name.strip() for name in text.split(","))
-    if names != ("all",) and not all(name.isdecimal() for name in names):
+    if names == ("all",):
+        return names
+    if not all(name.isdecimal() for name in names):
         raise argparse.ArgumentTypeError(f"must be all, or numbers such as 0,1,3, not {text!r}")
-    if len(set(names)) < len(names):
+    if len(set(map(int, names))) < len(names):
         raise argparse.ArgumentTypeError(f"names a GPU twice: {text}")
     return names
 

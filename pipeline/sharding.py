@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import ExitStack
 from dataclasses import replace
 
-from pipeline.checks import (
-    Plan,
-    find_model,
-    list_files,
-    make_configuration,
-    make_output,
-    read_begun,
-)
+from pipeline.checks import Plan, make_output
+from pipeline.opening import open_output
 from pipeline.options import RunConfig
-from pipeline.outputs import check_output, check_same, check_whole, lock_output
-from pipeline.runners import check_runner, is_in_this_process
-from transforms import commits, storage
-from transforms.collisions import check_names, check_pt_names
+from pipeline.outputs import check_output, check_same, check_whole
+from pipeline.runners import is_in_this_process
+from transforms import commits
 from transforms.configuration import read_configuration, write_configuration
 from transforms.division import (
     begin_division,
@@ -40,6 +32,21 @@ from transforms.sweeping import sweep_parts, sweep_shard
 from transforms.under_way import count_deaths
 
 
+def check_sharing(config: RunConfig) -> None:
+    """Makes sure that shards can run where they are to.
+
+    Raises:
+        ConfigurationError: They cannot.
+    """
+    option = "--gpus" if config.sharing.gpus else "--shard" if config.sharing.shard else ""
+    if option and not is_in_this_process(config.beam_args):
+        raise ConfigurationError(
+            f"{option} divides the work among processes of the local runner; other engines divide "
+            f"it among workers of their own. Leave out {option}, or --runner and "
+            "--direct_running_mode."
+        )
+
+
 def prepare_shard(config: RunConfig, shard: Shard, held: ExitStack) -> Plan:
     """Checks everything, then makes the output ready and returns what the shard has to do.
 
@@ -51,41 +58,27 @@ def prepare_shard(config: RunConfig, shard: Shard, held: ExitStack) -> Plan:
     Raises:
         ConfigurationError: Something is not as it must be; nothing was changed.
     """
-    check_runner(config.beam_args)
-    if not is_in_this_process(config.beam_args):
-        raise ConfigurationError(
-            "--shard divides the work among processes of the local runner; other engines divide it "
-            "among workers of their own. Leave out --shard, or --runner and --direct_running_mode."
-        )
-    root = storage.absolute(config.output)
-    found = read_begun(root)
-    listing = list_files(config, root, found)
-    check_names(listing.files)
-    if config.pt:
-        check_pt_names(listing.files)
-    check_output(root, is_ours=True)  # whose it is shows when no other shard can begin it
-    run = f"{shard.runs}{uuid.uuid4().hex[:12]}"
-    lock = lock_output(root, run, held, shard.name)
-    model, checkpoint = find_model(config, None)
-    configuration = make_configuration(config, listing.root, checkpoint, model.dtype)
-    if found is None or _may_have_work(root, shard):
-        EsmModelHandler(model).load_model()  # weights that cannot be loaded show before anything
+    opened = open_output(config, held, shard)
+    root, run, configuration = opened.root, opened.run, opened.configuration
+    if opened.begun is None or _may_have_work(root, shard):
+        # Weights that cannot be loaded show before anything.
+        EsmModelHandler(opened.model).load_model()
     with hold_parts(root, run):
         shard = _join(root, run, shard, configuration)
         sweep_shard(root, shard)
         count_deaths(root, shard.runs)
     shares = {share.source: share for _, share in read_shares(root, [shard])}
-    todo = find_share(root, listing.files, commits.read_commits(root), shares)
+    todo = find_share(root, opened.listing.files, commits.read_commits(root), shares)
     if todo:
-        EsmModelHandler(model).load_model()
+        EsmModelHandler(opened.model).load_model()
         forget_end(root, shard)
     return Plan(
-        listing,
+        opened.listing,
         todo,
-        EmbedConfig(config.residues, model, dim=checkpoint.hidden_size),
+        EmbedConfig(config.residues, opened.model, dim=opened.checkpoint.hidden_size),
         make_output(root, run, configuration, shard),
-        checkpoint,
-        lock,
+        opened.checkpoint,
+        opened.lock,
         config.checkpoint_seconds,
         options=config.options,
     )

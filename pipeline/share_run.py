@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 
 from pipeline.attending import announce, attended
 from pipeline.checks import Plan
-from pipeline.ending import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK
+from pipeline.ending import tell_stopped
 from pipeline.finishing import finish_output
 from pipeline.limits import DeadLetterGuard
 from pipeline.options import RunConfig
 from pipeline.rounds import embed
 from pipeline.runners import GraphError
-from pipeline.terminal import complain
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
 from transforms import events
 from transforms.division import ShardEnd, has_ended, note_end
 from transforms.errors import AccountingError, ConfigurationError
@@ -70,8 +70,16 @@ class _Outcome:
             return EXIT_FAILED
         if self.missing:
             return 128 + self.received[0]
-        is_bad = self.failed or any(share.dead_letters for share in self.shares.values())
-        return EXIT_DEAD_LETTERS if is_bad else EXIT_OK
+        return EXIT_DEAD_LETTERS if self.dead_letters else EXIT_OK
+
+    @property
+    def rows(self) -> int:
+        return sum(share.rows for share in self.shares.values())
+
+    @property
+    def dead_letters(self) -> int:
+        """Records and files."""
+        return sum(share.dead_letters for share in self.shares.values()) + len(self.failed)
 
 
 def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
@@ -91,7 +99,9 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
             announce(plan, config.quiet)
             outcome = _run(plan, config, guard)
     except OSError as error:
-        complain(f"What the shard has done cannot be noted: {error}. The same command carries on.")
+        complain(
+            f"What the shard has done cannot be noted: {error}", "The same command carries on."
+        )
         return EXIT_FAILED
     _tell(plan, outcome, config.quiet, was_too_much=guard.sentence is not None)
     if not outcome.has_ended:
@@ -102,14 +112,15 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
         finished = finish_output(plan.output.root, only_if_ended=True)
     except (AccountingError, ConfigurationError, OSError) as error:
         complain(
-            f"{error}. The share is done, but the output is not complete: "
-            f"python -m pipeline.finish {plan.output.root} tries again."
+            str(error),
+            "The share is done, but the output is not complete: "
+            f"python -m pipeline.finish {plan.output.root} tries again.",
         )
         return EXIT_FAILED
     if finished.faults:
         print("\n".join(finished.as_lines()), file=sys.stderr)
     elif not config.quiet:
-        print("\n".join(finished.as_lines()))
+        say("\n".join(finished.as_lines()))
     # What is missing is for others, unless none is left to come.
     return outcome.code if finished.missing else finished.code
 
@@ -146,31 +157,24 @@ def _run(plan: Plan, config: RunConfig, guard: DeadLetterGuard) -> _Outcome:
             plan.output.run, round(seconds, 3), plan.embed.model.device, outcome.failed, metrics
         )
         note_end(root, shard, end)
-    dead = sum(share.dead_letters for share in shares.values()) + len(outcome.failed)
-    rows = sum(share.rows for share in shares.values())
-    events.emit(events.RunEnded(plan.output.run, outcome.code, rows, dead, round(seconds, 3)))
+    rows, dead, seconds = outcome.rows, outcome.dead_letters, round(seconds, 3)
+    events.emit(events.RunEnded(plan.output.run, outcome.code, rows, dead, seconds))
     return outcome
 
 
 def _tell(plan: Plan, outcome: _Outcome, quiet: bool, was_too_much: bool) -> None:
     root = printable(plan.output.root)
-    rows = sum(share.rows for share in outcome.shares.values())
     if outcome.failure:
         complain(outcome.failure)
     elif not outcome.has_ended and not outcome.received:
         complain(f"{counted(outcome.missing, 'file')} of {plan.output.shard}: not finished")
     if outcome.has_ended:
         if not quiet:
-            dead = sum(share.dead_letters for share in outcome.shares.values())
-            dead += len(outcome.failed)
-            failed = f", {dead:,} failed" * bool(dead)
-            print(
+            failed = f", {outcome.dead_letters:,} failed" * bool(outcome.dead_letters)
+            say(
                 f"{str(plan.output.shard).capitalize()} is done: "
-                f"{counted(rows, 'vector') or 'no vectors'} from "
+                f"{counted(outcome.rows, 'vector') or 'no vectors'} from "
                 f"{counted(len(outcome.shares), 'file') or 'no file'}{failed}."
             )
         return
-    advice = "The same command carries on from there."
-    if was_too_much:
-        advice = "Mend the input or raise --max_dead_letters; then it carries on from there."
-    print(f"Stopped before the end; what is committed in {root} is safe. {advice}", file=sys.stderr)
+    tell_stopped(f"what is committed in {root} is safe", was_too_much)

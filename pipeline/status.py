@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import complain, say
+from pipeline.terminal import EXIT_OK, EXIT_USAGE, say
 from pipeline.verbs import run_verb, verb_parser
 
 DESCRIPTION = "Tells what an output holds and how far the run in it is."
@@ -15,31 +15,27 @@ DESCRIPTION = "Tells what an output holds and how far the run in it is."
 EPILOG = """\
 Only reads: it may be asked at any time, also while a run is at work or after a crash.
 
-Exit codes: 0 whatever the status is; 2 there is no output to tell of.
+Exit codes: 0 whatever the status is; 2 there is no output to tell of, or it cannot be
+read (the message says why).
 """
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Tells the status of an output and exits."""
-    run_verb(make_parser(), run, argv)
+    run_verb(make_parser(), run, argv, failed=EXIT_USAGE)
 
 
 def run(options: argparse.Namespace) -> int:
     """Tells the status of an output and returns the exit code."""
     from pipeline import overview, telling
-    from transforms.errors import ConfigurationError
 
-    try:
-        seen = overview.look(options.output)
-    except ConfigurationError as error:
-        complain(str(error))
-        return 2
+    seen = overview.look(options.output)
     if options.json:
         told = json.dumps(telling.as_json(seen), indent=1)
     else:
         told = "\n".join(telling.in_words(seen, all_files=options.all))
     say(told)
-    return 0
+    return EXIT_OK
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -13,6 +13,7 @@ from functools import partial
 
 from pipeline.checks import Plan
 from pipeline.draining import draining
+from pipeline.ending import report_or_fail
 from pipeline.graph import build
 from pipeline.options import RunConfig
 from pipeline.pace import Pace
@@ -64,7 +65,8 @@ def stream(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
             failure = str(error)
     plan = _listed(config, plan, was_cut=bool(received or failure))
     seconds = time.monotonic() - start
-    return plan, make_report(plan, seconds, dict(metrics), failure, job.pace), received
+    make = partial(make_report, plan, seconds, dict(metrics), pace=job.pace)
+    return plan, report_or_fail(make, failure), received
 
 
 class _Job:

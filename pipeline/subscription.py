@@ -82,11 +82,16 @@ class Subscription:
         except errors.PermissionDenied:
             logger.debug("May not look it up; may still pull from it.", exc_info=True)
         except errors.NotFound as error:
+            _, project, _, short_name = self.name.split("/")
             raise ConfigurationError(
-                f"There is no subscription {self.name}. Create it, or give another name."
+                f"There is no subscription {self.name}. Create it (gcloud pubsub subscriptions "
+                f"create {short_name} --project {project} --topic TOPIC), or give another name."
             ) from error
         except errors.GoogleAPIError as error:
-            raise ConfigurationError(f"{self.name} cannot be reached: {error}") from error
+            raise ConfigurationError(
+                f"{self.name} cannot be reached ({error}). See that the network, or the emulator "
+                "that PUBSUB_EMULATOR_HOST names, answers, and give the command again."
+            ) from error
 
     def pull(self, most: int, seconds: float) -> list[Delivery]:
         """Returns messages as soon as there are any; none when the time is up.
@@ -109,7 +114,10 @@ class Subscription:
         except errors.DeadlineExceeded:
             return []
         except (errors.NotFound, errors.Forbidden, errors.Unauthorized, errors.BadRequest) as error:
-            raise ConfigurationError(f"{self.name} cannot be pulled from: {error}") from error
+            raise ConfigurationError(
+                f"{self.name} cannot be pulled from: {error}. Mend that; the same command carries "
+                "on, and what was not acknowledged comes again."
+            ) from error
         except errors.GoogleAPIError as error:
             self._warn("cannot be pulled from now and is tried again", error)
             self._sleep(SECONDS_TO_RETRY)
@@ -187,7 +195,10 @@ def make_client(kind: str, option: str, name: str) -> Any:
     try:
         return getattr(clients, kind)()
     except GoogleAuthError as error:
-        raise ConfigurationError(f"{name} cannot be reached: {error}") from error
+        raise ConfigurationError(
+            f"{name} cannot be reached ({error}). Give credentials, e.g. by gcloud auth "
+            "application-default login."
+        ) from error
 
 
 def open_subscription(name: str) -> Subscription:

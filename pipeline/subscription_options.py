@@ -11,6 +11,9 @@ from transforms.errors import ConfigurationError
 
 TOPICS = ("output_topic", "dead_letter_topic")
 
+BATCH_WAIT = 2.0
+"""Seconds after which what has come is sent on, unless others are asked for."""
+
 
 def add_subscription_options(parser: argparse.ArgumentParser) -> None:
     """Adds them to a parser."""
@@ -37,7 +40,7 @@ def add_subscription_options(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         metavar="S",
         help="send on what has come after so long: messages into a round, and with --watch on "
-        "another runner partial batches and parts (default: 2)",
+        f"another runner partial batches and parts (default: {BATCH_WAIT:g})",
     )
 
 

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.failures import count_failed, describe_failed
+from pipeline.outputs import FINISH
 from pipeline.overview import FileStatus, Overview
-from transforms.division import ENDS, describe_missing
+from transforms.division import ENDS, ShardState, describe_missing
 from transforms.holders import Holder, State
 from transforms.locks import COMPACT
 from transforms.text import counted, duration, printable
 from transforms.times import seconds_since
 
-FILES_TOLD, LONGEST_TOLD = 20, 300
-"""How many files a person is told of, and how much of an id or a message."""
+FILES_TOLD = 20
+"""How many files a person is told of."""
 
 _ORDER: tuple[State, ...] = ("alive", "silent", "dead", "ended")
 
@@ -91,7 +93,7 @@ def in_words(seen: Overview, all_files: bool = False) -> list[str]:
     lines.append(_tell_totals(root, seen))
     state = state_of_all(seen)
     if seen.shards:
-        lines.append(f"The same commands carry on; python -m pipeline.finish {root} completes it.")
+        lines += _advise_shards(root, seen.shards)
     elif state == "dead" or (state != "alive" and seen.count("unfinished")):
         lines.append("The same command as before carries on from there.")
     if lost := sum(file.pt is not None and not file.pt_there for file in seen.files):
@@ -119,6 +121,14 @@ def _tell_shards(root: str, seen: Overview) -> Iterator[str]:
         yield f"  {_tell_progress(_together(told), is_alive)}"
 
 
+def _advise_shards(root: str, shards: Sequence[ShardState]) -> Iterator[str]:
+    missing = [shard for shard in shards if not shard.has_ended]
+    if not missing:
+        yield f"python -m pipeline.finish {root} completes it."
+    elif any(shard.state != "alive" for shard in missing):
+        yield "The same commands carry on with those not at work; the last to end completes it."
+
+
 def _together(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Returns how far several shards are together; each of them reads every file."""
     names = ("residues", "residues_skipped", "residues_total", "records")
@@ -129,7 +139,9 @@ def _together(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
-    what = {"all": "run", COMPACT: "compaction"}.get(holder.share, holder.share)
+    what = {"all": "run", COMPACT: "compaction", FINISH: "completion"}.get(
+        holder.share, holder.share
+    )
     ago = duration(max(seconds_since(holder.heartbeat), 0.0))
     match state:
         case "alive":
@@ -178,15 +190,12 @@ def _tell_totals(root: str, seen: Overview) -> str:
 
 def _tell_reasons(seen: Overview) -> Iterator[str]:
     records, files = sum(file.dead_letters for file in seen.files), seen.count("failed")
-    if failed := [told for told in (counted(records, "record"), counted(files, "file")) if told]:
-        yield f"{' and '.join(failed)} failed: see dead_letters/."
+    if failed := count_failed(records, files):
+        yield f"{failed} failed: see dead_letters/."
     for reason in seen.reasons:
         kind = printable(f"{reason.error_type} ({reason.stage})")
-        what = printable(reason.source)
-        if reason.ordinal is not None:
-            what += f", {printable(reason.id, LONGEST_TOLD) or 'no id'}"
-        message = printable(reason.message, LONGEST_TOLD)
-        yield f"  {reason.count:,} {kind}, the first: {what}: {message}"
+        told = describe_failed(reason.source, reason.ordinal, reason.id, reason.message)
+        yield f"  {reason.count:,} {kind}, the first: {told}"
 
 
 def _tell_files(seen: Overview, most: int) -> Iterator[str]:

@@ -1,14 +1,17 @@
-"""How every command says something."""
+"""How every command says something, and the exit codes that say it to a program."""
 
 from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterable
 
 from transforms.text import printable
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEAD_LETTERS = 0, 1, 2, 3
 
 _FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
 
@@ -20,11 +23,9 @@ def allow_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def complain(text: str) -> None:
-    """Prints an error, and of a full disk what to do."""
-    if any(reason in text for reason in _FULL):
-        text = f"{text.rstrip('.')}. Free some space, and give the same command again."
-    print(f"error: {printable(text)}", file=sys.stderr)
+def quiet_imports() -> None:
+    """Silences Beam, which warns at import of a client that it does not find and nobody needs."""
+    logging.getLogger().setLevel(logging.ERROR)
 
 
 def say(text: str) -> None:
@@ -41,3 +42,17 @@ def say_all(lines: Iterable[str]) -> None:
     except BrokenPipeError:
         # What is left must not be tried again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(text: str, then: str = "") -> None:
+    """Prints an error, and of a full disk what to do.
+
+    Args:
+        text: What is wrong, with or without a full stop.
+        then: Sentences that go on from there.
+    """
+    if then:
+        text = f"{text.removesuffix('.')}. {then}"
+    if any(reason in text for reason in _FULL):
+        text = f"{text.removesuffix('.')}. Free some space, and give the same command again."
+    print(f"error: {printable(text)}", file=sys.stderr)

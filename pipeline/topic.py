@@ -68,7 +68,10 @@ class Topic:
                 f"{short_name} --project {project}), or give another name."
             ) from error
         except errors.GoogleAPIError as error:
-            raise ConfigurationError(f"{self.name} cannot be reached: {error}") from error
+            raise ConfigurationError(
+                f"{self.name} cannot be reached ({error}). See that the network, or the emulator "
+                "that PUBSUB_EMULATOR_HOST names, answers, and give the command again."
+            ) from error
 
     def publish(self, messages: Iterable[Outgoing], is_to_end: Callable[[], bool]) -> None:
         """Publishes messages; what the network does not let through is tried again for ever.

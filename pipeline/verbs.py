@@ -7,11 +7,12 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import NoReturn
 
 from pipeline.parser import Parser
-from pipeline.terminal import allow_any_text, complain
-from transforms.errors import ConfigurationError
+from pipeline.terminal import EXIT_FAILED, EXIT_USAGE, allow_any_text, complain, quiet_imports
+from transforms.errors import AccountingError, ConfigurationError
 
 VERBS = {
     "plan": "see what a run would do",
@@ -25,8 +26,6 @@ VERBS = {
     "launch": "run on Dataflow, Flink and the like",
 }
 """What each is for, in the words that follow "to"."""
-
-EXIT_USAGE = 2
 
 
 def verb_parser(
@@ -51,8 +50,10 @@ def run_verb(
     argv: Sequence[str] | None = None,
     stopped: str = "",
     tells: bool = False,
+    then: str = "",
+    failed: int = EXIT_FAILED,
 ) -> NoReturn:
-    """Parses a command line, runs a verb, and exits with its code.
+    """Parses a command line, runs a verb, and exits with its code, or with that of its error.
 
     Args:
         parser: Of the verb.
@@ -60,6 +61,8 @@ def run_verb(
         argv: Arguments without the program's name; None for those of the process.
         stopped: What a person is told who stops it by Ctrl-C.
         tells: Whether it says on the way what it does, and not only what is wrong.
+        then: What is true of the output, in a sentence, when it fails on the way.
+        failed: The exit code when it fails on the way.
     """
     allow_any_text()
     try:
@@ -67,15 +70,29 @@ def run_verb(
     except ConfigurationError as error:
         complain(str(error))
         sys.exit(EXIT_USAGE)
-    # Beam warns at import of a client that it does not find and that nobody here needs.
-    logging.getLogger().setLevel(logging.ERROR)
+    quiet_imports()
     if tells:
         logging.basicConfig(format="%(message)s", stream=sys.stderr, force=True)
         for name in ("pipeline", "transforms"):
             logging.getLogger(name).setLevel(logging.INFO)
+    end_verb(partial(run, options), stopped, then, failed)
+
+
+def end_verb(
+    run: Callable[[], int], stopped: str = "", then: str = "", failed: int = EXIT_FAILED
+) -> NoReturn:
+    """Runs what was asked for and exits with its code; the arguments are those of run_verb."""
     try:
-        sys.exit(run(options))
+        from transforms.locks import LostError  # late, as it brings Beam
+
+        sys.exit(run())
     except KeyboardInterrupt:
         if stopped:
             print(stopped, file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    except ConfigurationError as error:
+        complain(str(error))
+        sys.exit(EXIT_USAGE)
+    except (AccountingError, LostError, OSError) as error:
+        complain(str(error), then)
+        sys.exit(failed)

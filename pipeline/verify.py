@@ -6,11 +6,9 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import complain
+from pipeline.terminal import EXIT_FAILED, EXIT_OK, EXIT_USAGE, say
 from pipeline.values import not_less_than
 from pipeline.verbs import run_verb, verb_parser
-
-EXIT_AGREES, EXIT_DIFFERS, EXIT_CANNOT = 0, 1, 2
 
 DESCRIPTION = """\
 Opens everything in an output again: parts, commit records, .pt files, report, inputs where they
@@ -27,25 +25,20 @@ _MOST_SHOWN, _MOST_IN_JSON = 10, 1000
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Verifies an output and exits with the code that tells."""
-    run_verb(make_parser(), run, argv)
+    run_verb(make_parser(), run, argv, failed=EXIT_USAGE)
 
 
 def run(options: argparse.Namespace) -> int:
     """Verifies an output, tells a person or a program about it, and returns the exit code."""
     from pipeline.verification.result import VerifyConfig, verify_output
-    from transforms.errors import ConfigurationError
 
     most = _MOST_IN_JSON if options.json else _MOST_SHOWN
     config = VerifyConfig(
         options.output, options.sample, options.seed, options.model, options.device, most
     )
-    try:
-        result = verify_output(config)
-    except (ConfigurationError, OSError) as error:
-        complain(str(error))
-        return EXIT_CANNOT
-    print(result.as_json() if options.json else result.as_text())
-    return EXIT_DIFFERS if result.faults.counts else EXIT_AGREES
+    result = verify_output(config)
+    say(result.as_json() if options.json else result.as_text())
+    return EXIT_FAILED if result.faults.counts else EXIT_OK
 
 
 def make_parser() -> argparse.ArgumentParser:

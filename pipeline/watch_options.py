@@ -7,6 +7,9 @@ import argparse
 from pipeline.values import seconds
 from transforms.errors import ConfigurationError
 
+POLL_SECONDS = 5.0
+"""Time between two looks for new files, unless another is asked for."""
+
 
 def add_watch_options(parser: argparse.ArgumentParser) -> None:
     """Adds them to a parser."""
@@ -21,7 +24,7 @@ def add_watch_options(parser: argparse.ArgumentParser) -> None:
         "--poll_seconds",
         type=seconds,
         metavar="S",
-        help="time between two looks for new files (default: 5)",
+        help=f"time between two looks for new files (default: {POLL_SECONDS:g})",
     )
     add(
         "--stop_after",

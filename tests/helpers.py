@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from transforms.commits import Output
 from transforms.items import DeadLetter, EmbeddingBlock, EndOfFile, Item, Protein
@@ -109,3 +110,8 @@ class Upload(io.BytesIO):
         if not self.closed:
             self._bucket[self._url] = self.getvalue()
         super().close()
+
+
+def no_sleep(seconds: float) -> None:
+    """Where a test is to see that nobody waits."""
+    pytest.fail(f"it wanted to wait for {seconds} s")

@@ -9,12 +9,14 @@ import json
 import lzma
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -23,15 +25,20 @@ import torch
 import zstandard
 
 from pipeline import verify
+from pipeline.ending import report_or_fail
 from pipeline.options import parse_options
-from pipeline.outputs import lock_output
+from pipeline.outputs import check_same, lock_output
 from pipeline.overview import look
 from pipeline.run import main, run
+from pipeline.run_report import Report
+from tests.command import exit_code_of
 from tests.model_helpers import copy_checkpoint
+from tests.processes import REPO
 from transforms import events, reading, storage
 from transforms.checkpoints import find_checkpoint
 from transforms.commits import read_commits
 from transforms.encoding import encode, encode_packed
+from transforms.errors import ConfigurationError
 from transforms.fasta import FastaRecord, parse_fasta
 from transforms.holders import read_holder, write_holder
 from transforms.locks import hold
@@ -39,7 +46,8 @@ from transforms.reopened import note_reopened
 from transforms.weights import load_encoder
 from transforms.windows import cut_windows
 
-REPO = Path(__file__).parents[1]
+exit_code = partial(exit_code_of, main)
+
 LARGE = REPO.parent / "shared/data/large/general_19789.fasta.gz"
 GOOD = ">a first\nMKTAYIAKQR\n>b second\nGGGSSS*\n>c\nmkv\n"
 
@@ -49,14 +57,6 @@ def command(*args: str | Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "pipeline", *map(str, args)],
         cwd=REPO, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
-
-
-def exit_code(*args: str | Path) -> int:
-    """Runs the command in this process, which loads the libraries only once."""
-    with pytest.raises(SystemExit) as caught:
-        main([str(arg) for arg in args])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 @pytest.fixture
@@ -181,6 +181,22 @@ def test_another_configuration_is_refused(
     strict = "strict" in change
     assert exit_code(*args, *change, "--overwrite") == (3 if strict else 0)
     assert len(rows(tmp_path / "out")) == (1 if strict else 3)
+
+
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        ({"layers": 3}, "the number of layers was 3, now 2"),
+        ({"pooling": "cls"}, "the pooling was cls, now mean"),
+        ({"dtype": "float16"}, "--dtype was float16, now float32"),
+    ],
+)
+def test_no_option_is_named_that_there_is_not(held: dict[str, object], says: str) -> None:
+    wanted = {"layers": 2, "pooling": "mean", "dtype": "float32"}
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        check_same("/out", wanted | held, wanted)
+    options = set(re.findall(r"--(\w+)", str(caught.value)))
+    assert options <= parse_options(["--input", "i", "--output", "o"]).options.keys()
 
 
 def test_other_weights_under_the_same_name_are_refused(
@@ -430,7 +446,7 @@ def test_an_output_that_another_run_begins_in_this_moment_is_left_alone(
         return lock_output(root, *rest)  # type: ignore[arg-type]
 
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
-    monkeypatch.setattr("pipeline.checks.lock_output", begun_meanwhile)
+    monkeypatch.setattr("pipeline.opening.lock_output", begun_meanwhile)
     assert exit_code(*args) == 2
     assert "Another run has begun" in capsys.readouterr().err
     assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 3  # type: ignore[index]
@@ -453,6 +469,63 @@ def test_a_committed_file_that_is_damaged_is_named(
     part.write_bytes(whole)
     assert exit_code(*args, "--retry_failed") == 3
     assert len(rows(tmp_path / "out")) == 3
+
+
+def test_after_something_was_committed_what_cannot_be_read_is_a_failure_and_no_refusal(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta.write_text(GOOD + ">bad\nMK1\n")
+    out = tmp_path / "out"
+    args = ("--input", fasta.parent, "--output", out, "--model", "demo", "--quiet")
+    assert exit_code(*args) == 3
+    before = report(out)
+    (letters,) = (out / "dead_letters").iterdir()
+    with letters.open("a") as handle:
+        handle.write("x\n")
+    (fasta.parent / "more.faa").write_text(GOOD)
+    ended: list[events.Event] = []
+    with events.listening(lambda e: ended.append(e) if isinstance(e, events.RunEnded) else None):
+        assert exit_code(*args) == 1
+    said = capsys.readouterr().err
+    assert f"{letters} is damaged" in said
+    assert f"what is committed in {out} is safe. The same command carries on" in said
+    assert (out / "pt/more_ESM.pt").exists()
+    assert report(out) == before
+    assert [event.exit_code for event in ended if isinstance(event, events.RunEnded)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("pipeline.ending.write_report", "Stopped. What was committed stays"),
+        ("pipeline.opening.list_files", "Stopped before anything was embedded."),
+    ],
+)
+def test_who_stops_a_run_is_told_whether_anything_was_embedded(
+    when: str,
+    told: str,
+    fasta: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(when, stopped)
+    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
+    assert exit_code(*args) == 130
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_what_stopped_the_graph_is_told_though_the_output_cannot_be_read() -> None:
+    def make(failure: str | None) -> Report:
+        raise ConfigurationError("x.jsonl is damaged")
+
+    found = report_or_fail(make, "The device is lost.")
+    assert found.failure is not None
+    assert found.failure.startswith("The device is lost. What the output holds now")
+    assert found.failure.endswith("x.jsonl is damaged")
 
 
 def test_a_broken_file_that_is_replaced_gets_its_new_reason_or_its_vectors(

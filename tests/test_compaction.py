@@ -18,6 +18,7 @@ from pipeline.compaction import Compaction, compact_output
 from pipeline.overview import look
 from pipeline.run import main
 from pipeline.telling import in_words
+from tests.command import exit_code_of
 from tests.faults.outcome import Outcome, draw_records, read_outcome, write_fasta
 from tests.helpers import files_below
 from transforms import events, resuming, storage
@@ -31,16 +32,9 @@ def no_sleep(seconds: float) -> None:
     pass
 
 
-def exit_code(call: Callable[[list[str]], object], *args: object) -> int:
-    with pytest.raises(SystemExit) as caught:
-        call([str(arg) for arg in args])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
-
-
 def embed(inputs: object, output: Path, *more: object) -> int:
     args = ("--input", inputs, "--output", output, "--model", "demo", "--quiet", *more)
-    return exit_code(main, *args)
+    return exit_code_of(main, *args)
 
 
 def write_input(folder: Path, name: str, records: int = RECORDS) -> Path:
@@ -99,12 +93,12 @@ def test_all_that_there_was_in_one_part(output: Path, capsys: pytest.CaptureFixt
     before, written = read_outcome(output), pts(output)
     parts = len(read_commits(str(output)).parts)
     assert parts >= 7
-    assert exit_code(compact.main, output) == 0
+    assert exit_code_of(compact.main, output) == 0
     assert f"{parts} parts became 1, with {3 * RECORDS + 1} records" in capsys.readouterr().out
     assert len(read_commits(str(output)).parts) == 1
     assert_same(output, before)
     assert pts(output) == written
-    assert exit_code(verify.main, output, "--seed", "1") == 0
+    assert exit_code_of(verify.main, output, "--seed", "1") == 0
     said = capsys.readouterr().out
     assert "everything agrees" in said
     assert "Not checked" not in said
@@ -113,9 +107,9 @@ def test_all_that_there_was_in_one_part(output: Path, capsys: pytest.CaptureFixt
     inputs = output.parent / "in"
     assert embedded_while(lambda: embed(inputs, output)) == 0
     assert pts(output) == written
-    assert exit_code(compact.main, output) == 0
+    assert exit_code_of(compact.main, output) == 0
     assert "nothing to merge in 1 part" in capsys.readouterr().out
-    assert exit_code(verify.main, output, "--sample", "0") == 0
+    assert exit_code_of(verify.main, output, "--sample", "0") == 0
 
 
 def test_a_changed_file_leaves_the_merged_part(output: Path) -> None:
@@ -125,7 +119,7 @@ def test_a_changed_file_leaves_the_merged_part(output: Path) -> None:
     assert embedded_while(lambda: embed(path, output)) == RECORDS
     rows = read_outcome(output).rows
     assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 3 * RECORDS - 2
-    assert exit_code(verify.main, output, "--sample", "0") == 0
+    assert exit_code_of(verify.main, output, "--sample", "0") == 0
 
 
 def test_no_part_gets_larger_than_is_asked_for(output: Path) -> None:
@@ -142,10 +136,10 @@ def test_no_part_gets_larger_than_is_asked_for(output: Path) -> None:
 
 
 def test_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code(compact.main, tmp_path / "none") == 2
+    assert exit_code_of(compact.main, tmp_path / "none") == 2
     assert "is not an output" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
-    assert exit_code(compact.main, tmp_path, "--rows", "1") == 2
+    assert exit_code_of(compact.main, tmp_path, "--rows", "1") == 2
 
 
 def test_a_second_compaction_is_refused_and_told_of(
@@ -153,11 +147,11 @@ def test_a_second_compaction_is_refused_and_told_of(
 ) -> None:
     assert "A compaction" not in " ".join(in_words(look(str(output))))
     with hold(str(output), "first", COMPACT):
-        assert exit_code(compact.main, output) == 2
+        assert exit_code_of(compact.main, output) == 2
         assert "Another compaction is at work" in capsys.readouterr().err
         assert "A compaction is at work" in " ".join(in_words(look(str(output))))
-        assert exit_code(verify.main, output) == 2
-    assert exit_code(compact.main, output) == 0
+        assert exit_code_of(verify.main, output) == 2
+    assert exit_code_of(compact.main, output) == 0
     assert "A compaction" not in " ".join(in_words(look(str(output))))
 
 
@@ -171,7 +165,7 @@ def test_a_disk_that_is_full(
 
     with monkeypatch.context() as patched:
         patched.setattr(storage, "sync_all", fail)
-        assert exit_code(compact.main, output) == 1
+        assert exit_code_of(compact.main, output) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert_same(output, before)
 
@@ -184,9 +178,9 @@ def test_stopped_by_a_person(output: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     with monkeypatch.context() as patched:
         patched.setattr(compaction, "merge_parts", interrupt)
-        assert exit_code(compact.main, output) == 128 + signal.SIGINT
+        assert exit_code_of(compact.main, output) == 128 + signal.SIGINT
     assert_same(output, before)
-    assert exit_code(compact.main, output) == 0
+    assert exit_code_of(compact.main, output) == 0
 
 
 def test_beside_a_run_between_all_its_parts_and_files(output: Path) -> None:
@@ -213,11 +207,11 @@ def test_beside_a_run_between_all_its_parts_and_files(output: Path) -> None:
     rows = read_outcome(output).rows
     assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows})
     assert len(rows) == 3 * (RECORDS - 1) + 900 - 18
-    assert exit_code(verify.main, output, "--sample", "0") == 0
+    assert exit_code_of(verify.main, output, "--sample", "0") == 0
     # All that it had to spare.
     assert compact_output(str(output), 32768, no_sleep).spared == 0
     assert len(read_commits(str(output)).parts) == 1
-    assert exit_code(verify.main, output, "--sample", "0") == 0
+    assert exit_code_of(verify.main, output, "--sample", "0") == 0
 
 
 def test_beside_a_run_the_parts_that_it_needs_are_told_of(output: Path) -> None:
@@ -248,7 +242,7 @@ def test_a_run_that_came_in_between_is_heeded(output: Path) -> None:
     assert "a run came in between" in done.as_text()
     rows = read_outcome(output).rows
     assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 3 * RECORDS - 2
-    assert exit_code(verify.main, output, "--sample", "0") == 0
+    assert exit_code_of(verify.main, output, "--sample", "0") == 0
 
 
 def test_beside_a_watch(tmp_path: Path) -> None:
@@ -276,21 +270,21 @@ def test_beside_a_watch(tmp_path: Path) -> None:
     # Rows that were merged meanwhile are still those of the watch.
     report = json.loads((output / "run_report.json").read_text())
     assert report["totals"]["embedded_this_run"] == 6 * 5 + 1
-    assert exit_code(verify.main, output, "--sample", "0") == 0
+    assert exit_code_of(verify.main, output, "--sample", "0") == 0
 
 
 def test_a_part_that_is_damaged_or_gone(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = min((output / "embeddings").iterdir())
     data = path.read_bytes()
     path.write_bytes(data[:100] + b"x" + data[101:])
-    assert exit_code(compact.main, output) == 2
+    assert exit_code_of(compact.main, output) == 2
     assert f"{path} is damaged" in capsys.readouterr().err
     path.unlink()
-    assert exit_code(compact.main, output) == 1
+    assert exit_code_of(compact.main, output) == 1
     assert str(path) in capsys.readouterr().err
     path.write_bytes(data)
-    assert exit_code(compact.main, output) == 0
-    assert exit_code(verify.main, output, "--sample", "0") == 0
+    assert exit_code_of(compact.main, output) == 0
+    assert exit_code_of(verify.main, output, "--sample", "0") == 0
 
 
 @pytest.mark.parametrize("module", [checks, resuming, ending])

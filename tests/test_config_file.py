@@ -108,6 +108,9 @@ def test_a_report_holds_the_options_in_force(tmp_path: Path) -> None:
         ("input: [[a]]", "input has to be a value or a list"),
         ("input: &x [*x]", "unconstructable|has to be a value|undefined alias"),
         ("- input", "names of options and their values"),
+        ("? [a, b]\n: c", "names of options and their values"),
+        ("? {a: b}\n: c", "names of options and their values"),
+        pytest.param("[" * 100_000, "names of options and their values", id="deep"),
         ("a: [", "flow node|expected"),
         ("s3_secret_access_key: x", "environment: AWS_SECRET_ACCESS_KEY"),
     ],
@@ -128,12 +131,19 @@ def test_what_is_no_option_is_refused_with_the_name_of_the_file(
         ("[1]", "names of options"),
         ('{"input": ["a"], "input": ["b"]}', "input is there twice"),
         ("{", "Expecting"),
+        pytest.param("[" * 100_000, "names of options", id="deep"),
         ('{"no": 1}', "no is no option"),
     ],
 )
 def test_the_same_of_json(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"o.json: .*{says}"):
         parse_options(["--config", write(tmp_path, text, "o.json")])
+
+
+def test_a_second_file_is_refused_and_not_taken_in_place_of_the_first(tmp_path: Path) -> None:
+    first, second = write(tmp_path, "model: demo"), write(tmp_path, "{}", "o.json")
+    with pytest.raises(ConfigurationError, match=f"{first} and --config {second}: give one file"):
+        parse_options(["--config", first, "--input=i", f"--config={second}", "--output=o"])
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

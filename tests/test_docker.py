@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-REPO = Path(__file__).parents[1]
+from tests.processes import REPO
+
 FILES = sorted((REPO / "docker").glob("Dockerfile.*"))
 README = (REPO / "docker/README.md").read_text()
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]

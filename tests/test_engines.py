@@ -9,12 +9,14 @@ import random
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipeline import verify
 from pipeline.run import main
+from tests.command import exit_code_of
 from tests.faults.killing import start
 from tests.faults.outcome import (
     Outcome,
@@ -35,6 +37,8 @@ from tests.processes import (
 from tests.test_watch import feeding, wait_for
 from transforms import events
 
+exit_code = partial(exit_code_of, main)
+
 PRISM = REPO.parent / "shared/bin/prism.zip"
 COUNTED = (
     "files_opened", "files_finished", "files_failed", "records_read", "residues_read",
@@ -52,12 +56,6 @@ ON_PROCESSES = ("--direct_running_mode", "multi_processing", "--direct_num_worke
 
 def command(inputs: Path, output: Path, *more: str) -> list[str]:
     return ["--input", str(inputs), "--output", str(output), "--model", "demo", "--quiet", *more]
-
-
-def exit_code(args: list[str]) -> object:
-    with pytest.raises(SystemExit) as caught:
-        main(args)
-    return caught.value.code
 
 
 def counted(output: Path) -> dict[str, int]:
@@ -82,7 +80,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def in_memory(inputs: Path) -> tuple[Outcome, dict[str, int]]:
     output = inputs.parent / "in_memory"
-    assert exit_code(command(inputs, output)) == 3
+    assert exit_code(*command(inputs, output)) == 3
     outcome = read_outcome(output)
     assert (len(outcome.rows), len(outcome.dead_letters)) == (594, 10)
     return outcome, counted(output)
@@ -113,13 +111,7 @@ def has_part(output: Path) -> bool:
 
 def check_whole(output: Path, expected: Outcome) -> None:
     assert_equal(read_outcome(output), expected)
-    assert exit_code_of_verify(output) == 0
-
-
-def exit_code_of_verify(output: Path) -> object:
-    with pytest.raises(SystemExit) as caught:
-        verify.main([str(output), "--sample", "0"])
-    return caught.value.code
+    assert exit_code_of(verify.main, output, "--sample", 0) == 0
 
 
 @pytest.mark.parametrize(
@@ -136,7 +128,7 @@ def test_an_engine_gives_what_this_process_gives(
 ) -> None:  # fmt: skip
     args = args or request.getfixturevalue("pool")[1]
     with feeding(interrupt_workers if args is ON_PROCESSES else list):
-        assert exit_code(command(inputs, tmp_path, *args)) == 3
+        assert exit_code(*command(inputs, tmp_path, *args)) == 3
     assert_equal(read_outcome(tmp_path), in_memory[0])
     assert counted(tmp_path) == in_memory[1]
     metrics = json.loads((tmp_path / "run_report.json").read_text())["metrics"]
@@ -165,12 +157,12 @@ def test_what_an_engine_runs_is_killed(
 ) -> None:  # fmt: skip
     slow = command(inputs, tmp_path, *SLOWLY)
     with killing(tmp_path, victim):
-        assert exit_code([*slow, *args]) == 1
+        assert exit_code(*slow, *args) == 1
     said = capfd.readouterr().err
     assert f"error: {says}" in said
     assert "The same command carries on" in said
     assert "Traceback" not in said
-    assert exit_code(slow) == 3
+    assert exit_code(*slow) == 3
     check_whole(tmp_path, in_memory[0])
 
 
@@ -206,7 +198,7 @@ def test_a_worker_of_a_pool_is_killed_and_its_successor_drained(
     write_inputs(inputs, files=1, records=2000)  # seconds of work, for a stop is looked for in one
     slow = command(inputs, output, *SLOWLY)
     with feeding(lambda: kill_one(output, pid, "SdkHarness")):
-        assert exit_code([*slow, *args]) == 1
+        assert exit_code(*slow, *args) == 1
     said = capfd.readouterr().err
     assert "error: A worker process ended before its work did" in said
     assert "Traceback" not in said
@@ -217,11 +209,11 @@ def test_a_worker_of_a_pool_is_killed_and_its_successor_drained(
         os.kill(os.getpid(), signal.SIGTERM)
 
     with feeding(drain):
-        assert exit_code([*slow, *args]) == 143
+        assert exit_code(*slow, *args) == 143
     assert "Stopping: finishing what was read" in capfd.readouterr().err
     assert not list((output / ".locks").glob("end-*"))
-    assert exit_code(command(inputs, output)) == 3
-    assert exit_code(command(inputs, other)) == 3
+    assert exit_code(*command(inputs, output)) == 3
+    assert exit_code(*command(inputs, other)) == 3
     check_whole(output, read_outcome(other))
 
 
@@ -237,7 +229,7 @@ def test_a_command_is_killed_while_its_job_goes_on(
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
-    assert exit_code(slow) == 3
+    assert exit_code(*slow) == 3
     check_whole(output, in_memory[0])
 
 
@@ -257,5 +249,5 @@ def test_what_is_missing_is_told(
     if options["--environment_type"] == "PROCESS":
         options["--environment_config"] = '{"command": "true"}'
     args = [word for pair in options.items() if pair[1] is not None for word in pair if word]
-    assert exit_code(command(inputs, tmp_path / "out", *args)) == code
+    assert exit_code(*command(inputs, tmp_path / "out", *args)) == code
     assert says in capfd.readouterr().err

@@ -61,10 +61,16 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 def test_where_nothing_would_be_heard_it_is_refused() -> None:
-    check_event_log("events.jsonl", ["--runner=PrismRunner"])
-    check_event_log(None, ["--direct_running_mode=multi_processing"])
+    check_event_log("events.jsonl", "out", ["--runner=PrismRunner"])
+    check_event_log(None, "out", ["--direct_running_mode=multi_processing"])
     with pytest.raises(ConfigurationError, match="--event_log tells what happens in this process"):
-        check_event_log("events.jsonl", ["--direct_running_mode=multi_processing"])
+        check_event_log("events.jsonl", "out", ["--direct_running_mode=multi_processing"])
+
+
+def test_it_is_not_written_among_the_parts() -> None:
+    check_event_log("out/events.jsonl", "out", [])
+    with pytest.raises(ConfigurationError, match="--event_log .*lies in the output itself"):
+        check_event_log("out/embeddings/events.jsonl", "out", [])
 
 
 def test_the_log_of_a_run_tells_all_that_became_of_it(tmp_path: Path) -> None:

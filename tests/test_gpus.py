@@ -215,3 +215,42 @@ def test_two_shards_of_one_command_one_of_them_killed_make_what_one_run_makes(
     with pytest.raises(SystemExit):
         main([*argv, str(tmp_path / "whole")])
     assert_equal(read_outcome(tmp_path / "out"), read_outcome(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--input", "nothing.fa"], "nothing.fa"),
+        (["--input", "a.fa", "--runner", "PrismRunner"], "--gpus divides the work"),
+    ],
+)
+def test_what_is_wrong_with_the_command_is_told_once_and_starts_no_process(
+    more: list[str],
+    told: str,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "a.fa").write_text(">a\nMKV\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.gpus.start_process", lambda *_: pytest.fail("it was started"))
+    argv = ["--output", str(tmp_path / "out"), "--model", "demo", "--device", "cpu"]
+    with pytest.raises(SystemExit) as caught:
+        main([*argv, "--gpus", "0,1", *more])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_a_command_that_no_shard_can_begin_with_nothing_is_said_to_be_safe(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.fa").write_text(">a\nMKV\n")
+    monkeypatch.setattr("pipeline.gpus.start_process", lambda *_: Scripted(2))
+    argv = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "a.fa")]
+    with pytest.raises(SystemExit) as caught:
+        main([*argv, "--device", "cpu", "--gpus", "0,1"])
+    assert caught.value.code == 2
+    assert "carries on" not in capsys.readouterr().err

@@ -181,7 +181,9 @@ def test_a_second_run_uses_what_the_first_has_committed(
 
 def built(tmp_path: Path) -> beam.Pipeline:
     pipeline = beam.Pipeline(runner="FnApiRunner")
-    build(pipeline, FindFasta([]), EmbedConfig(model=ModelConfig("demo")), make_output(tmp_path))
+    build(
+        pipeline, FindFasta([]), EmbedConfig(model=ModelConfig("demo")), make_output(tmp_path), 60.0
+    )
     return pipeline
 
 
@@ -203,7 +205,7 @@ def test_resource_hints_are_those_of_the_inference_step_alone(tmp_path: Path) ->
     hints = (("accelerator", "type:t;count:1"), ("max_active_bundles_per_worker", "2"))
     pipeline = beam.Pipeline(runner="FnApiRunner")
     config = EmbedConfig(model=ModelConfig("demo"), hints=hints)
-    build(pipeline, FindFasta([]), config, make_output(tmp_path))
+    build(pipeline, FindFasta([]), config, make_output(tmp_path), 60.0)
     held = pipeline.to_runner_api().components
     found = {
         transform.unique_name.partition("/")[0]: {

@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from pipeline.run import main
+from tests.command import exit_code_of
 from tests.faults.outcome import read_outcome
 from transforms import events, reading, stopping, storage
 from transforms.holders import read_holder, write_holder
 
-REPO = Path(__file__).parents[1]
 RECORDS = 300
 
 
@@ -44,10 +44,8 @@ def out(tmp_path: Path) -> Path:
 
 def exit_code(inputs: Path, out: Path, *more: str) -> int:
     args = ["--input", inputs, "--output", out, "--model", "demo", "--quiet"]
-    with pytest.raises(SystemExit) as caught:
-        main([*map(str, args), "--checkpoint_seconds", "1e-9", "--toks_per_batch", "30", *more])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+    args += ["--checkpoint_seconds", "1e-9", "--toks_per_batch", "30", *more]
+    return exit_code_of(main, *args)
 
 
 def check_carried_on(inputs: Path, out: Path) -> None:

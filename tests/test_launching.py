@@ -234,6 +234,7 @@ def test_each_mistake_is_tested_and_in_the_docs() -> None:
         (["spark"], "not 'spark'"),
         (["dataflow", "--gpu_count", "1"], "Unknown option --gpu_count"),
         (["dataflow", "--gpu_for", "steps"], "invalid choice: 'steps'"),
+        ([], "The engine is dataflow, flink, portable, and stands first"),
         (["portable", *command("portable", "--max_dead_letters=5")], "--max_dead_letters counts"),
         (["flink", *command("flink"), "--dry_run", "--output=out"], "--output out is a path"),
     ],

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from apache_beam.io.filesystems import FileSystems
 
-from tests.helpers import Upload, files_below
+from tests.helpers import Upload, files_below, no_sleep
 from transforms.holders import Holder, read_holder, read_holders, state_of, write_holder
 from transforms.locks import PARTS, HeldError, Lock, LostError, check_held, hold, hold_parts
 
@@ -33,10 +33,6 @@ def wait_until(holds: Callable[[], object]) -> None:
             return
         time.sleep(0.01)
     pytest.fail("waited in vain for a minute")
-
-
-def no_sleep(seconds: float) -> None:
-    pytest.fail(f"it wanted to wait for {seconds} s")
 
 
 def no_progress() -> dict[str, float]:

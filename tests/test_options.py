@@ -122,8 +122,8 @@ def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[
         "truncation_seq_length", "expected_dim", "long_sequences", "residues", "pt_order",
         "sinks", "input_root", "overwrite", "watch", "poll_seconds", "stop_after",
         "input_subscription", "output_topic", "dead_letter_topic", "max_batch_wait", "config",
-        "inference_hint",
     ):  # fmt: skip
         assert f"--{option}" in shown
+    assert "--inference_hint" not in shown  # which pipeline.launch gives
     for default in ("Synthyra/FastESM2_650", "auto", "1024", "parquet,pt"):
         assert f"(default: {default})" in shown

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -14,8 +17,8 @@ import pytest
 
 import pipeline
 import transforms
+from tests.processes import REPO
 
-REPO = Path(__file__).parents[1]
 MODULES = {
     ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): path
     for package in ("pipeline", "transforms")
@@ -66,6 +69,53 @@ def test_only_storage_opens_files() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert name == "transforms.storage" or "open" not in calls, name
+
+
+# The distributions of what is imported under another name.
+DISTRIBUTIONS = {
+    "google": "google-cloud-pubsub",
+    "grpc": "grpcio",
+    "lance": "pylance",
+    "yaml": "pyyaml",
+}
+
+# What is imported and not named: why it is there, or why it need not be.
+UNNAMED = {
+    "markupsafe": "a part of jinja2",
+    "triton": "a part of torch for CUDA",
+    "umap": "a report goes without it",
+}
+
+
+def modules_of(path: Path) -> Iterator[str]:
+    """The modules that a file imports, wherever in it and whosesoever."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module)):
+                yield module
+
+
+def test_all_that_is_imported_is_named_in_pyproject() -> None:
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    named = [*project["dependencies"], *extras["export"], *extras["pubsub"], *extras["report"]]
+    names = {re.split(r"[\[<>=]", each)[0].replace("-", "_") for each in named}
+    imported = {name.partition(".")[0] for path in MODULES.values() for name in modules_of(path)}
+    others = imported - sys.stdlib_module_names - {"pipeline", "transforms"} - UNNAMED.keys()
+    assert {DISTRIBUTIONS.get(name, name).replace("-", "_") for name in others} <= names
+
+
+def test_what_needs_optional_packages_is_run_with_them() -> None:
+    needs = re.compile(r"importorskip\(|find_spec\(|skipif\(why_not")
+    found = {
+        str(path.relative_to(REPO))
+        for path in (REPO / "tests").rglob("test_*.py")
+        if needs.search(path.read_text())
+    }
+    run = {word.partition("::")[0] for word in (REPO / ".ci/run").read_text().split()}
+    assert found <= run
 
 
 @pytest.mark.parametrize("module", [pipeline, transforms])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
-import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,11 @@ from pipeline import plan, run
 from pipeline.planning.forecast import PlanConfig, make_forecast
 from pipeline.planning.rate import read_rate
 from pipeline.planning.telling import describe_lengths, in_words
+from tests.command import exit_code_of, run_without_model_libraries
 from transforms.errors import ConfigurationError
 
-REPO = Path(__file__).parents[1]
+exit_code = partial(exit_code_of, plan.main)
+
 LONG = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQ"
 SEQUENCE_OPTIONS = ["--truncation_seq_length", "30", "--toks_per_batch", "64"]
 
@@ -45,12 +46,6 @@ def odd(tmp_path: Path) -> Path:
     return folder
 
 
-def exit_code(*args: str | Path, main: Any = plan.main) -> object:
-    with pytest.raises(SystemExit) as caught:
-        main([str(arg) for arg in args])
-    return caught.value.code
-
-
 @pytest.mark.parametrize("long_sequences", ["truncate", "window"])
 def test_what_is_planned_is_what_a_run_does(
     long_sequences: str, odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -58,7 +53,7 @@ def test_what_is_planned_is_what_a_run_does(
     options = ["--input", odd, "--model", "demo", "--long_sequences", long_sequences]
     options += SEQUENCE_OPTIONS
     output = tmp_path / "out"
-    assert exit_code(*options, "--output", output, "--quiet", main=run.main) == 3
+    assert exit_code_of(run.main, *options, "--output", output, "--quiet") == 3
     capsys.readouterr()
     assert exit_code(*options, "--json") == 3
     told = json.loads(capsys.readouterr().out)
@@ -195,6 +190,7 @@ def test_the_time_of_shards_is_that_of_all_of_them(tmp_path: Path) -> None:
         ({"metrics": {}}, "had nothing to embed"),
         ({"options": {"watch": True}}, "waited for what was to come"),
         ({"options": {"runner": "FlinkRunner"}}, "--runner FlinkRunner"),
+        ({"options": {"direct_num_workers": 4}}, "with workers nobody counted"),
         ({"options": None}, "is no report of a run"),
     ],
 )
@@ -237,18 +233,7 @@ def test_the_libraries_of_the_model_are_not_loaded_and_ids_cannot_command_a_term
     tmp_path: Path,
 ) -> None:
     (tmp_path / "x.fa").write_text(">\x1b[2J\nMK1\n>b\nMKTAYI\n>c\nMKTAYI\n")
-    code = (
-        "import sys\n"
-        "from pipeline import plan\n"
-        "try:\n"
-        f"    plan.main(['--input', {str(tmp_path)!r}])\n"
-        "finally:\n"
-        "    loaded = {'torch', 'transformers', 'apache_beam.ml'} & sys.modules.keys()\n"
-        "    print(*loaded, file=sys.stderr, end='')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=False
-    )
+    done = run_without_model_libraries("plan", "--input", tmp_path)
     assert (done.returncode, done.stderr) == (3, "")
     assert all(line.isprintable() for line in done.stdout.splitlines())
     assert "1 invalid_residue (residues)" in done.stdout

@@ -15,12 +15,13 @@ import pytest
 import torch
 
 from pipeline.run import main
+from tests.command import exit_code_of
 from tests.poisoned import poison
+from tests.processes import REPO
 from transforms.commits import read_commits
 from transforms.committed import read_dead_letters
 from transforms.items import DeadLetter
 
-REPO = Path(__file__).parents[1]
 KILLER = "WWWWWWWW"
 COUNT = 60
 BAD = {"f0.faa": [7], "f1.faa": [0, 41]}  # the same sequence, three times
@@ -59,10 +60,7 @@ def start(inputs: Path, out: Path) -> tuple[int, str]:
 
 def exit_code(inputs: Path, out: Path, *more: str) -> int:
     """Runs the command in this process."""
-    with pytest.raises(SystemExit) as caught:
-        main([*options(inputs, out), *more])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+    return exit_code_of(main, *options(inputs, out), *more)
 
 
 def rows(out: Path) -> dict[tuple[str, int], np.ndarray]:

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline import publishing, receiving, run
 from pipeline.runners import GraphError
+from tests.command import exit_code_of
 from tests.fake_subscription import FakeSubscription, FakeTopic, make_message
 from tests.helpers import files_below
 from transforms.commits import read_commits
@@ -51,10 +52,7 @@ def exit_code(output: Path, *more: object) -> int:
     args = ["--input_subscription", FakeSubscription.name, "--output", output, "--model", "demo"]
     args += ["--quiet", "--stop_after", 0.01, "--max_batch_wait", 0.01]
     args += more or ["--output_topic", ANSWERS, "--dead_letter_topic", LETTERS]
-    with pytest.raises(SystemExit) as caught:
-        run.main([str(arg) for arg in args])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+    return exit_code_of(run.main, *args)
 
 
 def outcomes(topic: FakeTopic) -> dict[str, str]:

@@ -68,7 +68,7 @@ def test_the_line_embeds_what_comes_and_finishes_each_pull(
     output: Output, tiny_checkpoint: Path
 ) -> None:
     with beam.Pipeline(options=PipelineOptions(["--streaming"])) as pipeline:
-        build(pipeline, Arriving(), config(tiny_checkpoint, max_batch_wait=2.0), output)
+        build(pipeline, Arriving(), config(tiny_checkpoint, max_batch_wait=2.0), output, 60.0)
     committed = read_commits(output.root)
     rows, letters = [], []
     for part in committed.parts.values():
@@ -117,7 +117,7 @@ def test_the_graph_reads_the_subscription_with_its_attributes(
     output: Output, tiny_checkpoint: Path
 ) -> None:
     pipeline = beam.Pipeline(options=PipelineOptions(["--streaming"]))
-    build(pipeline, PullFromPubSub(NAME, "name"), config(tiny_checkpoint, lanes=8), output)
+    build(pipeline, PullFromPubSub(NAME, "name"), config(tiny_checkpoint, lanes=8), output, 60.0)
     proto, _ = pipeline.to_runner_api(return_context=True)
     (read,) = (
         each.spec.payload

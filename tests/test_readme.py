@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from pipeline.options import make_parser
+from tests.processes import REPO
 from transforms.parquet import make_schema
 
-REPO = Path(__file__).parents[1]
 README = (REPO / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # run by test_pages.py
 

@@ -16,6 +16,7 @@ from pipeline.compact import main as compact
 from pipeline.runners import GraphError
 from pipeline.spool import Spool
 from pipeline.verify import main as verify
+from tests.command import exit_code_of
 from tests.fake_subscription import FakeSubscription, make_message
 from tests.helpers import files_below
 from transforms import storage
@@ -48,10 +49,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> FakeSubscription:
 def exit_code(output: Path, *more: object) -> int:
     args = ["--input_subscription", FakeSubscription.name, "--output", output, "--model", "demo"]
     args += ["--quiet", "--stop_after", 0.01, "--max_batch_wait", 0.01, *more]
-    with pytest.raises(SystemExit) as caught:
-        run.main([str(arg) for arg in args])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+    return exit_code_of(run.main, *args)
 
 
 def rows(output: Path) -> list[dict[str, Any]]:

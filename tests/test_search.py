@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,9 +15,10 @@ import pytest
 
 from pipeline import run, search
 from pipeline.compaction import compact_output
-from pipeline.failures import look_again
 from pipeline.queries import Queries, Query
 from pipeline.searching import search_rows
+from pipeline.settled import read_settled
+from tests.command import run_without_model_libraries
 from tests.helpers import commit, make_block, make_output, vector_of
 from tests.helpers import make_protein as protein
 from transforms.commits import read_commits
@@ -27,7 +26,6 @@ from transforms.configuration import write_configuration
 from transforms.neighbours import DECIMALS
 from transforms.parquet import to_matrix
 
-REPO = Path(__file__).parents[1]
 HEADER = "query\trank\tcosine\tsource\tordinal\tid\taccession\tdescription\tsequence_length"
 
 
@@ -187,6 +185,7 @@ def test_what_cannot_be_searched_is_refused(out: Path, tmp_path: Path, call: Sea
         (out, ("--query", tmp_path / "none.faa"), "none.faa"),
         (out, ("--query", "x", "--source", "a.faa"), "--source"),
         (out, ("--id", "same", "--out", tmp_path / "no/where.tsv"), "there is no folder"),
+        (out, ("--id", "same", "--out", out / "embeddings/x.parquet"), "lies in the output"),
         (made.root, ("--id", "same"), "is not an output"),
     ):
         code, said, told = call(where, *args)  # type: ignore[arg-type]
@@ -221,19 +220,10 @@ def test_parts_that_are_merged_meanwhile_are_looked_for_again(tmp_path: Path) ->
     assert compact_output(made.root, 100)
     with pytest.raises(FileNotFoundError):
         find(before)
-    assert look_again(made.root, find, before).hits == expected
+    assert read_settled(made.root, find, before).hits == expected
 
 
 def test_a_search_by_id_does_not_wait_for_torch(out: Path) -> None:
-    code = (
-        "import sys\n"
-        "from pipeline import search\n"
-        "try:\n"
-        "    search.main(sys.argv[1:])\n"
-        "finally:\n"
-        "    assert 'torch' not in sys.modules\n"
-    )
-    command = [sys.executable, "-c", code, str(out), "--id", "P12345"]
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    done = run_without_model_libraries("search", out, "--id", "P12345")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(HEADER)

@@ -67,6 +67,7 @@ def test_the_variables_alone_divide_nothing(monkeypatch: pytest.MonkeyPatch) -> 
         (["--gpus", "0,1", "--overwrite"], "--gpus with --overwrite"),
         (["--gpus", "0,x"], "must be all, or numbers"),
         (["--gpus", "1,1"], "names a GPU twice"),
+        (["--gpus", "0,00"], "names a GPU twice"),
         (["--gpus", "all", "--metrics_port", "9100"], "a port of its own"),
         (["--gpus", "all", "--device", "cuda:1"], "makes no sense"),
     ],

@@ -15,6 +15,7 @@ from pipeline import compact, finish, verify
 from pipeline.overview import look
 from pipeline.run import main
 from pipeline.telling import as_json, in_words
+from tests.command import exit_code_of
 from tests.faults.outcome import (
     Outcome,
     assert_equal,
@@ -31,15 +32,8 @@ from transforms.locks import hold
 Capture = pytest.CaptureFixture[str]
 
 
-def exit_code(call: object, *args: object) -> int:
-    with pytest.raises(SystemExit) as caught:
-        call([str(arg) for arg in args])  # type: ignore[operator]
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
-
-
 def embed(inputs: Path, output: Path, *more: object) -> int:
-    return exit_code(main, "--input", inputs, "--output", output, "--model", "demo", *more)
+    return exit_code_of(main, "--input", inputs, "--output", output, "--model", "demo", *more)
 
 
 def shard(inputs: Path, output: Path, number: int, count: int, *more: object) -> int:
@@ -82,13 +76,13 @@ def test_shards_one_after_the_other_make_what_one_run_makes(
     # Nobody takes it for finished, nor touches it.
     before = files_below(output / "commits")
     text(capsys)
-    assert exit_code(finish.main, output) == 1
+    assert exit_code_of(finish.main, output) == 1
     assert "1 of 3 shards has not ended: 1 (not begun)" in text(capsys)
     refused = [
         lambda: embed(inputs, output),
         lambda: embed(inputs, output, "--overwrite"),
         lambda: shard(inputs, output, 0, 2),
-        lambda: exit_code(compact.main, output),
+        lambda: exit_code_of(compact.main, output),
     ]
     several = ("--direct_running_mode", "multi_processing")
     assert shard(inputs, output, 1, 3, *several) == 2
@@ -105,7 +99,7 @@ def test_shards_one_after_the_other_make_what_one_run_makes(
     )
     assert [each["has_ended"] for each in as_json(seen)["shards"]] == [True, False, True]
     assert seen.count("finished") == 0
-    assert exit_code(verify.main, output, "--sample", 0) == 0
+    assert exit_code_of(verify.main, output, "--sample", 0) == 0
     assert "its 3 shards have not completed it: 1 of 3" in text(capsys)
 
     assert shard(inputs, output, 1, 3) == 3
@@ -116,13 +110,13 @@ def test_shards_one_after_the_other_make_what_one_run_makes(
     assert [each["shard"] for each in report["shards"]] == [0, 1, 2]
     assert report["totals"]["read"] == 120
     assert report["totals"]["embedded"] == len(whole.rows)
-    assert exit_code(verify.main, output, "--sample", 4) == 0
-    assert exit_code(finish.main, output) == 3
+    assert exit_code_of(verify.main, output, "--sample", 4) == 0
+    assert exit_code_of(finish.main, output) == 3
     assert embed(inputs, output) == 3
     assert shard(inputs, output, 0, 2) == 3
     assert read_division(str(output)) is not None
     assert shard(inputs, output, 1, 2) == 3
-    assert exit_code(compact.main, output) == 0
+    assert exit_code_of(compact.main, output) == 0
     assert_equal(read_outcome(output), whole)
 
 
@@ -161,7 +155,7 @@ def test_a_shard_takes_away_what_it_left_itself_and_nothing_of_another(
         assert "A run died with 1 sequence under way." in text(capsys)
         assert shard(inputs, output, 3, 4) == 3
         assert "0 (at work)" in text(capsys)
-        assert exit_code(finish.main, output, "--release") == 2
+        assert exit_code_of(finish.main, output, "--release") == 2
         assert "To release it, stop it." in text(capsys)
         assert shard(inputs, output, 0, 4) == 2
         assert set(files_below(output)) >= theirs
@@ -176,9 +170,9 @@ def test_a_release_lets_a_run_without_shards_embed_what_is_left(
 ) -> None:
     assert shard(inputs, output, 1, 3) == 3
     rows = len(read_outcome(output).rows)
-    assert exit_code(finish.main, output, "--release") == 1
+    assert exit_code_of(finish.main, output, "--release") == 1
     assert "another number of shards, carries on" in text(capsys)
-    assert exit_code(finish.main, output) == 1
+    assert exit_code_of(finish.main, output) == 1
     assert "go on without --shard" in text(capsys)
     assert embed(inputs, output) == 3
     report = json.loads((output / "run_report.json").read_text())
@@ -210,10 +204,10 @@ def test_a_file_that_has_changed_is_refused_and_nothing_of_it_goes(
         assert "f1.faa has changed since records of it were embedded" in told
         assert "--release" in told
     assert_equal(read_outcome(output), before)
-    assert exit_code(finish.main, output, "--release") == 1
+    assert exit_code_of(finish.main, output, "--release") == 1
     assert embed(inputs, output) == 3
     assert "other_0" in {row["id"] for row in read_outcome(output).rows}
-    assert exit_code(verify.main, output, "--sample", 0) == 0
+    assert exit_code_of(verify.main, output, "--sample", 0) == 0
 
 
 def test_a_file_that_one_shard_cannot_read_is_finished_when_it_can(
@@ -232,7 +226,7 @@ def test_a_file_that_one_shard_cannot_read_is_finished_when_it_can(
     assert "not complete, though all shards have ended" in told
     assert "f0.faa: it could not be read by shard 1. Give the same command again there." in told
     assert "broken" not in told.partition("though")[2]  # it is settled: nobody can read it
-    assert exit_code(finish.main, output) == 1
+    assert exit_code_of(finish.main, output) == 1
     assert shard(inputs, output, 1, 2) == 3
     assert_equal(read_outcome(output), whole)
 
@@ -260,7 +254,7 @@ def test_a_shard_that_is_told_to_stop_drains_and_carries_on(
     with events.listening(stop):
         assert shard(inputs, output, 0, 1) == 128 + signal.SIGTERM
     assert "The same command carries on from there." in text(capsys)
-    assert exit_code(finish.main, output) == 1
+    assert exit_code_of(finish.main, output) == 1
     assert "0 (stopped)" in text(capsys)
     assert shard(inputs, output, 0, 1) == 3
     assert_equal(read_outcome(output), whole)
@@ -289,10 +283,10 @@ def test_a_completion_that_breaks_off_is_completed_by_the_next(
     assert "The share is done, but the output is not complete" in text(capsys)
     with monkeypatch.context() as patch:
         patch.setattr("transforms.division._delete", fail)  # when it does not count any more
-        assert exit_code(finish.main, output) == 1
+        assert exit_code_of(finish.main, output) == 1
     assert read_division(str(output)) is None
-    assert exit_code(finish.main, output) == 3
-    assert exit_code(verify.main, output, "--sample", 0) == 0
+    assert exit_code_of(finish.main, output) == 3
+    assert exit_code_of(verify.main, output, "--sample", 0) == 0
     assert_equal(read_outcome(output), whole)
     # What is left of the first division does not count in the next.
     assert shard(inputs, output, 0, 2) == 3
@@ -315,4 +309,4 @@ def test_shards_go_on_with_what_a_run_without_them_has_begun(tmp_path: Path, out
         begun = embedded
         assert [shard(inputs, output, number, 2) for number in range(2)] == [3, 3]
     assert 0 < begun < embedded == 196  # nothing twice
-    assert exit_code(verify.main, output, "--sample", 4) == 0
+    assert exit_code_of(verify.main, output, "--sample", 4) == 0

@@ -9,15 +9,19 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from pipeline import overview, status
+from pipeline import settled, status
+from pipeline.outputs import FINISH
 from pipeline.overview import Overview, Reason, look
 from pipeline.telling import FILES_TOLD, as_json, in_words, seconds_left, speed
-from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output
+from tests.command import exit_code_of, run_without_model_libraries
+from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output, no_sleep
 from tests.helpers import make_protein as protein
+from tests.processes import REPO
 from transforms import commits
 from transforms.commits import (
     Commits,
@@ -28,18 +32,16 @@ from transforms.commits import (
     write_part_record,
 )
 from transforms.configuration import write_configuration
+from transforms.division import ShardState
 from transforms.holders import read_holder, write_holder
 from transforms.locks import hold
 
-REPO = Path(__file__).parents[1]
+exit_code = partial(exit_code_of, status.main)
+
 PROGRESS: Mapping[str, float] = {
     "seconds": 20.0, "files": 4, "files_done": 1, "bytes": 400, "records": 30, "dead_letters": 2,
     "residues": 5000, "residues_skipped": 1000, "residues_total": 17000,
 }  # fmt: skip
-
-
-def no_sleep(seconds: float) -> None:
-    pytest.fail(f"it wanted to wait for {seconds} s")
 
 
 def file_record(source: str, rows: int, dead_letters: int = 0, **fields: object) -> FileRecord:
@@ -269,7 +271,7 @@ def stale_once(monkeypatch: pytest.MonkeyPatch, stale: Commits) -> None:
     def read(root: str) -> Commits:
         return next(answers, None) or commits.read_commits(root)
 
-    monkeypatch.setattr(overview, "read_commits", read)
+    monkeypatch.setattr(settled, "read_commits", read)
 
 
 def test_a_part_that_is_replaced_meanwhile_is_counted_once(
@@ -288,7 +290,7 @@ def test_a_part_that_is_replaced_meanwhile_is_counted_once(
     )
     slept: list[float] = []
     seen = look(output.root, slept.append)
-    assert slept == [overview.SECONDS_BETWEEN_LOOKS]
+    assert slept == [settled.SECONDS_BETWEEN_LOOKS]
     assert seen == before
     # Whoever looks in the moment in which both records are there counts the new one alone.
     assert seen.parts == 2
@@ -314,10 +316,33 @@ def test_a_committed_file_that_is_gone_for_good_is_told(output: Output) -> None:
     Path(output.root, "dead_letters", str(part.dead_letters)).unlink()
     slept: list[float] = []
     seen = look(output.root, slept.append)
-    assert len(slept) == overview.LOOKS - 1
+    assert len(slept) == settled.LOOKS - 1
     assert seen.gone == (f"dead_letters/{part.dead_letters}",)
     assert f"dead_letters/{part.dead_letters} was committed and is gone." in in_words(seen)
     assert sum(file.dead_letters for file in seen.files) == 3
+
+
+@pytest.mark.parametrize(
+    ("shards", "told"),
+    [
+        ([ShardState(0, True, "ended"), ShardState(1, False, "alive")], []),
+        ([ShardState(0, False, "dead"), ShardState(1, False, "alive")], ["The same commands"]),
+        ([ShardState(0, True, "ended"), ShardState(1, False, None)], ["The same commands"]),
+        ([ShardState(0, True, "ended"), ShardState(1, True, "ended")], ["python -m pipeline.fin"]),
+    ],
+)
+def test_what_helps_shards_is_told_where_something_does(
+    shards: list[ShardState], told: list[str], output: Output
+) -> None:
+    lines = in_words(replace(look(output.root, no_sleep), shards=tuple(shards)))
+    advice = [line for line in lines if "carry on" in line or "completes it" in line]
+    assert [line[: len(start)] for line, start in zip(advice, told, strict=True)] == told
+
+
+def test_who_completes_an_output_is_told_of(output: Output) -> None:
+    with hold(output.root, "finish-0123", FINISH):
+        told = " ".join(in_words(look(output.root, no_sleep)))
+    assert f"A completion is at work in {output.root}: run finish-0123" in told
 
 
 def test_rates_are_not_made_up() -> None:
@@ -328,12 +353,6 @@ def test_rates_are_not_made_up() -> None:
     assert seconds_left(None) is None
     assert seconds_left({**PROGRESS, "residues_total": 0}) is None
     assert seconds_left({**PROGRESS, "residues_total": 4000}) == 0
-
-
-def exit_code(*args: str) -> object:
-    with pytest.raises(SystemExit) as caught:
-        status.main(args)
-    return caught.value.code
 
 
 def test_what_is_no_output_exits_2_with_one_sentence(
@@ -384,18 +403,7 @@ def types_of(value: object) -> object:
 def test_the_json_is_whole_and_the_libraries_of_the_model_are_not_loaded(output: Output) -> None:
     with hold(output.root, "first") as lock, lock.watched(lambda: PROGRESS, print):
         pass
-    code = (
-        "import sys\n"
-        "from pipeline import status\n"
-        "try:\n"
-        f"    status.main([{output.root!r}, '--json'])\n"
-        "finally:\n"
-        "    loaded = {'torch', 'transformers', 'apache_beam.ml'} & sys.modules.keys()\n"
-        "    print(*loaded, file=sys.stderr, end='')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=False
-    )
+    done = run_without_model_libraries("status", output.root, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     seen: Overview = look(output.root, no_sleep)

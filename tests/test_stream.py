@@ -8,16 +8,20 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipeline.run import main
+from tests.command import exit_code_of
 from tests.faults.outcome import assert_equal, draw_records, read_outcome, write_fasta, write_inputs
+from tests.processes import REPO
 from tests.test_watch import feeding, finished, ids, wait_for
 from transforms.commits import read_commits
 
-REPO = Path(__file__).parents[1]
+exit_code = partial(exit_code_of, main)
+
 PRISM = REPO.parent / "shared/bin/prism.zip"
 ON_PRISM = ["--runner", "PrismRunner", "--prism_location", str(PRISM)]
 
@@ -32,12 +36,6 @@ def command(inputs: Path, output: Path, *more: object) -> list[str]:
 def watching(inputs: Path, output: Path, *more: object) -> list[str]:
     waits = ["--poll_seconds", 0.3, "--max_batch_wait", 0.3]
     return command(inputs, output, "--watch", *ON_PRISM, *waits, *more)
-
-
-def exit_code(args: list[str]) -> object:
-    with pytest.raises(SystemExit) as caught:
-        main(args)
-    return caught.value.code
 
 
 @pytest.mark.slow
@@ -64,7 +62,7 @@ def test_a_stream_ends_as_bounded_runs_do(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with feeding(feed):
-        assert exit_code(watching(inputs, output)) == 143
+        assert exit_code(*watching(inputs, output)) == 143
     assert finished(output) == sorted(
         ["broken.faa.gz", "empty.faa", "f0.faa", "f1.faa", "f2.faa", "old.faa"]
     )
@@ -79,7 +77,7 @@ def test_a_stream_ends_as_bounded_runs_do(tmp_path: Path) -> None:
     for name in ("f1.fa", "half.faa.part"):
         (inputs / name).unlink()
     other = tmp_path / "other"
-    assert exit_code(command(inputs, other)) == 3
+    assert exit_code(*command(inputs, other)) == 3
     streamed, bounded = read_outcome(output), read_outcome(other)
     streamed.dead_letters[:] = [d for d in streamed.dead_letters if d["source"] != "f1.fa"]
     assert_equal(streamed, bounded)
@@ -103,9 +101,9 @@ def test_after_a_kill_the_same_command_carries_on_and_ends_by_itself(tmp_path: P
         job.kill()
     assert job.returncode == -signal.SIGKILL
     wait_for(lambda: not engines_of(job.pid))
-    assert exit_code(args) == 3
+    assert exit_code(*args) == 3
     other = tmp_path / "other"
-    assert exit_code(command(inputs, other)) == 3
+    assert exit_code(*command(inputs, other)) == 3
     assert_equal(read_outcome(output), read_outcome(other))
 
 
@@ -129,7 +127,7 @@ def test_a_job_that_fails_says_why(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("transforms.filling.write_part", fail)
-    assert exit_code(watching(inputs, output)) == 1
+    assert exit_code(*watching(inputs, output)) == 1
     assert "No space left on device" in capsys.readouterr().err
 
 
@@ -144,6 +142,6 @@ def test_a_job_that_fails_says_why(
 def test_what_makes_no_sense_is_refused(
     more: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code(command(tmp_path / "in", tmp_path / "out", *more)) == 2
+    assert exit_code(*command(tmp_path / "in", tmp_path / "out", *more)) == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -16,12 +17,15 @@ import pytest
 import torch
 
 from pipeline.run import main
+from tests.command import exit_code_of
 from tests.helpers import files_below
+from tests.processes import REPO
 from transforms import events, reading
 from transforms.errors import FastaFormatError
 from transforms.fasta import MAX_HEADER_BYTES, scan_fasta
 
-REPO = Path(__file__).parents[1]
+exit_code = partial(exit_code_of, main)
+
 MODULES = sorted([*REPO.glob("pipeline/**/*.py"), *REPO.glob("transforms/**/*.py")])
 
 # Modules that execute what they are given to read, and calls that do.
@@ -100,12 +104,6 @@ def test_what_could_would_be_found(source: str) -> None:
 
 def test_the_modules_are_looked_at() -> None:
     assert len(MODULES) > 40
-
-
-def exit_code(*args: str | Path) -> object:
-    with pytest.raises(SystemExit) as caught:
-        main([str(arg) for arg in args])
-    return caught.value.code
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ import torch
 from pipeline import run, verify
 from pipeline.verification import result
 from pipeline.verification.sample import Sample
+from tests.command import exit_code_of
 from tests.helpers import files_below, sha256
 from transforms.commits import read_commits
 from transforms.locks import hold
@@ -43,9 +44,7 @@ def random_fasta(count: int, seed: int) -> str:
 
 
 def run_pipeline(*args: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        run.main([str(arg) for arg in (*args, *ARGS)])
-    return int(str(caught.value.code))
+    return exit_code_of(run.main, *args, *ARGS)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from pipeline import continuing, watch
 from pipeline.run import main
 from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError
+from tests.command import exit_code_of
 from tests.faults.outcome import read_outcome
 from transforms import events, model, skipping, storage
 from transforms.commits import Commits, read_commits
@@ -48,10 +49,7 @@ def exit_code(inputs: Path | str, output: Path, *more: object, stop_after: float
     """Runs a watch in this process until nothing comes any more."""
     args = ["--watch", "--input", inputs, "--output", output, "--model", "demo", "--quiet"]
     args += ["--poll_seconds", 0.1, "--stop_after", stop_after, *more]
-    with pytest.raises(SystemExit) as caught:
-        main([str(arg) for arg in args])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+    return exit_code_of(main, *args)
 
 
 @contextmanager

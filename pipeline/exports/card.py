@@ -9,6 +9,7 @@ import yaml
 
 from pipeline.exports.provenance import describe
 from pipeline.exports.source import Source
+from transforms.checkpoints import DEMO_MODEL
 from transforms.text import printable
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
@@ -47,7 +48,7 @@ def make_card(source: Source, license_id: str | None) -> str:
     """
     about = describe(source)
     model = _code(source.model)
-    is_demo = source.model == "demo"
+    is_demo = source.model == DEMO_MODEL
     return f"""\
 ---
 {_front_matter(source, license_id)}---

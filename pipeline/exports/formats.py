@@ -42,6 +42,13 @@ FORMATS = {
     "lance": Format({"lance": "pylance"}, entries=_LANCE),
 }
 
+KEYS = {
+    "id": ("id",),
+    "accession": ("accession", "id"),
+    "source_ordinal": ("source", "ordinal"),
+}
+"""What a row can be named by, and the columns that this is made of."""
+
 
 def load_format(name: str) -> ModuleType:
     """Returns the module that writes a format, ``to_<name>``.

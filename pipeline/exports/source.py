@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.exports.formats import KEYS
 from pipeline.recorded import read_bound
 from transforms import storage
 from transforms.commits import PartRecord, read_commits
@@ -19,15 +20,6 @@ from transforms.errors import AccountingError, ConfigurationError
 from transforms.messages import has_messages
 from transforms.parquet import GROUP_ROWS, Vectors, to_matrix
 from transforms.picking import parts_with_rows
-
-KEYS = ("id", "accession", "source_ordinal")
-"""What a row can be named by."""
-
-_COLUMNS_OF = {
-    "id": ("id",),
-    "accession": ("accession", "id"),
-    "source_ordinal": ("source", "ordinal"),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +48,7 @@ class Source:
             lie by file and place in it.
         dead_letters: How many records failed, and so are not among the rows.
         unfinished: Files of which not everything is committed yet.
-        key: What names a row, one of :data:`KEYS`.
+        key: What names a row, one of :data:`~pipeline.exports.formats.KEYS`.
         slash: What stands in a key in place of ``/``; None for ``/`` itself.
     """
 
@@ -99,7 +91,7 @@ class Source:
 
     def read_keys(self) -> Iterator[list[str]]:
         """Yields what names the rows, part by part."""
-        return map(self._keys_of, self.read_columns(_COLUMNS_OF[self.key]))
+        return map(self._keys_of, self.read_columns(KEYS[self.key]))
 
     def read_tables(self) -> Iterator[pa.Table]:
         """Yields all rows, part by part; raises what :meth:`read_columns` does."""
@@ -126,7 +118,7 @@ class Source:
             yield block.vectors
 
     def _keys_of(self, table: pa.Table) -> list[str]:
-        first, *rest = (table.column(name).to_pylist() for name in _COLUMNS_OF[self.key])
+        first, *rest = (table.column(name).to_pylist() for name in KEYS[self.key])
         if self.key == "accession":
             first = [found or name for found, name in zip(first, rest[0], strict=True)]
         elif self.key == "source_ordinal":
@@ -139,7 +131,7 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
 
     Args:
         output: The output root.
-        key: What names a row, one of :data:`KEYS`.
+        key: What names a row, one of :data:`~pipeline.exports.formats.KEYS`.
         slash: What stands in a key in place of ``/``; None for ``/`` itself.
 
     Raises:
@@ -154,7 +146,8 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
         raise ConfigurationError(
             f"{root} holds no embedded record. python -m pipeline.status tells what it holds."
         )
-    sources = {name for part in parts for name in part.sources}
+    begun = {name for part in parts for name in part.sources}
+    unfinished = begun - committed.files.keys() - committed.failed_sources()
     return Source(
         root=root,
         configuration=configuration,
@@ -163,7 +156,7 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
             held.dead_letters for part in committed.parts.values() for held in part.sources.values()
         ),
         # Messages are no files, and each is finished by itself.
-        unfinished=0 if has_messages(configuration) else len(sources - committed.files.keys()),
+        unfinished=0 if has_messages(configuration) else len(unfinished),
         key=key,
         slash=slash,
     )

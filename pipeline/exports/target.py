@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pipeline.outputs import check_outside
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.syncing import sync_all
@@ -96,10 +97,7 @@ def check_place(out: str, root: str) -> str:
             "path, and copy what comes of it with your store's own tool."
         )
     path = storage.absolute(out)
-    if storage.is_local(root) and os.path.commonpath([path, root]) == root:
-        raise ConfigurationError(
-            f"--out {path} lies in the output itself, where only runs write. Give one beside it."
-        )
+    check_outside(path, root, "--out")
     return path
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.outputs import REPORT
+from pipeline.runners import had_one_worker
 from transforms import storage
 from transforms.checkpoints import DEMO_MODEL
 from transforms.errors import ConfigurationError
-
-_ONE_WORKER = ("None", "DirectRunner", "FnApiRunner")
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,9 @@ def _find_fault(report: Mapping[str, Any]) -> str | None:
     options = report["options"]
     if options.get("watch") or options.get("input_subscription"):
         return "that run has waited for what was to come"
-    if str(options.get("runner")) not in _ONE_WORKER:
-        return f"that run was on --runner {options['runner']}, with workers nobody counted"
+    if not had_one_worker(options):
+        on = f" on --runner {options['runner']}" if options.get("runner") else ""
+        return f"that run was{on} with workers nobody counted"
     return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.failures import MOST_SHOWN, name_failed
+from pipeline.failures import count_failed, describe_failed
 from pipeline.planning.forecast import Forecast
 from pipeline.planning.work import Work
 from transforms.items import DeadLetter
@@ -139,14 +139,13 @@ def _tell_input(plan: Forecast) -> Iterator[str]:
 def _tell_dead_letters(plan: Forecast) -> Iterator[str]:
     seen = plan.survey
     records, files = seen.total("dead_lettered"), sum(not file.readable for file in seen.files)
-    failed = [told for told in (counted(records, "record"), counted(files, "file")) if told]
-    if failed:
-        yield f"To be dead letters: {' and '.join(failed)}."
+    if failed := count_failed(records, files):
+        yield f"To be dead letters: {failed}."
     for (stage, error_type), refused in seen.refused.items():
         yield f"  {refused.count:,} {error_type} ({stage}), the first:"
         for letter in refused.first:
-            named = name_failed(letter.source, letter.ordinal, letter.id)
-            yield f"    {named}: {printable(letter.message, MOST_SHOWN)}"
+            told = describe_failed(letter.source, letter.ordinal, letter.id, letter.message)
+            yield f"    {told}"
 
 
 def _tell_lengths(plan: Forecast) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipeline.failures import Failures, count_failures, iterate_dead_letters, look_again
+from pipeline.failures import Failures, count_failures, iterate_dead_letters
 from pipeline.overview import Overview, make_overview
 from pipeline.reporting.closeness import Agreement, Closeness, agree, find_closest
 from pipeline.reporting.labels import Labels, read_labels
@@ -22,6 +22,7 @@ from pipeline.reporting.past import (
 from pipeline.reporting.projection import Projection, project_pca, project_umap
 from pipeline.reporting.sample import Sample
 from pipeline.reporting.survey import Survey, survey_rows
+from pipeline.settled import read_settled
 from transforms import storage
 from transforms.commits import Commits
 from transforms.errors import ConfigurationError
@@ -113,7 +114,7 @@ def find_out(asked: Asked) -> Findings:
         OSError: A file cannot be read.
     """
     root = storage.absolute(asked.output)
-    return look_again(root, partial(_find_out, root, asked))
+    return read_settled(root, partial(_find_out, root, asked))
 
 
 def _find_out(root: str, asked: Asked, committed: Commits) -> Findings:

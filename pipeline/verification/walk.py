@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from pipeline.recorded import policy_of
 from pipeline.verification.files import OpenPart, check_file, gather
 from pipeline.verification.findings import Finding, remark
 from pipeline.verification.inputs import check_input
@@ -23,7 +24,6 @@ from transforms.commits import Commits, FileRecord, PartRecord, read_commits
 from transforms.errors import ConfigurationError
 from transforms.messages import has_messages
 from transforms.model import ModelConfig
-from transforms.residues import ResiduePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,7 @@ def verify(output: Verified, sample: Sample, model: ModelConfig | None) -> Itera
 
 def _check_files(output: Verified, open_again: OpenPart, sample: Sample) -> Iterator[Finding]:
     configuration = output.configuration
-    policy = ResiduePolicy(
-        configuration["residues"],
-        configuration["long_sequences"],
-        configuration["truncation_seq_length"],
-    )
+    policy = policy_of(configuration)
     for source, parts in _sources(output.committed):
         record = output.committed.files.get(source)
         content = gather(source, record, parts, open_again)

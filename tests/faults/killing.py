@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.faults.outcome import read_outcome
+from tests.faults.outcome import Outcome, assert_equal, read_outcome
 from transforms import events, storage
 from transforms.under_way import PROCESS_DIED
 
@@ -77,6 +77,32 @@ def run(module: str, argv: Sequence[object], log: Path, point: Point | None = No
     process.join(120)
     assert process.exitcode is not None, "the command does not end"
     return process.exitcode
+
+
+def options(inputs: Path, output: Path, *more: object) -> list[object]:
+    """Returns those of a run in which there are several batches and parts."""
+    return [
+        "--input", inputs, "--output", output, "--model", "demo", "--toks_per_batch", 300, *more,
+    ]  # fmt: skip
+
+
+def kill(module: str, argv: Sequence[object], log: Path, point: Point) -> None:
+    """Runs a command that dies at a point."""
+    assert run(module, argv, log, point) == -signal.SIGKILL, log.read_text()
+
+
+def check_carries_on(
+    argv: Sequence[object], output: Path, log: Path, unbroken: Outcome, code: int = 3
+) -> None:
+    """The same command, run to its end, leaves what the unbroken run has left."""
+    assert run("pipeline.run", argv, log) == code, log.read_text()
+    assert_equal(read_outcome(output), unbroken)
+    check_verified(output, log)
+
+
+def check_verified(output: Path, log: Path) -> None:
+    """All that is in the output agrees."""
+    assert run("pipeline.verify", [output, "--sample", 0], log) == 0, log.read_text()
 
 
 def end_and_acquit(argv: Sequence[object], output: Path, log: Path) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
 
-from tests.faults.killing import STAGES, Point, run
+from tests.faults.killing import STAGES, Point, check_verified, kill, options, run
 from tests.faults.outcome import Outcome, assert_equal, read_outcome, write_inputs
 
 KINDS = [
@@ -17,10 +16,6 @@ KINDS = [
     ("commits/part-merged-", ".json"),
 ]
 POINTS = [Point(*kind, stage) for kind in KINDS for stage in STAGES]
-
-
-def command(inputs: Path, output: Path) -> list[object]:
-    return ["--input", inputs, "--output", output, "--model", "demo", "--toks_per_batch", 300]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +29,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(inputs: Path) -> Path:
     """What a run has left, in several parts."""
     output = inputs.parent / "made"
-    assert run("pipeline.run", command(inputs, output), inputs.parent / "log") == 3
+    assert run("pipeline.run", options(inputs, output), inputs.parent / "log") == 3
     return output
 
 
@@ -56,14 +51,14 @@ def test_a_compaction_that_is_killed(
 ) -> None:
     output, log = tmp_path / "out", tmp_path / "log"
     shutil.copytree(made, output)
-    assert run("pipeline.compact", [output], log, point) == -signal.SIGKILL, log.read_text()
+    kill("pipeline.compact", [output], log, point)
     if is_merged_again:
         assert run("pipeline.compact", [output], log) == 0, log.read_text()
         assert_equal(read_outcome(output), unbroken)
         assert len(list((output / "commits").glob("part-*"))) == 1
     # The run also takes away what the compaction had staged.
     Path(f"{log}.events").unlink()
-    assert run("pipeline.run", command(inputs, output), log) == 3, log.read_text()
+    assert run("pipeline.run", options(inputs, output), log) == 3, log.read_text()
     assert Path(f"{log}.events").read_text() == ""
     assert_equal(read_outcome(output), unbroken)
-    assert run("pipeline.verify", [output, "--sample", 0], log) == 0, log.read_text()
+    check_verified(output, log)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from tests.faults.killing import Point, run, start
+from tests.faults.killing import Point, check_verified, options, run, start
 from tests.faults.outcome import assert_equal, read_outcome, write_inputs
 
 COUNT = 4
 
 
 def command(inputs: Path, output: Path) -> list[object]:
-    return [
-        "--input", inputs, "--output", output, "--model", "demo", "--toks_per_batch", 300,
-        "--checkpoint_seconds", 0.2,
-    ]  # fmt: skip
+    return options(inputs, output, "--checkpoint_seconds", 0.2)
 
 
 def test_four_at_one_time_one_of_them_killed_make_what_one_run_makes(tmp_path: Path) -> None:
@@ -34,4 +31,4 @@ def test_four_at_one_time_one_of_them_killed_make_what_one_run_makes(tmp_path: P
     assert run("pipeline.run", commands[2], logs[2]) == 3, logs[2].read_text()
     assert run("pipeline.run", command(inputs, tmp_path / "unbroken"), log) == 3
     assert_equal(read_outcome(output), read_outcome(tmp_path / "unbroken"))
-    assert run("pipeline.verify", [output, "--sample", 0], log) == 0, log.read_text()
+    check_verified(output, log)
