@@ -96,7 +96,7 @@ def make_workplace(folder: Path) -> None:
         script.chmod(0o755)
     pins = (folder / "constraints.txt").read_bytes() + (folder / "pyproject.toml").read_bytes()
     cksum = subprocess.run(["cksum"], input=pins, capture_output=True, check=True)
-    (folder / ".venv/installed").write_text(f"  {cksum.stdout.decode()}")
+    (folder / ".venv/installed").write_text(f"\n\n{cksum.stdout.decode()}")
 
 
 def imitate_hub(cache: Path, model: str, checkpoint: Path) -> None:

@@ -47,7 +47,7 @@ HUB = ("Synthyra/FastESM2_650", "facebook/esm2_t6_8M_UR50D")
 NOT_RUN = {
     "README.md": 3,
     "docker/README.md": 1,
-    "docs/analytics.md": 11,
+    "docs/analytics.md": 10,
     "docs/exporting.md": 1,
     "docs/launching.md": 1,
     "docs/messages.md": 2,
@@ -80,9 +80,10 @@ def run_page(name: str, folder: Path, checkpoint: Path, with_optional: bool) -> 
 
 
 OF_OTHERS = {
-    "--array", "--entrypoint", "--fastplms", "--no-deps", "--python", "--repo-type", "--shape",
+    "--array", "--clusters", "--entrypoint", "--fastplms", "--no-deps", "--python", "--repo-type",
+    "--run", "--shape",
 }  # fmt: skip
-"""Options that pages name of Slurm, Docker, pip and so on, and of the benchmarks."""
+"""Options that pages name of Slurm, Docker, pip and so on, of benchmarks and of examples."""
 
 
 @functools.cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
@@ -82,9 +83,18 @@ class _AwaitDoFn(beam.DoFn):  # type: ignore[misc]
                 yield value
 
 
+@dataclass
 class AwaitDevice(beam.PTransform):  # type: ignore[misc]
-    """Replaces each :class:`Deferred` by its items, in their place, once they are there."""
+    """Replaces each :class:`Deferred` by its items, in their place, once they are there.
+
+    Attributes:
+        hints: Beam's resource hints of the step before: with others it would run elsewhere, and
+            nothing can be deferred from one worker to another.
+    """
+
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
         """Applies the step."""
-        return items | beam.ParDo(_AwaitDoFn()).with_output_types(Item)
+        step = beam.ParDo(_AwaitDoFn()).with_output_types(Item)
+        return items | (step.with_resource_hints(**self.hints) if self.hints else step)

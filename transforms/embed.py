@@ -54,14 +54,16 @@ def infer(config: EmbedConfig, output: Output | None = None) -> beam.PTransform:
         config: What turns a sequence into a vector.
         output: Where it is noted what is under way; None for nowhere.
     """
+    hints = dict(config.hints)
     handler = EsmModelHandler(
         config.model,
         config.residues.truncation_seq_length,
         output,
-        dict(config.hints),
+        hints,
         defers=True,
     )
-    return RunInference(handler).with_output_types(Item) | "Await device" >> AwaitDevice()
+    run = RunInference(handler).with_output_types(Item)
+    return run | "Await device" >> AwaitDevice(hints)
 
 
 @dataclass
