@@ -148,7 +148,7 @@ def _measure(
     shape: Shape,
 ) -> Any:
     """Yields what was measured of an entry on each input, or why it was not."""
-    from transforms.model import _CACHE
+    from transforms.esm.model import _CACHE
 
     what = {"entry": entry, "budget": budget}
     setting = replace(setting, budget=budget, passes=Passes())

@@ -15,14 +15,14 @@ from benchmarks.machine import add_result
 from benchmarks.peer import Vectors
 from benchmarks.quality import compare
 from benchmarks.weights import SHAPES, write_checkpoint
-from transforms.checkpoints import find_checkpoint
-from transforms.encoder import pack_encoder
-from transforms.encoding import encode
-from transforms.forward import attention_of
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.encoder import pack_encoder
+from transforms.esm.encoding import encode
+from transforms.esm.forward import attention_of
+from transforms.esm.model import EsmModelHandler, ModelConfig, keep_model
+from transforms.esm.weights import load_encoder
 from transforms.items import Batch, EmbeddingBlock, Protein
-from transforms.model import EsmModelHandler, ModelConfig, keep_model
 from transforms.residues import ALLOWED_RESIDUES
-from transforms.weights import load_encoder
 
 LONGEST = 1022
 

@@ -42,10 +42,10 @@ from pipeline.options import RunConfig, parse_options
 from pipeline.run import run
 from pipeline.runners import run_graph
 from transforms import events
-from transforms.encoder import PackedEncoder
-from transforms.finding import FindFasta
-from transforms.model import EsmModelHandler, ModelConfig, keep_model
-from transforms.packing import Pack
+from transforms.esm.encoder import PackedEncoder
+from transforms.esm.model import EsmModelHandler, ModelConfig, keep_model
+from transforms.esm.packing import Pack
+from transforms.inputs.finding import FindFasta
 
 Cost = dict[str, float]
 GROWTH = 4

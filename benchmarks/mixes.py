@@ -33,8 +33,8 @@ def read_sequences(source: Path | None) -> list[str]:
         lengths = np.exp(rng.normal(LOG_LENGTH, LOG_LENGTH_SPREAD, SYNTHETIC_RECORDS))
         return [_draw_residues(rng, int(length)) for length in lengths.clip(8, 8000)]
     from transforms import storage
-    from transforms.compression import decompress
-    from transforms.fasta import parse_fasta
+    from transforms.inputs.compression import decompress
+    from transforms.inputs.fasta import parse_fasta
 
     records = parse_fasta(decompress(storage.open_chunks(str(source))))
     return [record.sequence for record in records if record.sequence]

@@ -26,10 +26,10 @@ from benchmarks.machine import add_result
 from benchmarks.mixes import MAX_RESIDUES, SOURCE, read_sequences
 from benchmarks.wire import NAME, Weights, weigh
 from transforms.batching import Fill, TokenBudget
+from transforms.esm.slicing import CUDA_TOKENS, batch_tokens, count_passes
 from transforms.filling import RESIDUES_PER_RECORD, is_full
+from transforms.inputs.reading import BATCH_ITEMS, BATCH_RESIDUES
 from transforms.lanes import lane_of
-from transforms.reading import BATCH_ITEMS, BATCH_RESIDUES
-from transforms.slicing import CUDA_TOKENS, batch_tokens, count_passes
 
 Integers = npt.NDArray[np.int64]
 

@@ -33,16 +33,16 @@ from benchmarks.memory import watch
 from benchmarks.mixes import REPO
 from pipeline.opening import make_configuration
 from pipeline.options import RunConfig
-from pipeline.queries import Queries, Query, SearchConfig
-from pipeline.searching import Found, search_output, search_rows
-from transforms.checkpoints import find_checkpoint
-from transforms.commits import Output, read_commits
-from transforms.configuration import write_configuration
+from pipeline.searching.nearest import Found, search_output, search_rows
+from pipeline.searching.queries import Queries, Query, SearchConfig
+from transforms.esm.checkpoints import find_checkpoint
 from transforms.filling import PART_RECORDS
 from transforms.items import EmbeddingBlock, Protein
-from transforms.neighbours import DECIMALS
-from transforms.parquet import to_matrix
-from transforms.parts import part_name, write_part
+from transforms.output.commits import Output, read_commits
+from transforms.output.configuration import write_configuration
+from transforms.output.neighbours import DECIMALS
+from transforms.output.parquet import to_matrix
+from transforms.output.parts import part_name, write_part
 
 SPREAD = 0.3  # of the values of a vector, around those of the centre of all
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVK"

@@ -64,7 +64,7 @@ def write_checkpoint(directory: Path, shape: Shape, seed: int = 0, device: str =
     from safetensors.torch import save_file
     from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
 
-    from transforms.encoding import VOCAB
+    from transforms.esm.encoding import VOCAB
 
     config = EsmConfig(
         vocab_size=len(VOCAB),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from transforms.commits import Output
+from transforms.inputs.reading import in_batches
 from transforms.items import EmbeddingBlock, ItemCoder, Protein
-from transforms.parts import part_name, write_part
-from transforms.reading import in_batches
+from transforms.output.commits import Output
+from transforms.output.parts import part_name, write_part
 from transforms.residues import ResiduePolicy, apply_policy
 
 NAME = "uniref50.fasta"

@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 
 from pipeline.checks import Plan
 from pipeline.draining import draining, draining_elsewhere
-from pipeline.following import Following
-from pipeline.progress import showing
-from pipeline.tally import Tally
+from pipeline.listening.following import Following
+from pipeline.listening.progress import showing
+from pipeline.listening.tally import Tally
 from transforms import events
-from transforms.nucleotides import find_nucleotides, tell_nucleotides
-from transforms.stopping import request_stop
+from transforms.inputs.nucleotides import find_nucleotides, tell_nucleotides
+from transforms.inputs.stopping import request_stop
 from transforms.text import printable
 
 

@@ -11,20 +11,20 @@ from pipeline.opening import open_output
 from pipeline.options import RunConfig
 from pipeline.outputs import check_same, check_whole, delete_output
 from pipeline.runners import count_workers, is_in_this_process
-from transforms import commits
-from transforms.checkpoints import Checkpoint
-from transforms.commits import Output
-from transforms.configuration import write_configuration
-from transforms.division import check_undivided
 from transforms.embed import EmbedConfig
-from transforms.finding import FastaFile, Listing
+from transforms.esm.checkpoints import Checkpoint
+from transforms.esm.model import EsmModelHandler
+from transforms.esm.under_way import count_deaths, forget_condemned
+from transforms.inputs.finding import FastaFile, Listing
 from transforms.lanes import enough_lanes
-from transforms.locks import Lock, hold_parts
-from transforms.model import EsmModelHandler
-from transforms.resuming import Work, apply, find_work, holds_condemned
-from transforms.shards import Shard
-from transforms.sweeping import sweep
-from transforms.under_way import count_deaths, forget_condemned
+from transforms.output import commits
+from transforms.output.commits import Output
+from transforms.output.configuration import write_configuration
+from transforms.output.division import check_undivided
+from transforms.output.locks import Lock, hold_parts
+from transforms.output.resuming import Work, apply, find_work, holds_condemned
+from transforms.output.shards import Shard
+from transforms.output.sweeping import sweep
 
 
 @dataclass(frozen=True)

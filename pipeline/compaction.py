@@ -17,7 +17,8 @@ from pipeline.merge_plan import (
 )
 from pipeline.recorded import read_bound
 from transforms import storage
-from transforms.commits import (
+from transforms.errors import ConfigurationError
+from transforms.output.commits import (
     DEAD_LETTERS,
     EMBEDDINGS,
     Commits,
@@ -26,12 +27,11 @@ from transforms.commits import (
     read_commits,
     read_part_record,
 )
-from transforms.division import check_undivided, read_division
-from transforms.errors import ConfigurationError
-from transforms.locks import COMPACT, HeldError, hold, hold_parts
-from transforms.merging import merge_parts
-from transforms.reopened import read_reopened
-from transforms.sweeping import MERGED, sweep_merges
+from transforms.output.division import check_undivided, read_division
+from transforms.output.locks import COMPACT, HeldError, hold, hold_parts
+from transforms.output.merging import merge_parts
+from transforms.output.reopened import read_reopened
+from transforms.output.sweeping import MERGED, sweep_merges
 from transforms.text import counted, printable
 
 SECONDS_BETWEEN = 0.25

@@ -14,21 +14,21 @@ from dataclasses import replace
 from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.ending import exit_code, report_or_fail
+from pipeline.listening.pace import Pace
+from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
-from pipeline.pace import Pace
 from pipeline.rounds import embed
 from pipeline.run_report import Report, make_report, write_report
 from pipeline.runners import GraphError
-from pipeline.tally import Tally
 from transforms import events
-from transforms.checkpoints import find_checkpoint
-from transforms.commits import Output
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile
-from transforms.locks import LostError, check_held
-from transforms.stopping import request_stop
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.under_way import clear_notes
+from transforms.inputs.finding import FastaFile
+from transforms.inputs.stopping import request_stop
+from transforms.output.commits import Output
+from transforms.output.locks import LostError, check_held
 from transforms.text import counted
-from transforms.under_way import clear_notes
 
 REPORT_PAUSE = 9
 """How many times longer than it takes to write the report it is not written again: all that the

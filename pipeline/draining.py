@@ -11,9 +11,9 @@ from threading import Thread
 from types import FrameType
 from typing import Any
 
-from transforms.commits import Output
-from transforms.stopping import clear_stop, forget_end, request_end, request_stop
-from transforms.under_way import clear_notes
+from transforms.esm.under_way import clear_notes
+from transforms.inputs.stopping import clear_stop, forget_end, request_end, request_stop
+from transforms.output.commits import Output
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from pipeline.checks import Plan
 from pipeline.run_report import Report, check_accounting, summarise, write_report
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
 from transforms import events, storage
-from transforms.configuration import has_configuration
 from transforms.errors import ConfigurationError
-from transforms.locks import hold_parts
+from transforms.esm.under_way import clear_notes
+from transforms.output.configuration import has_configuration
+from transforms.output.locks import hold_parts
 from transforms.text import printable
-from transforms.under_way import clear_notes
 
 
 def exit_code(report: Report, received: Sequence[int]) -> int:

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from transforms.commits import DEAD_LETTERS, Commits
-from transforms.committed import read_all_dead_letters
 from transforms.items import DeadLetter
+from transforms.output.commits import DEAD_LETTERS, Commits
+from transforms.output.committed import read_all_dead_letters
 from transforms.text import counted, printable
 
 MOST_SHOWN = 500

@@ -16,9 +16,9 @@ from pipeline.options import RunConfig
 from pipeline.run import execute
 from pipeline.run_report import Report, log_line
 from transforms import storage
-from transforms.checkpoints import DEFAULT_MODEL, Checkpoint
 from transforms.errors import ConfigurationError, FastaFormatError
-from transforms.model import ModelConfig, keep_model
+from transforms.esm.checkpoints import DEFAULT_MODEL, Checkpoint
+from transforms.esm.model import ModelConfig, keep_model
 from transforms.naming import failures_name, pt_name
 from transforms.residues import ResiduePolicy
 

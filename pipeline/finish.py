@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(options: argparse.Namespace) -> int:
     """Completes an output, tells a person about it, and returns the exit code."""
-    from pipeline.finishing import finish_output
+    from pipeline.sharding.finishing import finish_output
 
     finished = finish_output(options.output, release=options.release)
     say("\n".join(finished.as_lines()))

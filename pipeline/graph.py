@@ -5,19 +5,19 @@ from __future__ import annotations
 import apache_beam as beam
 
 from transforms.batching import BatchByTokens
-from transforms.commits import Output
 from transforms.completion import CompleteFiles
 from transforms.embed import EmbedConfig, infer
 from transforms.esm_pt import WriteEsmPt
 from transforms.filling import WriteParts
+from transforms.inputs.reading import ReadFasta
+from transforms.inputs.spreading import ReadRanges
 from transforms.items import Item
 from transforms.messages import has_messages
+from transforms.output.commits import Output
 from transforms.pulls import ReadMessages
-from transforms.reading import ReadFasta
 from transforms.residues import CheckResidues
 from transforms.shares import WriteShares
 from transforms.skipping import SkipCommitted
-from transforms.spreading import ReadRanges
 from transforms.validation import ValidateEmbeddings
 
 

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(engine: str, options: Sequence[str]) -> int:
     """Runs the pipeline on an engine, or tells what would be run, and returns the exit code."""
-    from pipeline import launching
+    from pipeline.launching import command as launching
     from pipeline.run import main
 
     ready = launching.prepare(engine, options)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from transforms.commits import PartRecord
 from transforms.errors import ConfigurationError
-from transforms.holders import is_gone, read_holder
-from transforms.parts import is_of_run
-from transforms.sweeping import MERGED
+from transforms.output.commits import PartRecord
+from transforms.output.holders import is_gone, read_holder
+from transforms.output.parts import is_of_run
+from transforms.output.sweeping import MERGED
 
 MOST_BYTES = 512 << 20
 """Bytes of the files that become one, whatever the number of their records."""

@@ -9,24 +9,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.model_options import check_width
+from pipeline.messages.spool import Spool
+from pipeline.option_groups.model import check_width
 from pipeline.options import RunConfig
 from pipeline.outputs import check_output, lock_output
 from pipeline.runners import are_workers_elsewhere, check_runner
-from pipeline.spool import Spool
-from transforms import commits, storage
-from transforms.checkpoints import Checkpoint, find_checkpoint
-from transforms.collisions import check_names, check_pt_names
-from transforms.commits import INPUTS, MESSAGES
-from transforms.configuration import FORMAT, read_configuration
-from transforms.devices import resolve_device, resolve_dtype
+from transforms import storage
 from transforms.errors import ConfigurationError
-from transforms.finding import Listing, find_fasta
-from transforms.locks import Lock
+from transforms.esm.checkpoints import Checkpoint, find_checkpoint
+from transforms.esm.devices import resolve_device, resolve_dtype
+from transforms.esm.model import ModelConfig
+from transforms.inputs.collisions import check_names, check_pt_names
+from transforms.inputs.finding import Listing, find_fasta
 from transforms.messages import has_messages
-from transforms.model import ModelConfig
-from transforms.resuming import failed_urls
-from transforms.shards import Shard, lock_share
+from transforms.output import commits
+from transforms.output.commits import INPUTS, MESSAGES
+from transforms.output.configuration import FORMAT, read_configuration
+from transforms.output.locks import Lock
+from transforms.output.resuming import failed_urls
+from transforms.output.shards import Shard, lock_share
 from transforms.text import printable
 
 logger = logging.getLogger(__name__)

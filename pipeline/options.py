@@ -9,27 +9,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pipeline.beam_options import BeamHelp, check_beam_args, find_option
-from pipeline.config_file import add_config_option, effective_options, with_file
-from pipeline.endpoint import Address, parse_address
-from pipeline.engine_options import add_engine_options
-from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
-from pipeline.limits import DeadLetterLimit, parse_limit
-from pipeline.model_options import add_model_options
-from pipeline.parser import Parser
-from pipeline.sequence_options import add_sequence_options, make_policy
-from pipeline.shard_options import Sharing, add_shard_options, make_sharing
-from pipeline.subscription_options import (
+from pipeline.listening.endpoint import Address, parse_address
+from pipeline.listening.limits import DeadLetterLimit, parse_limit
+from pipeline.option_groups.beam import BeamHelp, check_beam_args, find_option
+from pipeline.option_groups.config_file import add_config_option, effective_options, with_file
+from pipeline.option_groups.engine import add_engine_options
+from pipeline.option_groups.files import add_input_options, add_sinks_option, parse_sinks
+from pipeline.option_groups.model import add_model_options
+from pipeline.option_groups.sequences import add_sequence_options, make_policy
+from pipeline.option_groups.shards import Sharing, add_shard_options, make_sharing
+from pipeline.option_groups.subscription import (
     BATCH_WAIT,
     add_subscription_options,
     check_subscription_options,
 )
-from pipeline.values import seconds
+from pipeline.option_groups.values import seconds
+from pipeline.option_groups.watch import POLL_SECONDS, add_watch_options, check_watch_options
+from pipeline.parser import Parser
 from pipeline.verbs import VERBS
-from pipeline.watch_options import POLL_SECONDS, add_watch_options, check_watch_options
-from transforms.checkpoints import DEMO_MODEL
 from transforms.errors import ConfigurationError
-from transforms.model import ModelConfig
+from transforms.esm.checkpoints import DEMO_MODEL
+from transforms.esm.model import ModelConfig
 from transforms.residues import ResiduePolicy
 
 DESCRIPTION = "Embeds proteins: FASTA in, Parquet and one _ESM.pt per FASTA file out."

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from pipeline.spool import SPOOL
-from transforms import commits, storage
-from transforms.commits import Commits
+from pipeline.messages.spool import SPOOL
+from transforms import storage
 from transforms.errors import ConfigurationError
-from transforms.locks import HeldError, Lock, hold
 from transforms.naming import failures_name, pt_name
-from transforms.reopened import forget_reopened
-from transforms.sweeping import sweep
+from transforms.output import commits
+from transforms.output.commits import Commits
+from transforms.output.locks import HeldError, Lock, hold
+from transforms.output.reopened import forget_reopened
+from transforms.output.sweeping import sweep
 
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 

@@ -16,12 +16,12 @@ from pipeline.failures import Failures, count_failures, iterate_dead_letters
 from pipeline.recorded import no_output, not_readable
 from pipeline.settled import read_settled
 from transforms import storage
-from transforms.commits import PT, Commits, read_commits
-from transforms.configuration import read_configuration
-from transforms.division import Division, ShardState, look_at_shards, read_division
-from transforms.holders import Holder, State, read_holders, state_of
-from transforms.locks import PARTS
-from transforms.reopened import read_reopened
+from transforms.output.commits import PT, Commits, read_commits
+from transforms.output.configuration import read_configuration
+from transforms.output.division import Division, ShardState, look_at_shards, read_division
+from transforms.output.holders import Holder, State, read_holders, state_of
+from transforms.output.locks import PARTS
+from transforms.output.reopened import read_reopened
 
 
 @dataclass(frozen=True, slots=True)

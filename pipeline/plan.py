@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.file_options import add_input_options, add_sinks_option, parse_sinks
-from pipeline.model_options import add_model_options
-from pipeline.sequence_options import add_sequence_options, make_policy
+from pipeline.option_groups.files import add_input_options, add_sinks_option, parse_sinks
+from pipeline.option_groups.model import add_model_options
+from pipeline.option_groups.sequences import add_sequence_options, make_policy
+from pipeline.option_groups.values import more_than_zero
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, EXIT_USAGE, complain, say
-from pipeline.values import more_than_zero
 from pipeline.verbs import run_verb, verb_parser
 
 DESCRIPTION = """\
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.planning import telling
     from pipeline.planning.forecast import PlanConfig, make_forecast
     from transforms.errors import ConfigurationError
-    from transforms.nucleotides import find_nucleotides, tell_nucleotides
+    from transforms.inputs.nucleotides import find_nucleotides, tell_nucleotides
     from transforms.text import printable
 
     if not options.input:

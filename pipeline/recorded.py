@@ -7,9 +7,9 @@ from pathlib import PurePath
 from typing import Any
 
 from transforms import storage
-from transforms.commits import COMMITS
-from transforms.configuration import has_configuration, read_configuration
 from transforms.errors import ConfigurationError
+from transforms.output.commits import COMMITS
+from transforms.output.configuration import has_configuration, read_configuration
 from transforms.residues import ResiduePolicy
 
 _KEYS = ("input_root", "model", "revision", "fingerprint", "dim", "dtype", "residues",

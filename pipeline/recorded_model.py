@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transforms.checkpoints import find_checkpoint
-from transforms.devices import resolve_device, resolve_dtype
 from transforms.errors import ConfigurationError
-from transforms.model import ModelConfig
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.devices import resolve_device, resolve_dtype
+from transforms.esm.model import ModelConfig
 
 
 def find_recorded_model(

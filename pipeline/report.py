@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pipeline.option_groups.values import positive
 from pipeline.terminal import EXIT_OK, say
-from pipeline.values import positive
 from pipeline.verbs import run_verb, verb_parser
 
 DESCRIPTION = """\

@@ -8,9 +8,9 @@ from functools import partial
 from pipeline.checks import Plan
 from pipeline.graph import build
 from pipeline.runners import run_graph
-from transforms.listing import listed
-from transforms.locks import check_held
-from transforms.shards import lock_share
+from transforms.inputs.listing import listed
+from transforms.output.locks import check_held
+from transforms.output.shards import lock_share
 
 
 def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:

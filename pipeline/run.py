@@ -16,28 +16,28 @@ from typing import NoReturn
 from pipeline.attending import announce, attended, followed
 from pipeline.checks import Plan, prepare
 from pipeline.ending import exit_code, leave, report_or_fail, tell
-from pipeline.endpoint import check_endpoint, serving_metrics
-from pipeline.event_log import check_event_log, logging_events
-from pipeline.gpus import run_on_gpus
-from pipeline.limits import DeadLetterGuard, check_limit
+from pipeline.listening.endpoint import check_endpoint, serving_metrics
+from pipeline.listening.event_log import check_event_log, logging_events
+from pipeline.listening.limits import DeadLetterGuard, check_limit
+from pipeline.listening.pace import Pace
+from pipeline.messages.publishing import open_topics
+from pipeline.messages.rounds import check_receiving, receive
+from pipeline.messages.subscription import open_subscription
 from pipeline.options import RunConfig, command_line, parse_options
-from pipeline.pace import Pace
-from pipeline.publishing import open_topics
-from pipeline.receiving import check_receiving, receive
 from pipeline.rounds import embed
 from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, is_heard, is_in_this_process, is_of_engine
-from pipeline.sharding import check_sharing, prepare_shard
-from pipeline.share_run import run_shard
-from pipeline.stream import stream
-from pipeline.subscription import open_subscription
+from pipeline.sharding.beginning import check_sharing, prepare_shard
+from pipeline.sharding.gpus import run_on_gpus
+from pipeline.sharding.run import run_shard
 from pipeline.terminal import EXIT_USAGE, allow_any_text, complain
-from pipeline.watch import check_watch, watch
+from pipeline.watching.rounds import check_watch, watch
+from pipeline.watching.stream import stream
 from transforms import events
-from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
-from transforms.locks import LostError
-from transforms.resuming import tidy
+from transforms.output.commits import read_commits
+from transforms.output.locks import LostError
+from transforms.output.resuming import tidy
 
 logger = logging.getLogger(__name__)
 

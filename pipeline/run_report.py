@@ -21,15 +21,15 @@ from pipeline.failures import (
     describe_failed,
     iterate_dead_letters,
 )
+from pipeline.listening.pace import Pace
 from pipeline.outputs import FAILURES_LOG, REPORT
-from pipeline.pace import Pace
 from pipeline.settled import read_settled
 from pipeline.versions import read_versions
 from transforms import storage
-from transforms.commits import Commits, PartRecord
 from transforms.items import DeadLetter
-from transforms.parts import is_of_run
-from transforms.reopened import read_reopened
+from transforms.output.commits import Commits, PartRecord
+from transforms.output.parts import is_of_run
+from transforms.output.reopened import read_reopened
 from transforms.text import counted, printable
 
 # A "|" that stands where a separator of the failures log would: between blanks or at an edge.

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from pipeline.option_groups.values import positive
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, say_all
-from pipeline.values import positive
 from pipeline.verbs import run_verb, verb_parser
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(options: argparse.Namespace) -> int:
     """Searches an output, writes what was found, and returns the exit code."""
-    from pipeline.hits import as_json, as_tsv
-    from pipeline.queries import SearchConfig
-    from pipeline.searching import search_output
+    from pipeline.searching.hits import as_json, as_tsv
+    from pipeline.searching.nearest import search_output
+    from pipeline.searching.queries import SearchConfig
     from transforms.text import counted
 
     config = SearchConfig(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from transforms.commits import Commits, read_commits
+from transforms.output.commits import Commits, read_commits
 
 LOOKS, SECONDS_BETWEEN_LOOKS = 10, 0.05
 """How often an output is looked at, if files are taken away while they are being read."""

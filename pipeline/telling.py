@@ -9,9 +9,9 @@ from typing import Any
 from pipeline.failures import count_failed, describe_failed
 from pipeline.outputs import FINISH
 from pipeline.overview import FileStatus, Overview
-from transforms.division import ENDS, ShardState, describe_missing
-from transforms.holders import Holder, State
-from transforms.locks import COMPACT
+from transforms.output.division import ENDS, ShardState, describe_missing
+from transforms.output.holders import Holder, State
+from transforms.output.locks import COMPACT
 from transforms.text import counted, duration, printable
 from transforms.times import seconds_since
 

@@ -83,7 +83,7 @@ def end_verb(
 ) -> NoReturn:
     """Runs what was asked for and exits with its code; the arguments are those of run_verb."""
     try:
-        from transforms.locks import LostError  # late, as it brings Beam
+        from transforms.output.locks import LostError  # late, as it brings Beam
 
         sys.exit(run())
     except KeyboardInterrupt:

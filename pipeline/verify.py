@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pipeline.option_groups.values import not_less_than
 from pipeline.terminal import EXIT_FAILED, EXIT_OK, EXIT_USAGE, say
-from pipeline.values import not_less_than
 from pipeline.verbs import run_verb, verb_parser
 
 DESCRIPTION = """\

@@ -14,7 +14,7 @@ import torch
 from transformers import EsmConfig, EsmForMaskedLM
 
 from transforms import beam_metrics
-from transforms.model import _CACHE
+from transforms.esm.model import _CACHE
 
 LEVELS = {n: logging.getLogger(n).level for n in ("", "apache_beam", "pipeline", "transforms")}
 

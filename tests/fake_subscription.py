@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pipeline.subscription import Delivery
-from pipeline.topic import StoppedError
+from pipeline.messages.subscription import Delivery
+from pipeline.messages.topic import StoppedError
 from transforms.messages import Message
 from transforms.results import Outgoing
 
@@ -20,7 +20,7 @@ def make_message(number: int, data: str | bytes, **attributes: str) -> Message:
 
 
 class FakeSubscription:
-    """Does as :class:`pipeline.subscription.Subscription` does.
+    """Does as :class:`pipeline.messages.subscription.Subscription` does.
 
     Attributes:
         acknowledged: Ids of the messages that were, in order.
@@ -66,7 +66,7 @@ class FakeSubscription:
 
 
 class FakeTopic:
-    """Does as :class:`pipeline.topic.Topic` does.
+    """Does as :class:`pipeline.messages.topic.Topic` does.
 
     Attributes:
         published: The messages that were, in order.

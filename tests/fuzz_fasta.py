@@ -27,9 +27,9 @@ from unittest import mock
 
 from zstandard import ZstdDecompressor, ZstdError, compress
 
-from transforms import compression, fasta, reading
 from transforms.errors import FastaFormatError
-from transforms.finding import FastaFile
+from transforms.inputs import compression, fasta, reading
+from transforms.inputs.finding import FastaFile
 from transforms.items import DeadLetter, Protein
 
 FILE = FastaFile("mem://in/a.faa", "a.faa", 99, 12.5)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transforms.commits import Output
 from transforms.items import DeadLetter, EmbeddingBlock, EndOfFile, Item, Protein
-from transforms.parts import write_part
+from transforms.output.commits import Output
+from transforms.output.parts import write_part
 
 DIM = 4
 

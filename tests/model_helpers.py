@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import EsmModel
 
-from transforms.encoding import encode
+from transforms.esm.encoding import encode
 
 
 def copy_checkpoint(checkpoint: Path, target: Path, **changes: Any) -> Path:

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import launching
+from pipeline.launching import command as launching
 from pipeline.options import parse_options
 
 REPO = Path(__file__).parents[1]

@@ -13,9 +13,9 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from pipeline.run import main
-from transforms.encoding import encode
-from transforms.model import EsmModelHandler, ModelConfig
-from transforms.packing import Pack
+from transforms.esm.encoding import encode
+from transforms.esm.model import EsmModelHandler, ModelConfig
+from transforms.esm.packing import Pack
 
 
 def poison(how: str, residues: str) -> RemovableHandle:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein
-from transforms.commits import Output
-from transforms.configuration import write_configuration
+from transforms.output.commits import Output
+from transforms.output.configuration import write_configuration
 
 CONFIGURATION = {"dim": 4, "layers": 2, "model": "demo", "revision": "", "dtype": "float32"}
 HOSTILE = "<script>alert(1)</script>"

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.faults.outcome import assert_equal, draw_records, read_outcome, write_fasta
-from transforms.commits import read_commits
+from transforms.output.commits import read_commits
 
 MAX_RECORDS = 200
 BROKEN_SHARE = 0.01

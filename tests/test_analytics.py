@@ -33,15 +33,15 @@ from tests.helpers import (
     sha256,
     vector_of,
 )
-from transforms.commits import (
+from transforms.items import Protein
+from transforms.output.commits import (
     EMBEDDINGS,
     Output,
     read_commits,
     read_part_record,
     write_part_record,
 )
-from transforms.items import Protein
-from transforms.parquet import make_schema
+from transforms.output.parquet import make_schema
 
 REPO = Path(__file__).parents[1]
 SCRIPTS = REPO / "examples/analytics"

@@ -8,10 +8,10 @@ import huggingface_hub
 import pytest
 
 from tests.model_helpers import copy_checkpoint
-from transforms.architecture import ESM2_650M, count_parameters, find_config
-from transforms.checkpoints import find_checkpoint
 from transforms.errors import ConfigurationError
-from transforms.weights import load_encoder
+from transforms.esm.architecture import ESM2_650M, count_parameters, find_config
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.weights import load_encoder
 
 
 def test_parameters_are_counted_as_they_are_loaded(tiny_checkpoint: Path) -> None:

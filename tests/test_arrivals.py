@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.arrivals import ROUND_BYTES, Arrivals
-from transforms.arriving import Version
-from transforms.finding import FastaFile
+from pipeline.watching.arrivals import ROUND_BYTES, Arrivals
+from transforms.inputs.arriving import Version
+from transforms.inputs.finding import FastaFile
 
 
 def file(source: str, size: int = 10, mtime: float = 1.0) -> FastaFile:
@@ -89,7 +89,7 @@ def test_what_was_done_in_an_earlier_life_is_not_due() -> None:
 def test_a_file_that_comes_is_complete_at_its_time_or_between_the_looks(
     mtime: float, complete: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.arrivals.time.time", lambda: 100.0)
+    monkeypatch.setattr("pipeline.watching.arrivals.time.time", lambda: 100.0)
     arrivals = new()
     arrivals.look([])
     for found in (200.0, 300.0):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.arriving import Sight, is_temporary
-from transforms.finding import FastaFile
+from transforms.inputs.arriving import Sight, is_temporary
+from transforms.inputs.finding import FastaFile
 
 
 def file(source: str, size: int = 10, mtime: float = 1.0) -> FastaFile:

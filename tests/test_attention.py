@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from transforms import attention
-from transforms.attention import attend_each, choose_attention
+from transforms.esm import attention
+from transforms.esm.attention import attend_each, choose_attention
 
 LENGTHS = (3, 17, 1, 60)
 

@@ -22,8 +22,8 @@ from benchmarks.peers.fair_esm import rename as rename_for_fair_esm
 from benchmarks.quality import compare
 from benchmarks.table import fill_page, format_table
 from benchmarks.weights import SHAPES, write_checkpoint
-from transforms.checkpoints import find_checkpoint
-from transforms.weights import load_encoder
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.weights import load_encoder
 
 FACTS = {
     "records": 3,

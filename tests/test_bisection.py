@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms import events
-from transforms.bisection import Failure, is_fatal, is_out_of_memory, run_isolated
+from transforms.esm.bisection import Failure, is_fatal, is_out_of_memory, run_isolated
 
 
 class Model:

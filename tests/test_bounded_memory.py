@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.failures import count_failures, iterate_dead_letters
 from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein
-from transforms import committed
 from transforms.batching import token_cost
-from transforms.commits import Output, read_commits
 from transforms.filling import PART_RECORDS, weight
+from transforms.output import committed
+from transforms.output.commits import Output, read_commits
 from transforms.skipping import CommittedRecords
 
 MEGABYTE = "M" * 1_000_000

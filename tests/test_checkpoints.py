@@ -13,10 +13,10 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from transformers import EsmModel
 
 from tests.model_helpers import copy_checkpoint
-from transforms import checkpoints
-from transforms.checkpoints import Checkpoint, encoder_config, find_checkpoint
 from transforms.errors import ConfigurationError
-from transforms.weights import load_encoder
+from transforms.esm import checkpoints
+from transforms.esm.checkpoints import Checkpoint, encoder_config, find_checkpoint
+from transforms.esm.weights import load_encoder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -34,17 +34,18 @@ from pipeline.run_report import Report
 from tests.command import exit_code_of
 from tests.model_helpers import copy_checkpoint
 from tests.processes import REPO
-from transforms import events, reading, storage
-from transforms.checkpoints import find_checkpoint
-from transforms.commits import read_commits
-from transforms.encoding import encode, encode_packed
+from transforms import events, storage
 from transforms.errors import ConfigurationError
-from transforms.fasta import FastaRecord, parse_fasta
-from transforms.holders import read_holder, write_holder
-from transforms.locks import hold
-from transforms.reopened import note_reopened
-from transforms.weights import load_encoder
-from transforms.windows import cut_windows
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.encoding import encode, encode_packed
+from transforms.esm.weights import load_encoder
+from transforms.esm.windows import cut_windows
+from transforms.inputs import reading
+from transforms.inputs.fasta import FastaRecord, parse_fasta
+from transforms.output.commits import read_commits
+from transforms.output.holders import read_holder, write_holder
+from transforms.output.locks import hold
+from transforms.output.reopened import note_reopened
 
 exit_code = partial(exit_code_of, main)
 
@@ -243,12 +244,12 @@ def test_dead_letters_are_tried_again_when_asked_for(
     broken.write_bytes(gzip.compress(GOOD.encode())[:-9])
     args = ("--output", out, "--model", "demo", "--quiet")
     with monkeypatch.context() as patched:
-        patched.setattr("transforms.passes.encode_packed", refuse_g)
+        patched.setattr("transforms.esm.passes.encode_packed", refuse_g)
         assert exit_code("--input", fasta.parent, *args) == 3
     assert [row["id"] for row in rows(out)] == ["a", "c"]
     before = rows(out)
     # Nothing has been mended: what fails fails again, and the rest is not computed again.
-    monkeypatch.setattr("transforms.passes.encode_packed", refuse_g)
+    monkeypatch.setattr("transforms.esm.passes.encode_packed", refuse_g)
     assert exit_code("--retry_failed", *args) == 3
     assert rows(out) == before
     assert {d["id"] for d in dead_letters(out)} == {"b", "bad", ""}

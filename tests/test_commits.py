@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.helpers import files_below
-from transforms import commits
-from transforms.commits import (
+from transforms.errors import ConfigurationError
+from transforms.output import commits
+from transforms.output.commits import (
     Commits,
     FileRecord,
     PartRecord,
@@ -22,9 +23,8 @@ from transforms.commits import (
     write_file_records,
     write_part_record,
 )
-from transforms.configuration import read_configuration, write_configuration
-from transforms.errors import ConfigurationError
-from transforms.json_records import write_json
+from transforms.output.configuration import read_configuration, write_configuration
+from transforms.output.json_records import write_json
 
 PART = PartRecord(
     part="part-run1-0-0",

@@ -19,10 +19,11 @@ from tests.helpers import (
     sha256,
     vector_of,
 )
-from transforms import committed, storage
-from transforms.commits import Output, PartRecord, read_part_record
-from transforms.committed import read_dead_letters, read_keys, read_rows, short_digest
+from transforms import storage
 from transforms.items import Item
+from transforms.output import committed
+from transforms.output.commits import Output, PartRecord, read_part_record
+from transforms.output.committed import read_dead_letters, read_keys, read_rows, short_digest
 
 A = [make_protein(i, sequence="MKT" + "A" * i, residues_used=2 + i) for i in (4, 0, 2)]
 B = [make_protein(i, "a.fa.b") for i in (1, 0)]

@@ -21,9 +21,10 @@ from pipeline.telling import in_words
 from tests.command import exit_code_of
 from tests.faults.outcome import Outcome, draw_records, read_outcome, write_fasta
 from tests.helpers import files_below
-from transforms import events, resuming, storage
-from transforms.commits import read_commits
-from transforms.locks import COMPACT, PARTS, hold, hold_parts
+from transforms import events, storage
+from transforms.output import resuming
+from transforms.output.commits import read_commits
+from transforms.output.locks import COMPACT, PARTS, hold, hold_parts
 
 RECORDS = 70
 

@@ -16,9 +16,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms import compression
-from transforms.compression import BombError, CorruptError, TruncatedError, decompress
 from transforms.errors import FastaFormatError
+from transforms.inputs import compression
+from transforms.inputs.compression import BombError, CorruptError, TruncatedError, decompress
 
 TEXT = b"".join(b">p%d\nMKTAYIAKQR%d\n" % (n, n * n) for n in range(200))
 

@@ -11,7 +11,7 @@ import pytest
 from pipeline.options import RunConfig, parse_options
 from pipeline.run import main
 from transforms.errors import ConfigurationError
-from transforms.model import ModelConfig
+from transforms.esm.model import ModelConfig
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -10,8 +10,8 @@ from pipeline import continuing
 from pipeline.continuing import REPORT_PAUSE, Continuing
 from pipeline.runners import GraphError
 from transforms.errors import ConfigurationError
-from transforms.locks import LostError
-from transforms.stopping import clear_stop, stop_requested
+from transforms.inputs.stopping import clear_stop, stop_requested
+from transforms.output.locks import LostError
 
 
 class Going(Continuing):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from transforms.cores import run_side_by_side
+from transforms.esm.cores import run_side_by_side
 
 
 @pytest.fixture(autouse=True)

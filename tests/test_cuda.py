@@ -14,13 +14,13 @@ from pipeline.run import main
 from tests.helpers import make_protein
 from transforms import events
 from transforms.awaiting import Deferred
-from transforms.encoder import PackedEncoder
-from transforms.forward import _pool
-from transforms.fused import _differ, _load_triton
-from transforms.graphs import Graphs
+from transforms.esm.encoder import PackedEncoder
+from transforms.esm.forward import _pool
+from transforms.esm.fused import _differ, _load_triton
+from transforms.esm.graphs import Graphs
+from transforms.esm.model import EsmModelHandler, ModelConfig
+from transforms.esm.packing import Pack, Row, pack
 from transforms.items import Batch, EmbeddingBlock
-from transforms.model import EsmModelHandler, ModelConfig
-from transforms.packing import Pack, Row, pack
 
 pytestmark = [
     pytest.mark.gpu,

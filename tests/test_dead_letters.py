@@ -13,7 +13,7 @@ from transforms.dead_letters import (
     file_failed,
     record_failed,
 )
-from transforms.fasta import MAX_RECORD_RESIDUES
+from transforms.inputs.fasta import MAX_RECORD_RESIDUES
 from transforms.items import Protein
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from transforms.devices import resolve_device, resolve_dtype
 from transforms.errors import ConfigurationError
+from transforms.esm.devices import resolve_device, resolve_dtype
 
 
 def set_cuda(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:

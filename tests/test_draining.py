@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import draining
-from transforms.stopping import stop_requested
+from transforms.inputs.stopping import stop_requested
 
 
 def test_a_signal_drains_though_the_notes_cannot_be_cleared(

@@ -20,11 +20,11 @@ from transforms import (
     Protein,
     ReadFasta,
 )
-from transforms.checkpoints import find_checkpoint
-from transforms.encoder import pack_encoder
-from transforms.passes import embed_passes
-from transforms.slicing import PassBudget
-from transforms.weights import load_encoder
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.encoder import pack_encoder
+from transforms.esm.passes import embed_passes
+from transforms.esm.slicing import PassBudget
+from transforms.esm.weights import load_encoder
 
 GOOD, BAD = {"a": "MKTAYI", "b": "GGG", "c": "MKTAYI"}, {"d": "MK7", "e": "*"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from transforms.errors import ConfigurationError
-from transforms.finding import find_fasta
+from transforms.inputs.finding import find_fasta
 
 
 @pytest.fixture

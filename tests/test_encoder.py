@@ -11,13 +11,13 @@ from transformers import EsmModel
 
 from tests.model_helpers import copy_checkpoint, embed_alone, hidden_states, worst_difference
 from tests.model_helpers import load_reference as load_exact
-from transforms.attention import attend_each
-from transforms.checkpoints import find_checkpoint
-from transforms.encoder import PackedEncoder, pack_encoder
-from transforms.forward import attention_of, embed_rows, is_padded
-from transforms.packing import Row, pack
+from transforms.esm.attention import attend_each
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.encoder import PackedEncoder, pack_encoder
+from transforms.esm.forward import attention_of, embed_rows, is_padded
+from transforms.esm.packing import Row, pack
+from transforms.esm.weights import load_encoder
 from transforms.residues import ALLOWED_RESIDUES
-from transforms.weights import load_encoder
 
 CPU = torch.device("cpu")
 
@@ -111,7 +111,7 @@ def test_where_padding_is_better_the_encoder_stays_as_it_is(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = load_encoder(find_checkpoint(str(tiny_checkpoint)), "float32", "cpu")
-    monkeypatch.setattr("transforms.encoder.choose_attention", lambda *_: None)
+    monkeypatch.setattr("transforms.esm.encoder.choose_attention", lambda *_: None)
     kept = pack_encoder(plain)
     assert kept is plain
     assert is_padded(kept)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import EsmTokenizer
 
-from transforms.encoding import CLS, EOS, PAD, VOCAB, encode, pad
+from transforms.esm.encoding import CLS, EOS, PAD, VOCAB, encode, pad
 from transforms.residues import ALLOWED_RESIDUES
 
 allowed_sequences = st.text(ALLOWED_RESIDUES, min_size=1, max_size=200)

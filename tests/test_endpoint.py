@@ -17,10 +17,11 @@ from urllib.request import urlopen
 import pytest
 import torch
 
-from pipeline.endpoint import Address, parse_address, serving_metrics
+from pipeline.listening.endpoint import Address, parse_address, serving_metrics
 from pipeline.run import main
-from transforms import events, passes
+from transforms import events
 from transforms.errors import ConfigurationError
+from transforms.esm import passes
 from transforms.measures import METRICS
 
 SECONDS_TO_HANG = 120

@@ -30,12 +30,12 @@ from tests.helpers import (
     vector_of,
 )
 from transforms import esm_pt, events, storage
-from transforms.commits import FileRecord, Output, PartRecord, read_commits, read_part_record
 from transforms.dead_letters import decode_dead_letters
 from transforms.errors import AccountingError
 from transforms.esm_pt import _WriteEsmPtDoFn, finish_files
 from transforms.items import FinishedFile, Item, Settled
 from transforms.naming import failures_name, pt_name
+from transforms.output.commits import FileRecord, Output, PartRecord, read_commits, read_part_record
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.event_log import EventLog, check_event_log, logging_events
+from pipeline.listening.event_log import EventLog, check_event_log, logging_events
 from pipeline.run import main
 from transforms import events
 from transforms.errors import ConfigurationError

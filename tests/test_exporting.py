@@ -28,10 +28,10 @@ from tests.helpers import (
     make_protein,
     vector_of,
 )
-from transforms.commits import EMBEDDINGS, Output, read_part_record, write_part_record
-from transforms.configuration import write_configuration
 from transforms.items import Protein
-from transforms.parquet import to_matrix
+from transforms.output.commits import EMBEDDINGS, Output, read_part_record, write_part_record
+from transforms.output.configuration import write_configuration
+from transforms.output.parquet import to_matrix
 
 DOCS = (Path(__file__).parents[1] / "docs/exporting.md").read_text()
 SUFFIXES = {"anndata": "h5ad", "hf": "dataset"}

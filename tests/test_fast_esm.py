@@ -11,9 +11,9 @@ import torch
 from transformers import EsmForMaskedLM
 
 from pipeline.fast_esm import extract_fast_esm
-from transforms.checkpoints import find_checkpoint
 from transforms.errors import ConfigurationError, FastaFormatError
-from transforms.weights import load_encoder
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.weights import load_encoder
 
 SEQUENCES = {"a": "MKTAYIAK", "long": "ACDEFGHIKL" * 200, "b": "GGG", "a2": "MKTAYIAK"}
 
@@ -59,7 +59,7 @@ def test_it_returns_and_saves_what_the_script_did(
 
 
 def embed_alone(model: torch.nn.Module, sequence: str) -> torch.Tensor:
-    from transforms.encoding import encode
+    from transforms.esm.encoding import encode
 
     ids = torch.from_numpy(encode(sequence))[None]
     with torch.inference_mode():

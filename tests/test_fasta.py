@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from transforms import fasta
-from transforms.compression import decompress
 from transforms.errors import FastaFormatError
-from transforms.fasta import (
+from transforms.inputs import fasta
+from transforms.inputs.compression import decompress
+from transforms.inputs.fasta import (
     MAX_HEADER_BYTES,
     Counts,
     FastaRecord,

@@ -8,9 +8,9 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms import fasta
 from transforms.errors import FastaFormatError
-from transforms.fasta import Counts, FastaRecord, parse_fasta, scan_fasta
+from transforms.inputs import fasta
+from transforms.inputs.fasta import Counts, FastaRecord, parse_fasta, scan_fasta
 
 TOKENS = [b">", b"\n", b"\r", b"\r\n", b";", b"#", b" ", b"MKT", b"p x", b"\xc3\xa4", b"\xe4"]
 RARE_TOKENS = [b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"# STOCKHOLM", b"@"]

@@ -14,10 +14,10 @@ from apache_beam.transforms.window import TimestampedValue
 
 from tests.helpers import make_block, make_dead_letter, make_output, make_protein
 from transforms.batching import BatchByTokens
-from transforms.commits import Output, read_commits
-from transforms.committed import read_rows
 from transforms.filling import WriteParts
 from transforms.items import Batch, Item, ItemCoder, Protein
+from transforms.output.commits import Output, read_commits
+from transforms.output.committed import read_rows
 
 WAIT = 2.0
 

@@ -12,7 +12,7 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from transforms import storage
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, FindFasta, Listing, find_fasta
+from transforms.inputs.finding import FastaFile, FindFasta, Listing, find_fasta
 
 
 @pytest.fixture

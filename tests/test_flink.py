@@ -41,7 +41,7 @@ from tests.flink import Cluster, cluster
 from tests.processes import answers, free_port, processes_below, running
 from tests.test_engines import command, exit_code
 from tests.test_watch import feeding, wait_for
-from transforms.commits import read_commits
+from transforms.output.commits import read_commits
 
 HOME, JAR = os.environ.get("FASTESM_FLINK_HOME"), os.environ.get("FASTESM_FLINK_JOB_SERVER_JAR")
 MODULES = ("java.base/java.lang", "java.base/java.nio", "java.base/java.util")

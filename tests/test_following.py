@@ -4,10 +4,10 @@ import io
 import threading
 from pathlib import Path
 
-from pipeline.following import Following
+from pipeline.listening.following import Following
 from pipeline.telling import _tell_progress
 from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein
-from transforms.commits import FileRecord, delete_part_record, write_file_records
+from transforms.output.commits import FileRecord, delete_part_record, write_file_records
 
 
 def finished(source: str) -> FileRecord:

@@ -11,9 +11,9 @@ import pytest
 from pipeline import compact, export, finish, search, status, verify
 from pipeline.run import main as run
 from tests.helpers import files_below
-from transforms.configuration import FORMAT, read_configuration, write_configuration
 from transforms.errors import ConfigurationError
-from transforms.json_records import write_json
+from transforms.output.configuration import FORMAT, read_configuration, write_configuration
+from transforms.output.json_records import write_json
 
 RUN = ("--model", "demo", "--input", "{root}/../a.fa", "--output", "{root}")
 

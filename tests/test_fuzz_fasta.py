@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz_fasta import EDGE, TOKENS, Fuzzer, check, finding, random_input
-from transforms import compression, fasta
-from transforms.compression import TruncatedError
 from transforms.errors import FastaFormatError
-from transforms.fasta import MAX_HEADER_BYTES, MAX_RECORD_RESIDUES, FastaRecord
+from transforms.inputs import compression, fasta
+from transforms.inputs.compression import TruncatedError
+from transforms.inputs.fasta import MAX_HEADER_BYTES, MAX_RECORD_RESIDUES, FastaRecord
 
 FILES = [path.read_bytes() for path in sorted(EDGE.glob("*"))]
 parse_fasta, decompress = fasta.parse_fasta, compression.decompress

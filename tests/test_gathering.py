@@ -24,10 +24,11 @@ from tests.helpers import (
     make_protein,
     vector_of,
 )
-from transforms import committed, gathering, storage
-from transforms.commits import Output, read_part_record
-from transforms.gathering import Gathered, gather
+from transforms import storage
 from transforms.items import FinishedFile, Item
+from transforms.output import committed, gathering
+from transforms.output.commits import Output, read_part_record
+from transforms.output.gathering import Gathered, gather
 
 ROW_BYTES = DIM * 4
 

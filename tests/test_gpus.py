@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.fleet import Fleet, Member, Process
-from pipeline.gpus import AllProgress, arguments_of, find_devices, start_process
+from pipeline.option_groups.shards import Sharing
 from pipeline.options import command_line, parse_options
 from pipeline.run import main
-from pipeline.shard_options import Sharing
+from pipeline.sharding.fleet import Fleet, Member, Process
+from pipeline.sharding.gpus import AllProgress, arguments_of, find_devices, start_process
 from tests.faults.outcome import assert_equal, read_outcome, write_inputs
 from transforms.errors import ConfigurationError
-from transforms.holders import LOCKS, Holder, write_holder
-from transforms.shards import Shard
+from transforms.output.holders import LOCKS, Holder, write_holder
+from transforms.output.shards import Shard
 
 Capture = pytest.CaptureFixture[str]
 
@@ -202,7 +202,7 @@ def test_two_shards_of_one_command_one_of_them_killed_make_what_one_run_makes(
             process.send_signal(signal.SIGKILL)
         return process
 
-    monkeypatch.setattr("pipeline.gpus.start_process", start_and_kill)
+    monkeypatch.setattr("pipeline.sharding.gpus.start_process", start_and_kill)
     argv = ["--input", str(inputs), "--model", "demo", "--device", "cpu", "--output"]
     with pytest.raises(SystemExit) as caught:
         main([*argv, str(tmp_path / "out"), "--gpus", "0,1"])
@@ -233,7 +233,9 @@ def test_what_is_wrong_with_the_command_is_told_once_and_starts_no_process(
 ) -> None:
     (tmp_path / "a.fa").write_text(">a\nMKV\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipeline.gpus.start_process", lambda *_: pytest.fail("it was started"))
+    monkeypatch.setattr(
+        "pipeline.sharding.gpus.start_process", lambda *_: pytest.fail("it was started")
+    )
     argv = ["--output", str(tmp_path / "out"), "--model", "demo", "--device", "cpu"]
     with pytest.raises(SystemExit) as caught:
         main([*argv, "--gpus", "0,1", *more])
@@ -248,7 +250,7 @@ def test_of_a_command_that_no_shard_can_begin_with_nothing_is_said_to_be_safe(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.fa").write_text(">a\nMKV\n")
-    monkeypatch.setattr("pipeline.gpus.start_process", lambda *_: Scripted(2))
+    monkeypatch.setattr("pipeline.sharding.gpus.start_process", lambda *_: Scripted(2))
     argv = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "a.fa")]
     with pytest.raises(SystemExit) as caught:
         main([*argv, "--device", "cpu", "--gpus", "0,1"])

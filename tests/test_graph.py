@@ -18,13 +18,13 @@ from pipeline.runners import run_graph
 from tests.helpers import make_output
 from transforms import storage
 from transforms.batching import BatchByTokens
-from transforms.commits import Output, read_commits
-from transforms.committed import read_dead_letters, read_rows
 from transforms.embed import EmbedConfig
-from transforms.finding import FindFasta, find_fasta
+from transforms.esm.model import ModelConfig
+from transforms.inputs.finding import FindFasta, find_fasta
+from transforms.inputs.spreading import ReadRanges
 from transforms.items import Item
-from transforms.model import ModelConfig
-from transforms.spreading import ReadRanges
+from transforms.output.commits import Output, read_commits
+from transforms.output.committed import read_dead_letters, read_rows
 
 STEPS = [
     "Find FASTA",

@@ -20,8 +20,9 @@ import torch
 from pipeline.run import main
 from tests.command import exit_code_of
 from tests.faults.outcome import read_outcome
-from transforms import events, reading, stopping, storage
-from transforms.holders import read_holder, write_holder
+from transforms import events, storage
+from transforms.inputs import reading, stopping
+from transforms.output.holders import read_holder, write_holder
 
 RECORDS = 300
 

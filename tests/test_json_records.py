@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from transforms.commits import Commits
-from transforms.division import (
+from transforms.errors import ConfigurationError
+from transforms.output.commits import Commits
+from transforms.output.division import (
     Division,
     ShardEnd,
     begin_division,
@@ -17,9 +18,8 @@ from transforms.division import (
     read_division,
     read_ends,
 )
-from transforms.errors import ConfigurationError
-from transforms.json_records import read_json, write_json
-from transforms.reopened import note_reopened, read_reopened
+from transforms.output.json_records import read_json, write_json
+from transforms.output.reopened import note_reopened, read_reopened
 from transforms.shares import Share, read_shares, write_shares
 
 SHARE = Share("a.fa", "/data/a.fa", 1, 1.5, "sha", 1, 6, 1, 0)

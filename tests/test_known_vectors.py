@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from transforms.known_vectors import MIN_BYTES, KnownVectors, affordable_bytes
+from transforms.esm.known_vectors import MIN_BYTES, KnownVectors, affordable_bytes
 
 
 def vector(value: float) -> np.ndarray:

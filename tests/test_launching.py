@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.beam_options import given_beam_options
 from pipeline.launch import main
-from pipeline.launch_options import ENGINES, make_launch, make_launch_parser
-from pipeline.launching import REFUSALS, Ready, describe, find_mistakes, prepare
+from pipeline.launching.command import REFUSALS, Ready, describe, find_mistakes, prepare
+from pipeline.launching.options import ENGINES, make_launch, make_launch_parser
+from pipeline.option_groups.beam import given_beam_options
 from pipeline.options import parse_options
 from transforms.errors import ConfigurationError
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.limits import MIN_RECORDS, DeadLetterGuard, DeadLetterLimit, parse_limit
+from pipeline.listening.limits import MIN_RECORDS, DeadLetterGuard, DeadLetterLimit, parse_limit
 from pipeline.options import parse_options
 from pipeline.run import main
-from transforms import events, stopping
-from transforms.commits import read_commits
+from transforms import events
+from transforms.inputs import stopping
+from transforms.output.commits import read_commits
 
 
 @pytest.mark.parametrize(

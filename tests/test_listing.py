@@ -10,11 +10,11 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline.run import main
 from tests.helpers import files_below
-from transforms import listing
-from transforms.finding import FastaFile, FindFasta
+from transforms.inputs import listing
+from transforms.inputs.finding import FastaFile, FindFasta
+from transforms.inputs.listing import FindListed, listed
+from transforms.inputs.spreading import ReadRanges
 from transforms.items import Item
-from transforms.listing import FindListed, listed
-from transforms.spreading import ReadRanges
 
 FILES = [FastaFile(f"/in/ü {n}\n.faa", f"ü {n}\n.faa", n, n + 0.25, "ab", 7.5) for n in range(7)]
 

@@ -20,8 +20,8 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from tests.helpers import Upload, files_below, no_sleep
-from transforms.holders import Holder, read_holder, read_holders, state_of, write_holder
-from transforms.locks import PARTS, HeldError, Lock, LostError, check_held, hold, hold_parts
+from transforms.output.holders import Holder, read_holder, read_holders, state_of, write_holder
+from transforms.output.locks import PARTS, HeldError, Lock, LostError, check_held, hold, hold_parts
 
 QUICK = 0.01
 """Seconds between heartbeats where a test waits for them."""
@@ -64,7 +64,7 @@ def killed_holder(root: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the lock."""
     code = (
         "import sys, time\n"
-        "from transforms.locks import hold\n"
+        "from transforms.output.locks import hold\n"
         f"with hold({root!r}, 'first', interval=0.05) as lock:\n"
         "    with lock.watched(lambda: {'records': 5}, print):\n"
         "        print('held', flush=True)\n"

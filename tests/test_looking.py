@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein, sha256
-from transforms import looking
-from transforms.commits import FileRecord, Output, read_commits, write_file_records
-from transforms.finding import find_fasta
-from transforms.looking import Looker, Memory
+from transforms.inputs import looking
+from transforms.inputs.finding import find_fasta
+from transforms.inputs.looking import Looker, Memory
+from transforms.output.commits import FileRecord, Output, read_commits, write_file_records
 
 GOOD = ">a\nMKTAYIAKQR\n"
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.arrivals import Arrivals
-from pipeline.lookout import Lookout
-from pipeline.turns import Turn
+from pipeline.watching.arrivals import Arrivals
+from pipeline.watching.lookout import Lookout
+from pipeline.watching.turns import Turn
 from transforms import events
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile, Listing
+from transforms.inputs.finding import FastaFile, Listing
 
 
 def listing(*sources: str, unnamed: tuple[str, ...] = ()) -> Listing:
@@ -62,7 +62,7 @@ def test_a_look_that_fails_changes_nothing_and_is_told_once(
 ) -> None:
     case = Case()
     case.look(listing("a.fa"))
-    with caplog.at_level(logging.WARNING, "pipeline.lookout"):
+    with caplog.at_level(logging.WARNING, "pipeline.watching.lookout"):
         for _ in range(3):
             case.look(error)
     assert len(caplog.records) == 1
@@ -73,7 +73,7 @@ def test_a_look_that_fails_changes_nothing_and_is_told_once(
 
 def test_a_file_that_cannot_be_named_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     case = Case()
-    with caplog.at_level(logging.WARNING, "pipeline.lookout"):
+    with caplog.at_level(logging.WARNING, "pipeline.watching.lookout"):
         for _ in range(2):
             case.look(listing("a.fa", unnamed=("the path is not UTF-8",)))
     assert [record.getMessage() for record in caplog.records] == ["the path is not UTF-8"]

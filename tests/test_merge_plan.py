@@ -9,11 +9,11 @@ import pytest
 
 from pipeline import merge_plan
 from pipeline.merge_plan import AtWork, find_at_work, find_groups
-from transforms.commits import PartRecord, PartSource
 from transforms.errors import ConfigurationError
-from transforms.holders import read_holder, write_holder
-from transforms.locks import hold
-from transforms.sweeping import MERGED
+from transforms.output.commits import PartRecord, PartSource
+from transforms.output.holders import read_holder, write_holder
+from transforms.output.locks import hold
+from transforms.output.sweeping import MERGED
 
 NOBODY = AtWork()
 

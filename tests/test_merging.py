@@ -23,8 +23,11 @@ from tests.helpers import (
     make_output,
     make_protein,
 )
-from transforms import merging, removal, storage
-from transforms.commits import (
+from transforms import storage
+from transforms.errors import ConfigurationError
+from transforms.items import DeadLetter
+from transforms.output import merging, removal
+from transforms.output.commits import (
     FileRecord,
     Output,
     PartRecord,
@@ -33,12 +36,15 @@ from transforms.commits import (
     write_file_records,
     write_part_record,
 )
-from transforms.committed import read_all_dead_letters, read_all_rows, read_dead_letters, read_rows
-from transforms.errors import ConfigurationError
-from transforms.items import DeadLetter
-from transforms.locks import PARTS, LostError, hold, hold_parts
-from transforms.merging import merge_parts
-from transforms.sweeping import MERGED, sweep, sweep_merges
+from transforms.output.committed import (
+    read_all_dead_letters,
+    read_all_rows,
+    read_dead_letters,
+    read_rows,
+)
+from transforms.output.locks import PARTS, LostError, hold, hold_parts
+from transforms.output.merging import merge_parts
+from transforms.output.sweeping import MERGED, sweep, sweep_merges
 
 NAME = f"{MERGED}m1-0"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.fake_subscription import make_message
-from transforms.fasta import MAX_RECORD_RESIDUES
+from transforms.inputs.fasta import MAX_RECORD_RESIDUES
 from transforms.messages import (
     MessageError,
     decode_messages,

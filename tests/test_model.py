@@ -14,11 +14,11 @@ import torch
 from tests.helpers import make_dead_letter, make_end, make_output, make_protein
 from tests.model_helpers import embed_alone, load_reference, worst_difference
 from transforms import events
-from transforms.encoding import VOCAB
+from transforms.esm.encoding import VOCAB
+from transforms.esm.model import EsmModelHandler, ModelConfig
+from transforms.esm.under_way import count_deaths
 from transforms.items import Batch, DeadLetter, EmbeddingBlock, Item
-from transforms.model import EsmModelHandler, ModelConfig
 from transforms.residues import ALLOWED_RESIDUES
-from transforms.under_way import count_deaths
 
 
 class Composition(torch.nn.Module):

@@ -14,13 +14,13 @@ from apache_beam.testing.util import assert_that, equal_to
 from tests.helpers import make_protein
 from tests.model_helpers import copy_checkpoint
 from transforms import events
-from transforms import model as model_module
 from transforms.beam_metrics import NAMESPACE
-from transforms.checkpoints import Checkpoint, find_checkpoint
 from transforms.errors import ConfigurationError
+from transforms.esm import model as model_module
+from transforms.esm.checkpoints import Checkpoint, find_checkpoint
+from transforms.esm.model import EsmModelHandler, ModelConfig, keep_model
+from transforms.esm.weights import load_encoder
 from transforms.items import Batch, EmbeddingBlock, Item
-from transforms.model import EsmModelHandler, ModelConfig, keep_model
-from transforms.weights import load_encoder
 
 RUNNERS = ["FnApiRunner", "BundleBasedDirectRunner"]
 
@@ -84,7 +84,7 @@ def test_a_load_is_announced(
     tiny_checkpoint: Path, config: ModelConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[events.Event] = []
-    with events.listening(seen.append), caplog.at_level(logging.INFO, "transforms.model"):
+    with events.listening(seen.append), caplog.at_level(logging.INFO, "transforms.esm.model"):
         handler = EsmModelHandler(config)
         assert handler.load_model() is handler.load_model()
     (event,) = seen

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from transforms.collisions import check_names
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile
+from transforms.inputs.collisions import check_names
+from transforms.inputs.finding import FastaFile
 from transforms.naming import failures_name, pt_name, stem
 
 

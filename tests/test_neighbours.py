@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from transforms.neighbours import DECIMALS, Block, Neighbours, nearest
+from transforms.output.neighbours import DECIMALS, Block, Neighbours, nearest
 
 
 def brute_force(queries: np.ndarray, vectors: np.ndarray, keys: np.ndarray, top: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.fasta import parse_fasta
+from transforms.inputs.fasta import parse_fasta
 from transforms.residues import check_alphabet, clean_sequence
 
 LABELLED = Path(__file__).parents[1] / "examples/labelled"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.finding import find_fasta
-from transforms.nucleotides import (
+from transforms.inputs.finding import find_fasta
+from transforms.inputs.nucleotides import (
     MOST_FILES,
     find_nucleotides,
     seems_nucleotides,

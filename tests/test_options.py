@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.options import RunConfig, parse_options
 from transforms.errors import ConfigurationError
-from transforms.model import ModelConfig
+from transforms.esm.model import ModelConfig
 from transforms.residues import ResiduePolicy
 
 REQUIRED = ["--input", "a.faa", "--output", "out"]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein
-from transforms import outcomes
-from transforms.arriving import Version
-from transforms.commits import FileRecord, Output, delete_part_record, write_file_records
-from transforms.outcomes import Outcomes
+from transforms.inputs.arriving import Version
+from transforms.output import outcomes
+from transforms.output.commits import FileRecord, Output, delete_part_record, write_file_records
+from transforms.output.outcomes import Outcomes
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.pace import MOST_SPANS, Pace
+from pipeline.listening.pace import MOST_SPANS, Pace
 from pipeline.reporting.past import find_pace
 from transforms.events import BatchFilled, FileBegun, RecordsEmbedded
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.encoding import CLS, EOS, encode
-from transforms.packing import Pack, Row, pack
+from transforms.esm.encoding import CLS, EOS, encode
+from transforms.esm.packing import Pack, Row, pack
 from transforms.residues import ALLOWED_RESIDUES
 
 CPU = torch.device("cpu")

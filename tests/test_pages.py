@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import beam_options, options
-from pipeline.launch_options import ENGINES, make_launch_parser
+from pipeline import options
+from pipeline.launching.options import ENGINES, make_launch_parser
+from pipeline.option_groups import beam as beam_options
 from pipeline.options import parse_options
 from pipeline.verbs import VERBS
 from tests.page_blocks import (

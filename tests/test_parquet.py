@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers import assert_same_bits, make_output, make_protein, sha256
-from transforms.parquet import encode_rows, make_schema, read_columns, to_matrix
+from transforms.output.parquet import encode_rows, make_schema, read_columns, to_matrix
 
 DIM = 6
 CONTRACT = [

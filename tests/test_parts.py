@@ -27,17 +27,17 @@ from tests.helpers import (
     vector_of,
 )
 from transforms import events, storage
-from transforms.commits import Output, PartSource, read_commits
-from transforms.committed import read_rows
 from transforms.filling import WriteParts, is_full
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Settled
-from transforms.parts import (
+from transforms.output.commits import Output, PartSource, read_commits
+from transforms.output.committed import read_rows
+from transforms.output.parts import (
     collect,
     part_name,
     withdraw_later,
     write_part,
 )
-from transforms.sweeping import sweep
+from transforms.output.sweeping import sweep
 
 PART = "part-run1-0-0"
 addresses = st.tuples(st.sampled_from(["a.fa", "b.fa", "a/b.fa"]), st.integers(0, 12))

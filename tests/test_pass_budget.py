@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from transforms import pass_budget
-from transforms.pass_budget import find_budget, full_pass
-from transforms.slicing import CPU_TOKENS, CUDA_TOKENS, PassBudget
+from transforms.esm import pass_budget
+from transforms.esm.pass_budget import find_budget, full_pass
+from transforms.esm.slicing import CPU_TOKENS, CUDA_TOKENS, PassBudget
 
 
 def test_running_out_of_memory_is_remembered() -> None:

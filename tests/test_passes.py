@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from tests.helpers import sha256
 from transforms import events
-from transforms.bisection import Failure
-from transforms.checkpoints import find_checkpoint
-from transforms.encoder import pack_encoder
-from transforms.encoding import VOCAB
-from transforms.passes import Vector, embed_passes
-from transforms.slicing import PassBudget, count_passes, slice_passes
-from transforms.under_way import UNDER_WAY, Watch, count_deaths
-from transforms.weights import load_encoder
+from transforms.esm.bisection import Failure
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.encoder import pack_encoder
+from transforms.esm.encoding import VOCAB
+from transforms.esm.passes import Vector, embed_passes
+from transforms.esm.slicing import PassBudget, count_passes, slice_passes
+from transforms.esm.under_way import UNDER_WAY, Watch, count_deaths
+from transforms.esm.weights import load_encoder
 
 all_lengths = st.lists(st.integers(1, 300), max_size=60).map(lambda found: sorted(found)[::-1])
 budgets = st.integers(1, 2000)

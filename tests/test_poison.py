@@ -18,9 +18,9 @@ from pipeline.run import main
 from tests.command import exit_code_of
 from tests.poisoned import poison
 from tests.processes import REPO
-from transforms.commits import read_commits
-from transforms.committed import read_dead_letters
 from transforms.items import DeadLetter
+from transforms.output.commits import read_commits
+from transforms.output.committed import read_dead_letters
 
 KILLER = "WWWWWWWW"
 COUNT = 60

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from transforms.pooling import mean_pool
+from transforms.esm.pooling import mean_pool
 
 
 def hidden_states(lengths: list[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:

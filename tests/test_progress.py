@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import io
 
-from pipeline.progress import SECONDS_BETWEEN_LINES, Progress
-from pipeline.tally import Tally
+from pipeline.listening.progress import SECONDS_BETWEEN_LINES, Progress
+from pipeline.listening.tally import Tally
 from transforms import events
 
 OPENED = events.FileOpened("a", size=10, records=2, residues=2000)

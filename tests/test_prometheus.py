@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import generate_latest
 
-from pipeline.prometheus import PrometheusMetrics
+from pipeline.listening.prometheus import PrometheusMetrics
 from tests.test_measures import EVENTS
 from transforms import events
 from transforms.measures import METRICS

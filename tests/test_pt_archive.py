@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import pt_archive
-from transforms.pt_archive import Archive
+from transforms.output import pt_archive
+from transforms.output.pt_archive import Archive
 
 Records = dict[str, list[bytes]]
 records = st.dictionaries(

@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transforms import storage
-from transforms.pt_format import _integer, write_pt
+from transforms.output.pt_format import _integer, write_pt
 
 
 class Forward:

@@ -12,13 +12,15 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import publishing, receiving, run
+from pipeline import run
+from pipeline.messages import publishing
+from pipeline.messages import rounds as receiving
 from pipeline.runners import GraphError
 from tests.command import exit_code_of
 from tests.fake_subscription import FakeSubscription, FakeTopic, make_message
 from tests.helpers import files_below
-from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
+from transforms.output.commits import read_commits
 
 ANSWERS, LETTERS = "projects/proj/topics/answers", "projects/proj/topics/letters"
 MESSAGES = [

@@ -19,11 +19,11 @@ from apache_beam.testing.util import assert_that, equal_to
 from pipeline.graph import build
 from pipeline.runners import run_graph
 from tests.helpers import make_output
-from transforms.commits import INPUTS, MESSAGES, Output, read_commits
-from transforms.committed import read_all_dead_letters, read_all_rows
 from transforms.embed import EmbedConfig, EmbedProteins
+from transforms.esm.model import ModelConfig
 from transforms.messages import decode_messages, from_pubsub
-from transforms.model import ModelConfig
+from transforms.output.commits import INPUTS, MESSAGES, Output, read_commits
+from transforms.output.committed import read_all_dead_letters, read_all_rows
 from transforms.pubsub import GroupPulls, PullFromPubSub
 from transforms.pulls import Pull, ReadMessages
 

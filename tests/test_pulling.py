@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from pipeline import pulling
-from pipeline.pulling import LEASE_SECONDS, gather, leased
-from pipeline.subscription import Delivery
+from pipeline.messages import pulling
+from pipeline.messages.pulling import LEASE_SECONDS, gather, leased
+from pipeline.messages.subscription import Delivery
 from tests.fake_subscription import FakeSubscription, make_message
 
 SECONDS_TO_HANG = 60

@@ -7,11 +7,11 @@ import pytest
 from tests.fake_subscription import make_message
 from transforms import events
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile
+from transforms.inputs.finding import FastaFile
+from transforms.inputs.stopping import clear_stop, request_stop
 from transforms.items import DeadLetter, EndOfFile, Item, Protein
 from transforms.messages import encode_messages
 from transforms.pulls import read_pull
-from transforms.stopping import clear_stop, request_stop
 
 FILE = FastaFile("/out/.spool/pubsub/sub/1", "pubsub/sub/1", 7, 1.5, complete=9.5)
 DATA = encode_messages(

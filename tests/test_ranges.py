@@ -19,14 +19,15 @@ from hypothesis import given, settings
 
 from tests.helpers import make_output, sha256
 from tests.test_fasta_properties import nasty, nasty_and_long
-from transforms import events, fasta, stopping
-from transforms.fasta import Counts
-from transforms.finding import FastaFile, FindFasta, find_fasta
+from transforms import events
+from transforms.inputs import fasta, stopping
+from transforms.inputs.fasta import Counts
+from transforms.inputs.finding import FastaFile, FindFasta, find_fasta
+from transforms.inputs.ranges import FileRange, FileRangeCoder, cut_file, read_range
+from transforms.inputs.reading import read_items
+from transforms.inputs.spreading import ReadRanges
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
-from transforms.ranges import FileRange, FileRangeCoder, cut_file, read_range
-from transforms.reading import read_items
-from transforms.shards import Shard
-from transforms.spreading import ReadRanges
+from transforms.output.shards import Shard
 
 LARGE = Path(__file__).parents[2] / "shared/data/large/general_19789.fasta.gz"
 LARGE_BYTES = int(os.environ.get("LARGE_FASTA_BYTES", 9_000_000))

@@ -15,11 +15,12 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from tests.helpers import make_protein
-from transforms import compression, events, reading, stopping
-from transforms.fasta import MAX_RECORD_RESIDUES
-from transforms.finding import FastaFile, FindFasta, find_fasta
+from transforms import events
+from transforms.inputs import compression, reading, stopping
+from transforms.inputs.fasta import MAX_RECORD_RESIDUES
+from transforms.inputs.finding import FastaFile, FindFasta, find_fasta
+from transforms.inputs.reading import ReadFasta, read_items
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
-from transforms.reading import ReadFasta, read_items
 
 SHARED = Path(__file__).parents[2] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the collected files")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.options import make_parser
 from tests.processes import REPO
-from transforms.parquet import make_schema
+from transforms.output.parquet import make_schema
 
 README = (REPO / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # run by test_pages.py

@@ -11,19 +11,20 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import continuing, receiving, run
+from pipeline import continuing, run
 from pipeline.compact import main as compact
+from pipeline.messages import rounds as receiving
+from pipeline.messages.spool import Spool
 from pipeline.runners import GraphError
-from pipeline.spool import Spool
 from pipeline.verify import main as verify
 from tests.command import exit_code_of
 from tests.fake_subscription import FakeSubscription, make_message
 from tests.helpers import files_below
 from transforms import storage
-from transforms.commits import read_commits
 from transforms.errors import ConfigurationError
-from transforms.locks import LostError
 from transforms.messages import Message
+from transforms.output.commits import read_commits
+from transforms.output.locks import LostError
 
 GOOD = ">a one\nMKTAYIAKQR\n>b\nGGGSSS\n"
 MESSAGES = [

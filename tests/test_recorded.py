@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.recorded import no_output, read_bound
-from transforms.configuration import write_configuration
 from transforms.errors import ConfigurationError
+from transforms.output.configuration import write_configuration
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ from tests.helpers import (
     make_protein,
     vector_of,
 )
-from transforms import commits, removal, storage
-from transforms.commits import FileRecord, Output, read_commits, write_file_records
-from transforms.committed import read_dead_letters, read_rows
-from transforms.removal import (
+from transforms import storage
+from transforms.output import commits, removal
+from transforms.output.commits import FileRecord, Output, read_commits, write_file_records
+from transforms.output.committed import read_dead_letters, read_rows
+from transforms.output.removal import (
     ALL_FAILURES,
     ALL_RECORDS,
     EVERYTHING,
@@ -31,7 +32,7 @@ from transforms.removal import (
     remove_records,
     reopen_files,
 )
-from transforms.sweeping import sweep
+from transforms.output.sweeping import sweep
 
 ROWS = [make_protein(0), make_protein(2), make_protein(1, "b.fa"), make_protein(5, "c.fa")]
 LETTERS = [make_dead_letter(None), make_dead_letter(1), make_dead_letter(0, "b.fa")]

@@ -19,8 +19,8 @@ from tests.fake_subscription import FakeSubscription, make_message
 from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output
 from tests.helpers import make_protein as protein
 from tests.report_helpers import CONFIGURATION, HOSTILE, hostile_output
-from transforms.configuration import write_configuration
-from transforms.locks import hold
+from transforms.output.configuration import write_configuration
+from transforms.output.locks import hold
 
 pytest.importorskip("matplotlib")
 

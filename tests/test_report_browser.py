@@ -12,7 +12,7 @@ from tests.browser import CHROMIUM, NAMES, Browser, browsing
 from tests.helpers import commit, make_block, make_output
 from tests.helpers import make_protein as protein
 from tests.report_helpers import CONFIGURATION, HOSTILE, hostile_output
-from transforms.configuration import write_configuration
+from transforms.output.configuration import write_configuration
 
 pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"needs one of {', '.join(NAMES)}")

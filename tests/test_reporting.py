@@ -29,9 +29,9 @@ from pipeline.reporting.scheme import DARK, LIGHT
 from pipeline.reporting.survey import survey_rows
 from pipeline.reporting.twins import Twins, cosine_distance, tolerance
 from tests.helpers import DIM, commit, make_block, make_output, make_protein, vector_of
-from transforms.commits import PartRecord, PartSource, read_commits
 from transforms.errors import ConfigurationError
-from transforms.picking import parts_with_rows
+from transforms.output.commits import PartRecord, PartSource, read_commits
+from transforms.output.picking import parts_with_rows
 
 RNG = np.random.default_rng(5)
 

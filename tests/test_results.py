@@ -12,10 +12,10 @@ import pytest
 
 from tests.helpers import make_block, make_dead_letter, make_end, make_output, make_protein
 from transforms import results
-from transforms.commits import INPUTS, MESSAGES, Output, read_part_record
-from transforms.gathering import Gathered, gather
 from transforms.items import DeadLetter, FinishedFile, Protein
-from transforms.parts import write_part
+from transforms.output.commits import INPUTS, MESSAGES, Output, read_part_record
+from transforms.output.gathering import Gathered, gather
+from transforms.output.parts import write_part
 from transforms.results import Outgoing, make_answers, make_dead_letters, read_outcomes
 
 SOURCE = "pubsub/sub/1"

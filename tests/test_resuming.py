@@ -17,17 +17,17 @@ from tests.helpers import (
     sha256,
 )
 from transforms import storage
-from transforms.commits import (
+from transforms.errors import ConfigurationError
+from transforms.inputs.finding import FastaFile
+from transforms.output.commits import (
     FileRecord,
     Output,
     delete_part_record,
     read_commits,
     write_file_records,
 )
-from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile
-from transforms.removal import ALL_FAILURES, EVERYTHING, FILE_FAILURE, Removal
-from transforms.resuming import Work, apply, failed_urls, find_done, find_work, tidy
+from transforms.output.removal import ALL_FAILURES, EVERYTHING, FILE_FAILURE, Removal
+from transforms.output.resuming import Work, apply, failed_urls, find_done, find_work, tidy
 
 NOW = sha256("now")
 BEFORE = sha256("before")

@@ -11,9 +11,9 @@ import pytest
 from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem, MatchResult
 
 from transforms import retrying, storage
-from transforms.finding import FastaFile
+from transforms.inputs.finding import FastaFile
+from transforms.inputs.reading import read_items
 from transforms.items import DeadLetter
-from transforms.reading import read_items
 from transforms.retrying import RetriedError
 
 

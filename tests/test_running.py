@@ -12,18 +12,19 @@ import torch
 from torch import nn
 
 from tests.helpers import make_output, make_protein
-from transforms import events, model
+from transforms import events
 from transforms.awaiting import Deferred
-from transforms.bisection import Failure
-from transforms.forward import Fetch, Rows, launch_rows
+from transforms.esm import model
+from transforms.esm.bisection import Failure
+from transforms.esm.forward import Fetch, Rows, launch_rows
+from transforms.esm.known_vectors import KnownVectors
+from transforms.esm.model import EsmModelHandler, ModelConfig
+from transforms.esm.packing import Pack
+from transforms.esm.passes import _LAUNCHER
+from transforms.esm.running import RunningBatch
+from transforms.esm.slicing import PassBudget
+from transforms.esm.under_way import Watch, _read_note, count_deaths
 from transforms.items import Batch, DeadLetter, EmbeddingBlock, Item
-from transforms.known_vectors import KnownVectors
-from transforms.model import EsmModelHandler, ModelConfig
-from transforms.packing import Pack
-from transforms.passes import _LAUNCHER
-from transforms.running import RunningBatch
-from transforms.slicing import PassBudget
-from transforms.under_way import Watch, _read_note, count_deaths
 
 LETTERS = "ACDEFGHIKLMNPQRSTVY"
 
@@ -59,9 +60,9 @@ class Device:
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     device = Device()
-    monkeypatch.setattr("transforms.passes.launch_rows", device.launch)
+    monkeypatch.setattr("transforms.esm.passes.launch_rows", device.launch)
     for module in ("passes", "model"):
-        monkeypatch.setattr(f"transforms.{module}.launches_ahead", lambda _: True)
+        monkeypatch.setattr(f"transforms.esm.{module}.launches_ahead", lambda _: True)
     return device
 
 

@@ -10,8 +10,8 @@ from benchmarks import scale
 from benchmarks.scale import Plan
 from benchmarks.wire import NAME, Weights, weigh
 from tests.helpers import make_protein
-from transforms import reading
 from transforms.batching import BatchByTokens, TokenBudget
+from transforms.inputs import reading
 from transforms.items import Batch, Item, Protein
 
 WEIGHTS = Weights(read=280, embedded=270, vector=5120, settled=120, commit=360)

@@ -15,16 +15,16 @@ import pytest
 
 from pipeline import run, search
 from pipeline.compaction import compact_output
-from pipeline.queries import Queries, Query
-from pipeline.searching import search_rows
+from pipeline.searching.nearest import search_rows
+from pipeline.searching.queries import Queries, Query
 from pipeline.settled import read_settled
 from tests.command import run_without_model_libraries
 from tests.helpers import commit, make_block, make_output, vector_of
 from tests.helpers import make_protein as protein
-from transforms.commits import read_commits
-from transforms.configuration import write_configuration
-from transforms.neighbours import DECIMALS
-from transforms.parquet import to_matrix
+from transforms.output.commits import read_commits
+from transforms.output.configuration import write_configuration
+from transforms.output.neighbours import DECIMALS
+from transforms.output.parquet import to_matrix
 
 HEADER = "query\trank\tcosine\tsource\tordinal\tid\taccession\tdescription\tsequence_length"
 

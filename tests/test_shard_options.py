@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.option_groups.shards import slurm_shard
 from pipeline.options import parse_options
-from pipeline.shard_options import slurm_shard
 from transforms.errors import ConfigurationError
-from transforms.shards import Shard
+from transforms.output.shards import Shard
 
 NEEDED = ["--input", "in.faa", "--output", "out"]
 

@@ -26,8 +26,8 @@ from tests.faults.outcome import (
 )
 from tests.helpers import files_below
 from transforms import events, storage
-from transforms.division import read_division
-from transforms.locks import hold
+from transforms.output.division import read_division
+from transforms.output.locks import hold
 
 Capture = pytest.CaptureFixture[str]
 
@@ -220,7 +220,7 @@ def test_a_file_that_one_shard_cannot_read_is_finished_when_it_can(
 
     assert shard(inputs, output, 0, 2) == 3
     with monkeypatch.context() as patch:
-        patch.setattr("transforms.reading.read_items.__defaults__", (fail, None))
+        patch.setattr("transforms.inputs.reading.read_items.__defaults__", (fail, None))
         assert shard(inputs, output, 1, 2) == 1
     told = text(capsys)
     assert "not complete, though all shards have ended" in told
@@ -278,11 +278,11 @@ def test_a_completion_that_breaks_off_is_completed_by_the_next(
         assert shard(inputs, output, 1, 2) == 3
     assert "A shard is at work" in text(capsys)
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.finishing.write_report", fail)
+        patch.setattr("pipeline.sharding.finishing.write_report", fail)
         assert shard(inputs, output, 1, 2) == 1
     assert "The share is done, but the output is not complete" in text(capsys)
     with monkeypatch.context() as patch:
-        patch.setattr("transforms.division._delete", fail)  # when it does not count any more
+        patch.setattr("transforms.output.division._delete", fail)  # when it does not count any more
         assert exit_code_of(finish.main, output) == 1
     assert read_division(str(output)) is None
     assert exit_code_of(finish.main, output) == 3

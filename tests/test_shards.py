@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from transforms import events, storage
-from transforms.compression import decompress
 from transforms.errors import ConfigurationError
-from transforms.fasta import FastaRecord, parse_fasta
-from transforms.finding import find_fasta
+from transforms.inputs.compression import decompress
+from transforms.inputs.fasta import FastaRecord, parse_fasta
+from transforms.inputs.finding import find_fasta
+from transforms.inputs.reading import read_items
 from transforms.items import EndOfFile, Item
-from transforms.reading import read_items
-from transforms.shards import Shard
+from transforms.output.shards import Shard
 
 LARGE = Path(__file__).parents[2] / "shared/data/large/general_19789.fasta.gz"
 TEXT = ">a\nMKT\n>b\nGGSAA\n>c\nMKT\n>d\n>e\nMKTAYIAKQR\n>f\nWWW\n>g\nACDEF\n"

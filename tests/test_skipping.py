@@ -17,12 +17,12 @@ from tests.helpers import (
     sha256,
 )
 from transforms import events, skipping
-from transforms.commits import Output, PartRecord, read_commits
-from transforms.committed import Keys
 from transforms.items import Batch, Item, Settled
-from transforms.locks import hold_parts
-from transforms.merging import merge_parts
-from transforms.removal import EVERYTHING, remove_records
+from transforms.output.commits import Output, PartRecord, read_commits
+from transforms.output.committed import Keys
+from transforms.output.locks import hold_parts
+from transforms.output.merging import merge_parts
+from transforms.output.removal import EVERYTHING, remove_records
 from transforms.skipping import CommittedRecords, _SkipCommittedDoFn
 
 OLD = "run1"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.spool import Done, Spool
+from pipeline.messages.spool import Done, Spool
 from tests.fake_subscription import make_message
 from tests.helpers import files_below
 from transforms.errors import ConfigurationError
-from transforms.finding import FastaFile
+from transforms.inputs.finding import FastaFile
 from transforms.messages import decode_messages
 
 MESSAGES = [make_message(1, ">a\nMKT\n"), make_message(2, "x")]

@@ -22,8 +22,8 @@ from tests.command import exit_code_of, run_without_model_libraries
 from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output, no_sleep
 from tests.helpers import make_protein as protein
 from tests.processes import REPO
-from transforms import commits
-from transforms.commits import (
+from transforms.output import commits
+from transforms.output.commits import (
     Commits,
     FileRecord,
     Output,
@@ -31,10 +31,10 @@ from transforms.commits import (
     write_file_records,
     write_part_record,
 )
-from transforms.configuration import write_configuration
-from transforms.division import ShardState
-from transforms.holders import read_holder, write_holder
-from transforms.locks import hold
+from transforms.output.configuration import write_configuration
+from transforms.output.division import ShardState
+from transforms.output.holders import read_holder, write_holder
+from transforms.output.locks import hold
 
 exit_code = partial(exit_code_of, status.main)
 
@@ -196,7 +196,7 @@ def test_a_run_at_work_is_told_with_its_rate_and_eta(output: Output) -> None:
 def test_a_run_that_was_killed_is_told_as_dead_at_once(output: Output) -> None:
     code = (
         "import sys, time\n"
-        "from transforms.locks import hold\n"
+        "from transforms.output.locks import hold\n"
         f"with hold({output.root!r}, 'first', interval=0.05) as lock:\n"
         f"    with lock.watched(lambda: {PROGRESS!r}, print):\n"
         "        print('held', flush=True)\n"

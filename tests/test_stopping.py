@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import make_output
-from transforms import stopping
-from transforms.finding import find_fasta
-from transforms.reading import _ReadFastaDoFn
-from transforms.stopping import EndLook, forget_end, request_end
+from transforms.inputs import stopping
+from transforms.inputs.finding import find_fasta
+from transforms.inputs.reading import _ReadFastaDoFn
+from transforms.inputs.stopping import EndLook, forget_end, request_end
 
 
 class Clock:

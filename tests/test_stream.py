@@ -18,7 +18,7 @@ from tests.command import exit_code_of
 from tests.faults.outcome import assert_equal, draw_records, read_outcome, write_fasta, write_inputs
 from tests.processes import REPO
 from tests.test_watch import feeding, finished, ids, wait_for
-from transforms.commits import read_commits
+from transforms.output.commits import read_commits
 
 exit_code = partial(exit_code_of, main)
 

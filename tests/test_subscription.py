@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.subscription import Subscription, check_name, open_subscription
+from pipeline.messages.subscription import Subscription, check_name, open_subscription
 from transforms.errors import ConfigurationError
 
 NAME = "projects/proj/subscriptions/sub"

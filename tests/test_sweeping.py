@@ -8,9 +8,9 @@ import pytest
 
 from tests.helpers import files_below
 from tests.test_commits import CONFIGURATION, FILE, PART
-from transforms.commits import write_file_records, write_part_record
-from transforms.configuration import write_configuration
-from transforms.sweeping import sweep
+from transforms.output.commits import write_file_records, write_part_record
+from transforms.output.configuration import write_configuration
+from transforms.output.sweeping import sweep
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.tally import Tally
+from pipeline.listening.tally import Tally
 from transforms import events
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import topic as topics
-from pipeline.subscription import check_name
-from pipeline.topic import StoppedError, Topic, open_topic
+from pipeline.messages import topic as topics
+from pipeline.messages.subscription import check_name
+from pipeline.messages.topic import StoppedError, Topic, open_topic
 from transforms.errors import ConfigurationError
 from transforms.results import Outgoing
 

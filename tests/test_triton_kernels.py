@@ -18,8 +18,8 @@ REPO = Path(__file__).parents[1]
 
 ATTENTION = """
 import torch
-from transforms.attention import _draw, attend_each
-from transforms.triton_kernels import attend
+from transforms.esm.attention import _draw, attend_each
+from transforms.esm.triton_kernels import attend
 
 for heads, width in ((3, 16), (2, 64)):
     lengths = (7, 1, 130, 64, 200)
@@ -45,7 +45,7 @@ for heads, width in ((3, 16), (2, 64)):
 
 FUSED = """
 import torch
-from transforms.fused import _differ, _load_triton
+from transforms.esm.fused import _differ, _load_triton
 
 for heads, width in ((4, 8), (3, 24), (2, 64)):
     assert _differ(_load_triton(), torch.device("cpu"), torch.float16, heads, width) < 1e-3

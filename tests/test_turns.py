@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.turns import Turn
+from pipeline.watching.turns import Turn
 from transforms import events
 
 EMBEDDED, SKIPPED = events.RecordsEmbedded(1, 10), events.RecordsSkipped(1, 10)

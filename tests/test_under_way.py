@@ -12,8 +12,8 @@ import torch
 
 from tests.helpers import files_below, sha256
 from transforms import storage
-from transforms.bisection import Failure
-from transforms.under_way import (
+from transforms.esm.bisection import Failure
+from transforms.esm.under_way import (
     PROCESS_DIED,
     UNDER_WAY,
     Watch,

@@ -20,9 +20,10 @@ from pipeline.run import main
 from tests.command import exit_code_of
 from tests.helpers import files_below
 from tests.processes import REPO
-from transforms import events, reading
+from transforms import events
 from transforms.errors import FastaFormatError
-from transforms.fasta import MAX_HEADER_BYTES, scan_fasta
+from transforms.inputs import reading
+from transforms.inputs.fasta import MAX_HEADER_BYTES, scan_fasta
 
 exit_code = partial(exit_code_of, main)
 
@@ -39,7 +40,7 @@ FORBIDDEN_CALLS = {
 
 # The one starts Beam's own engine, by a command that Beam makes, the other this very program, with
 # the arguments that it was given; they read no input.
-ALLOWED = {"pipeline/runners.py": ["subprocess"], "pipeline/gpus.py": ["subprocess"]}
+ALLOWED = {"pipeline/runners.py": ["subprocess"], "pipeline/sharding/gpus.py": ["subprocess"]}
 
 
 def dotted(node: ast.expr) -> str:

@@ -15,7 +15,7 @@ from pipeline.compaction import compact_output
 from pipeline.overview import look
 from pipeline.terminal import complain
 from tests.command import exit_code_of
-from transforms.locks import LostError
+from transforms.output.locks import LostError
 
 Main = Callable[[Sequence[str] | None], NoReturn]
 

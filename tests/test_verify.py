@@ -27,9 +27,9 @@ from pipeline.verification import result
 from pipeline.verification.sample import Sample
 from tests.command import exit_code_of
 from tests.helpers import files_below, sha256
-from transforms.commits import read_commits
-from transforms.locks import hold
-from transforms.parquet import encode_table, read_table, to_matrix
+from transforms.output.commits import read_commits
+from transforms.output.locks import hold
+from transforms.output.parquet import encode_table, read_table, to_matrix
 
 # Small batches, so that there are several parts.
 ARGS = ("--model", "demo", "--truncation_seq_length", "60", "--toks_per_batch", "64", "--quiet")

@@ -16,17 +16,19 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline import continuing, watch
+from pipeline import continuing
 from pipeline.run import main
 from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError
+from pipeline.watching import rounds as watch
 from tests.command import exit_code_of
 from tests.faults.outcome import read_outcome
-from transforms import events, model, skipping, storage
-from transforms.commits import Commits, read_commits
-from transforms.finding import Listing, find_fasta
-from transforms.locks import HeldError, hold
-from transforms.reading import read_items
+from transforms import events, skipping, storage
+from transforms.esm import model
+from transforms.inputs.finding import Listing, find_fasta
+from transforms.inputs.reading import read_items
+from transforms.output.commits import Commits, read_commits
+from transforms.output.locks import HeldError, hold
 
 GOOD = ">a\nMKTAYIAKQR\n>b\nGGGSSS\n"
 OTHER = ">x\nMKVLAAGLLK\n"
@@ -306,11 +308,11 @@ def test_a_model_that_changes_under_it_ends_it(
     inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (inputs / "a.fa").write_text(GOOD)
-    monkeypatch.setattr("transforms.checkpoints._DEMO_FINGERPRINT", "one")
+    monkeypatch.setattr("transforms.esm.checkpoints._DEMO_FINGERPRINT", "one")
 
     def feed() -> None:
         wait_for((output / "pt/a_ESM.pt").exists)
-        monkeypatch.setattr("transforms.checkpoints._DEMO_FINGERPRINT", "another")
+        monkeypatch.setattr("transforms.esm.checkpoints._DEMO_FINGERPRINT", "another")
         (inputs / "b.fa").write_text(OTHER)
 
     with feeding(feed):
@@ -340,7 +342,7 @@ def test_new_files_do_not_need_the_records_of_all_others(
     def read(root: str) -> Commits:
         pytest.fail("all records were read")
 
-    monkeypatch.setattr("pipeline.intake.read_commits", read)
+    monkeypatch.setattr("pipeline.watching.intake.read_commits", read)
     monkeypatch.setattr(skipping, "read_all_parts", read)
     (inputs / "b.fa").write_text(OTHER)
     assert exit_code(inputs, output) == 0

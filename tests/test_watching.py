@@ -11,10 +11,10 @@ from apache_beam.io.restriction_trackers import OffsetRange
 
 from tests.helpers import make_output
 from tests.test_watch import feeding, wait_for
-from transforms.commits import FileRecord, Output, write_file_records
-from transforms.finding import FastaFile
-from transforms.stopping import forget_end, request_end
-from transforms.watching import Watched, WatchFasta, _TickProvider
+from transforms.inputs.finding import FastaFile
+from transforms.inputs.stopping import forget_end, request_end
+from transforms.inputs.watching import Watched, WatchFasta, _TickProvider
+from transforms.output.commits import FileRecord, Output, write_file_records
 
 
 class Finish(beam.DoFn):

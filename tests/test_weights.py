@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from transformers import EsmModel
 
 from tests.model_helpers import copy_checkpoint, embed_alone, hidden_states, load_reference
-from transforms.checkpoints import find_checkpoint
 from transforms.errors import ConfigurationError
-from transforms.weights import load_encoder
+from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.weights import load_encoder
 
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQ"
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.model_helpers import load_reference
-from transforms.bisection import Failure
-from transforms.encoder import pack_encoder
-from transforms.encoding import encode
-from transforms.passes import embed_passes
-from transforms.slicing import PassBudget
-from transforms.windows import cut_windows
+from transforms.esm.bisection import Failure
+from transforms.esm.encoder import pack_encoder
+from transforms.esm.encoding import encode
+from transforms.esm.passes import embed_passes
+from transforms.esm.slicing import PassBudget
+from transforms.esm.windows import cut_windows
 
 lengths = st.integers(1, 500)
 sizes = st.integers(1, 120)

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transforms.batching import BatchByTokens
-    from transforms.commits import Output
     from transforms.completion import CompleteFiles
     from transforms.embed import Embed, EmbedConfig, Embedding, EmbedProteins
+    from transforms.esm.model import EsmModelHandler, ModelConfig
     from transforms.esm_pt import WriteEsmPt
     from transforms.filling import WriteParts
-    from transforms.finding import FindFasta
+    from transforms.inputs.finding import FindFasta
+    from transforms.inputs.reading import ReadFasta
+    from transforms.inputs.spreading import ReadRanges
+    from transforms.inputs.watching import Watched, WatchFasta
     from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein
-    from transforms.model import EsmModelHandler, ModelConfig
+    from transforms.output.commits import Output
     from transforms.pubsub import PullFromPubSub
     from transforms.pulls import ReadMessages
-    from transforms.reading import ReadFasta
     from transforms.residues import CheckResidues, ResiduePolicy
     from transforms.skipping import SkipCommitted
-    from transforms.spreading import ReadRanges
     from transforms.validation import ValidateEmbeddings
-    from transforms.watching import Watched, WatchFasta
 
 _MODULES = {
     "BatchByTokens": "batching",
@@ -35,21 +35,21 @@ _MODULES = {
     "EmbedProteins": "embed",
     "Embedding": "embed",
     "EmbeddingBlock": "items",
-    "EsmModelHandler": "model",
-    "FindFasta": "finding",
+    "EsmModelHandler": "esm.model",
+    "FindFasta": "inputs.finding",
     "Item": "items",
-    "ModelConfig": "model",
-    "Output": "commits",
+    "ModelConfig": "esm.model",
+    "Output": "output.commits",
     "Protein": "items",
     "PullFromPubSub": "pubsub",
-    "ReadFasta": "reading",
+    "ReadFasta": "inputs.reading",
     "ReadMessages": "pulls",
-    "ReadRanges": "spreading",
+    "ReadRanges": "inputs.spreading",
     "ResiduePolicy": "residues",
     "SkipCommitted": "skipping",
     "ValidateEmbeddings": "validation",
-    "WatchFasta": "watching",
-    "Watched": "watching",
+    "WatchFasta": "inputs.watching",
+    "Watched": "inputs.watching",
     "WriteEsmPt": "esm_pt",
     "WriteParts": "filling",
 }

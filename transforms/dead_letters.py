@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from transforms import events
-from transforms.fasta import MAX_RECORD_RESIDUES
+from transforms.inputs.fasta import MAX_RECORD_RESIDUES
 from transforms.items import DeadLetter, Protein
 from transforms.times import now
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from transforms.finding import FastaFile
+from transforms.esm.model import EsmModelHandler
+from transforms.inputs.finding import FastaFile
+from transforms.inputs.reading import in_batches, read_items
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein
-from transforms.model import EsmModelHandler
-from transforms.reading import in_batches, read_items
 from transforms.residues import ResiduePolicy, check_residues
 from transforms.validation import validate
 

@@ -12,11 +12,11 @@ from apache_beam.ml.inference.base import RunInference
 
 from transforms.awaiting import AwaitDevice
 from transforms.batching import BatchByTokens
-from transforms.commits import Output
+from transforms.esm.model import EsmModelHandler, ModelConfig
+from transforms.esm.slicing import batch_tokens
 from transforms.items import DeadLetter, EmbeddingBlock, Item
-from transforms.model import EsmModelHandler, ModelConfig
+from transforms.output.commits import Output
 from transforms.residues import CheckResidues, ResiduePolicy
-from transforms.slicing import batch_tokens
 from transforms.validation import ValidateEmbeddings
 
 

@@ -16,7 +16,11 @@ from typing import BinaryIO
 import apache_beam as beam
 
 from transforms import events, storage
-from transforms.commits import (
+from transforms.dead_letters import encode_dead_letters
+from transforms.hashing import Hashed
+from transforms.items import FinishedFile, Item, Settled
+from transforms.naming import failures_name, pt_name
+from transforms.output.commits import (
     FILES_PER_RECORD,
     FileRecord,
     Output,
@@ -24,14 +28,10 @@ from transforms.commits import (
     add_file_records,
     read_part_record,
 )
-from transforms.committed import Rows
-from transforms.dead_letters import encode_dead_letters
-from transforms.gathering import BLOCK_BYTES, Gathered, check_keys, gather, read_whole
-from transforms.hashing import Hashed
-from transforms.items import FinishedFile, Item, Settled
-from transforms.naming import failures_name, pt_name
+from transforms.output.committed import Rows
+from transforms.output.gathering import BLOCK_BYTES, Gathered, check_keys, gather, read_whole
+from transforms.output.pt_format import write_pt
 from transforms.passing import ActOnKinds, act_on_kinds
-from transforms.pt_format import write_pt
 from transforms.times import now
 
 ROWS_PER_GROUP = 4096

@@ -11,10 +11,10 @@ import apache_beam as beam
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.commits import Output
 from transforms.items import DeadLetter, EmbeddingBlock, Item
 from transforms.lanes import key_by_lane, record_address, timer_name
-from transforms.parts import part_name, withdraw_later, write_part
+from transforms.output.commits import Output
+from transforms.output.parts import part_name, withdraw_later, write_part
 from transforms.waiting import make_waiting
 
 PART_RECORDS = 4096

@@ -14,9 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from transforms.commits import INPUTS, MESSAGES
 from transforms.errors import FastaFormatError, RecordError
-from transforms.fasta import MAX_RECORD_RESIDUES, Counts, FastaRecord, parse_fasta, scan_fasta
+from transforms.inputs.fasta import (
+    MAX_RECORD_RESIDUES,
+    Counts,
+    FastaRecord,
+    parse_fasta,
+    scan_fasta,
+)
+from transforms.output.commits import INPUTS, MESSAGES
 from transforms.times import iso
 
 KEY_BYTES = 16

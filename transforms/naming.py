@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from transforms.commits import PT
+from transforms.output.commits import PT
 
 _COMPRESSION_SUFFIX = re.compile(r"(?<=[^/])\.(gz|bgz|bz2|xz|zst)$", re.IGNORECASE)
 _FASTA_SUFFIX = re.compile(r"(?<=[^/])\.(fa|faa|fasta|fas|fna)$", re.IGNORECASE)

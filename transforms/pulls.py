@@ -16,8 +16,9 @@ import apache_beam as beam
 from transforms import events, storage
 from transforms.dead_letters import record_failed
 from transforms.errors import ConfigurationError
-from transforms.fasta import Counts
-from transforms.finding import FastaFile
+from transforms.inputs.fasta import Counts
+from transforms.inputs.finding import FastaFile
+from transforms.inputs.reading import end_of, in_batches, item_of, place_of
 from transforms.items import DeadLetter, Item, Protein
 from transforms.messages import (
     Message,
@@ -27,7 +28,6 @@ from transforms.messages import (
     encode_messages,
     open_message,
 )
-from transforms.reading import end_of, in_batches, item_of, place_of
 
 Of = TypeVar("Of", bound=Protein | DeadLetter)
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from transforms.commits import Output
-from transforms.committed import read_all_rows
 from transforms.dead_letters import encode_dead_letters
-from transforms.gathering import Gathered
 from transforms.items import DeadLetter
-from transforms.parquet import to_matrix
+from transforms.output.commits import Output
+from transforms.output.committed import read_all_rows
+from transforms.output.gathering import Gathered
+from transforms.output.parquet import to_matrix
 from transforms.times import iso
 
 MESSAGE_BYTES = 9_000_000

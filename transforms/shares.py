@@ -15,13 +15,13 @@ from typing import Any
 import apache_beam as beam
 
 from transforms import storage
-from transforms.commits import COMMITS, FILES_PER_RECORD, Output
-from transforms.division import shares_of
 from transforms.esm_pt import SECONDS_PER_RECORD, announce_finished
 from transforms.items import FinishedFile, Item, Settled
-from transforms.json_records import read_json, write_json
+from transforms.output.commits import COMMITS, FILES_PER_RECORD, Output
+from transforms.output.division import shares_of
+from transforms.output.json_records import read_json, write_json
+from transforms.output.shards import Shard
 from transforms.passing import ActOnKinds, act_on_kinds
-from transforms.shards import Shard
 
 
 @dataclass(frozen=True, slots=True)

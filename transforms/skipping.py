@@ -10,7 +10,8 @@ import apache_beam as beam
 import numpy as np
 
 from transforms import events
-from transforms.commits import (
+from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein, Settled
+from transforms.output.commits import (
     Commits,
     Output,
     PartRecord,
@@ -18,10 +19,9 @@ from transforms.commits import (
     read_all_parts,
     replaced_by,
 )
-from transforms.committed import Digests, Integers, read_keys, short_digest
-from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein, Settled
+from transforms.output.committed import Digests, Integers, read_keys, short_digest
+from transforms.output.shards import Shard
 from transforms.passing import ActOnKinds, act_on_kinds
-from transforms.shards import Shard
 
 Record = Protein | DeadLetter
 

@@ -12,7 +12,7 @@ from pipeline.checks import prepare
 from pipeline.options import RunConfig
 from pipeline.run import execute
 from transforms import events
-from transforms.model import EsmModelHandler, ModelConfig
+from transforms.esm.model import EsmModelHandler, ModelConfig
 
 
 def make_model_config(setting: Setting) -> ModelConfig:

@@ -12,8 +12,8 @@ from benchmarks.peers.ours import count_passes, make_model_config
 from transforms import events
 from transforms.awaiting import Deferred
 from transforms.embed import EmbedConfig
+from transforms.esm.model import EsmModelHandler
 from transforms.items import Batch, EmbeddingBlock, Item, Protein
-from transforms.model import EsmModelHandler
 
 
 def load(setting: Setting) -> Peer:

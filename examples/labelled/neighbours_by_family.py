@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from transforms.fasta import parse_fasta
+from transforms.inputs.fasta import parse_fasta
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 MOST_SHOWN = 5

@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.exports.provenance import describe
 from pipeline.exports.source import Source
-from transforms.checkpoints import DEMO_MODEL
+from transforms.esm.checkpoints import DEMO_MODEL
 from transforms.text import printable
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),

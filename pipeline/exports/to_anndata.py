@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.exports.provenance import describe
 from pipeline.exports.source import Source
 from transforms.messages import has_messages
-from transforms.parquet import make_schema
+from transforms.output.parquet import make_schema
 
 _NOT_OF_ROWS = ("embedding", "model_id", "model_revision")  # the model is in `uns`
 _ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}

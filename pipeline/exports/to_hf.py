@@ -9,7 +9,7 @@ from __future__ import annotations
 from pipeline.exports.card import make_card
 from pipeline.exports.source import Source
 from transforms import storage
-from transforms.parquet import encode_table, read_columns
+from transforms.output.parquet import encode_table, read_columns
 
 _DATA = "data"
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipeline.exports.provenance import describe
 from pipeline.exports.source import Source
 from transforms.messages import has_messages
-from transforms.parquet import GROUP_ROWS, make_schema
+from transforms.output.parquet import GROUP_ROWS, make_schema
 
 
 def write(path: str, source: Source) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from pipeline.exports.source import Source
 from transforms import storage
-from transforms.pt_format import write_pt
+from transforms.output.pt_format import write_pt
 
 
 def write(path: str, source: Source) -> None:

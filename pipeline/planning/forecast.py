@@ -7,23 +7,23 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.model_options import check_width
+from pipeline.listening.progress import Progress
+from pipeline.listening.tally import Tally
+from pipeline.option_groups.model import check_width
 from pipeline.planning.rate import Rate, read_rate
 from pipeline.planning.size import OutputSize, measure_output
 from pipeline.planning.survey import Survey, survey
 from pipeline.planning.work import Schedule, Setting, Work
-from pipeline.progress import Progress
-from pipeline.tally import Tally
 from transforms import events
-from transforms.architecture import ESM2_650M, count_parameters, find_config
-from transforms.checkpoints import DEFAULT_MODEL
-from transforms.collisions import check_pt_names, find_collisions
-from transforms.devices import check_device_name, resolve_dtype
 from transforms.errors import ConfigurationError
+from transforms.esm.architecture import ESM2_650M, count_parameters, find_config
+from transforms.esm.checkpoints import DEFAULT_MODEL
+from transforms.esm.devices import check_device_name, resolve_dtype
+from transforms.esm.slicing import usual_tokens
 from transforms.filling import PART_RECORDS
-from transforms.finding import FastaFile, Listing, find_fasta
+from transforms.inputs.collisions import check_pt_names, find_collisions
+from transforms.inputs.finding import FastaFile, Listing, find_fasta
 from transforms.residues import ResiduePolicy
-from transforms.slicing import usual_tokens
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 from pipeline.outputs import REPORT
 from pipeline.runners import had_one_worker
 from transforms import storage
-from transforms.checkpoints import DEMO_MODEL
 from transforms.errors import ConfigurationError
+from transforms.esm.checkpoints import DEMO_MODEL
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transforms.commits import Output
 from transforms.items import Protein
-from transforms.parquet import Vectors, encode_rows
-from transforms.pt_format import write_pt
+from transforms.output.commits import Output
+from transforms.output.parquet import Vectors, encode_rows
+from transforms.output.pt_format import write_pt
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 
 from pipeline.planning.work import Schedule
 from transforms import events
-from transforms.committed import short_digest
-from transforms.finding import FastaFile
+from transforms.inputs.finding import FastaFile
+from transforms.inputs.reading import in_batches, look_again, read_items
 from transforms.items import DeadLetter, EndOfFile, Item, Protein
-from transforms.reading import in_batches, look_again, read_items
+from transforms.output.committed import short_digest
 from transforms.residues import ResiduePolicy, check_residues
 
 MOST_NAMED = 3

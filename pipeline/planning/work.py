@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from transforms.batching import Fill, TokenBudget, token_cost
+from transforms.esm.known_vectors import affordable_beside, kept_bytes
+from transforms.esm.slicing import batch_tokens, count_passes
+from transforms.esm.windows import cut_windows
 from transforms.items import Item, Protein
-from transforms.known_vectors import affordable_beside, kept_bytes
 from transforms.recent import Recent
-from transforms.slicing import batch_tokens, count_passes
-from transforms.windows import cut_windows
 
 FLOAT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from transforms.neighbours import Block, nearest
-from transforms.parquet import Vectors
+from transforms.output.neighbours import Block, nearest
+from transforms.output.parquet import Vectors
 
 MOST_NEIGHBOURS = 14
 

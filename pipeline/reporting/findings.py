@@ -24,10 +24,10 @@ from pipeline.reporting.sample import Sample
 from pipeline.reporting.survey import Survey, survey_rows
 from pipeline.settled import read_settled
 from transforms import storage
-from transforms.commits import Commits
 from transforms.errors import ConfigurationError
 from transforms.messages import has_messages
-from transforms.picking import parts_with_rows
+from transforms.output.commits import Commits
+from transforms.output.picking import parts_with_rows
 
 EXAMPLES = 3
 """Dead letters of each kind that are shown."""

@@ -23,7 +23,7 @@ from pipeline.reporting.row_charts import norm_outliers
 from pipeline.reporting.scatter import map_data
 from pipeline.reporting.twins import tolerance
 from pipeline.telling import state_of_all
-from transforms.checkpoints import DEMO_MODEL
+from transforms.esm.checkpoints import DEMO_MODEL
 from transforms.text import printable
 
 MOST_KINDS = 50

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.outputs import REPORT
 from transforms import storage
-from transforms.commits import PartRecord
+from transforms.output.commits import PartRecord
 
 MOST_STEPS = 1_000
 
@@ -30,7 +30,9 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class RunPace:
-    """How fast the last run went, and how full its batches were; see :mod:`pipeline.pace`.
+    """How fast the last run went, and how full its batches were.
+
+    See :mod:`pipeline.listening.pace`.
 
     Attributes:
         span: Seconds of each span of time.

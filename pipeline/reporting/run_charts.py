@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.failures import MOST_SHOWN
-from pipeline.pace import FILL_STEPS
+from pipeline.listening.pace import FILL_STEPS
 from pipeline.reporting.chart import Chart, count_on
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.past import Computed, RunPace

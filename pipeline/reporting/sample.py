@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transforms.parquet import Vectors
+from transforms.output.parquet import Vectors
 
 _SEED = 0
 

@@ -16,11 +16,11 @@ from pipeline.reporting.moments import Moments
 from pipeline.reporting.sample import Sampler, choose_places
 from pipeline.reporting.twins import Twins
 from transforms import storage
-from transforms.blocks import read_blocks
-from transforms.commits import EMBEDDINGS, PartRecord
-from transforms.committed import DAMAGE, short_digests
 from transforms.errors import damaged
-from transforms.parquet import to_matrix
+from transforms.output.blocks import read_blocks
+from transforms.output.commits import EMBEDDINGS, PartRecord
+from transforms.output.committed import DAMAGE, short_digests
+from transforms.output.parquet import to_matrix
 
 OF_SAMPLE = ("id", "accession", "description", "source", "sequence_length")
 _COLUMNS = (*OF_SAMPLE, "ordinal", "residues_used", "truncated", "sequence_sha256", "embedding")

@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 
 from pipeline.reporting.extremes import Row
-from transforms.committed import Digests
-from transforms.neighbours import DECIMALS
-from transforms.parquet import Vectors
+from transforms.output.committed import Digests
+from transforms.output.neighbours import DECIMALS
+from transforms.output.parquet import Vectors
 
 MOST_SEQUENCES = 5_000
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from pipeline.verification.findings import Finding, place, some
 from pipeline.verification.parts import Integers, OpenedPart
-from transforms.commits import FileRecord, PartRecord
 from transforms.items import DeadLetter
-from transforms.parquet import make_schema
+from transforms.output.commits import FileRecord, PartRecord
+from transforms.output.parquet import make_schema
 
 COLUMNS = ("ordinal", "id", "description", "sequence_length", "residues_used", "residue_changes",
            "sequence_sha256")  # fmt: skip

@@ -9,9 +9,9 @@ from typing import Any
 from pipeline.verification.files import FileContent
 from pipeline.verification.findings import Finding, place, remark
 from transforms import storage
-from transforms.finding import FastaFile
+from transforms.inputs.finding import FastaFile
+from transforms.inputs.reading import read_items
 from transforms.items import DeadLetter, EndOfFile, Protein
-from transforms.reading import read_items
 from transforms.residues import ResidueError, ResiduePolicy, apply_policy
 
 Offer = Callable[[Protein, str, int], None]

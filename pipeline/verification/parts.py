@@ -19,11 +19,11 @@ import pyarrow as pa
 from pipeline.verification.findings import Finding, place, some
 from transforms import storage
 from transforms.accession import find_accession
-from transforms.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
 from transforms.dead_letters import decode_dead_letters
 from transforms.items import DeadLetter
 from transforms.messages import has_messages
-from transforms.parquet import Vectors, make_schema, read_table, to_matrix
+from transforms.output.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
+from transforms.output.parquet import Vectors, make_schema, read_table, to_matrix
 from transforms.validation import find_fault
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]

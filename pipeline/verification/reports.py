@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from pipeline.verification.findings import Finding, remark
 from transforms import storage
-from transforms.commits import Commits
-from transforms.reopened import REOPENED
+from transforms.output.commits import Commits
+from transforms.output.reopened import REOPENED
 
 
 class _Outcome(NamedTuple):

@@ -17,8 +17,8 @@ from pipeline.verification.sample import Sample
 from pipeline.verification.walk import Verified, read_all, verify
 from transforms import storage
 from transforms.errors import ConfigurationError
-from transforms.holders import Holder, read_holders, state_of
-from transforms.model import EsmModelHandler, ModelConfig
+from transforms.esm.model import EsmModelHandler, ModelConfig
+from transforms.output.holders import Holder, read_holders, state_of
 from transforms.text import counted, printable
 
 _ADVICE = """\

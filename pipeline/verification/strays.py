@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from pipeline.verification.findings import Finding, remark
 from pipeline.verification.pts import DamagedPtError, load_pt
 from transforms import storage
-from transforms.commits import COMMITS, DEAD_LETTERS, EMBEDDINGS, PT, Commits
-from transforms.division import (
+from transforms.naming import failures_name, pt_name
+from transforms.output.commits import COMMITS, DEAD_LETTERS, EMBEDDINGS, PT, Commits
+from transforms.output.division import (
     DIVISION,
     ENDS,
     SHARES,
@@ -16,8 +17,7 @@ from transforms.division import (
     look_at_shards,
     read_division,
 )
-from transforms.naming import failures_name, pt_name
-from transforms.reopened import REOPENED, read_reopened
+from transforms.output.reopened import REOPENED, read_reopened
 
 
 def list_below(root: str, folder: str) -> list[str]:

@@ -20,10 +20,10 @@ from pipeline.verification.reports import check_report
 from pipeline.verification.sample import Sample, check_sample
 from pipeline.verification.strays import find_strays
 from transforms import storage
-from transforms.commits import Commits, FileRecord, PartRecord, read_commits
 from transforms.errors import ConfigurationError
+from transforms.esm.model import ModelConfig
 from transforms.messages import has_messages
-from transforms.model import ModelConfig
+from transforms.output.commits import Commits, FileRecord, PartRecord, read_commits
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from tests.faults.outcome import Outcome, assert_equal, read_outcome
 from transforms import events, storage
-from transforms.under_way import PROCESS_DIED
+from transforms.esm.under_way import PROCESS_DIED
 
 STAGES = ("before write", "after write", "after fsync", "after rename")
 

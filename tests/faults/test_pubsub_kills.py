@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
+from pipeline.messages.publishing import open_topics
+from pipeline.messages.pulling import LEASE_SECONDS
+from pipeline.messages.subscription import open_subscription
+from pipeline.messages.topic import open_topic
 from pipeline.options import parse_options
-from pipeline.publishing import open_topics
-from pipeline.pulling import LEASE_SECONDS
-from pipeline.subscription import open_subscription
-from pipeline.topic import open_topic
 from tests.emulator import Queue, emulator, why_not
 from tests.faults.killing import Point, run, start
 from tests.faults.outcome import draw_records

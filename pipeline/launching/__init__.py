@@ -1,0 +1,1 @@
+"""``python -m pipeline.launch``: from what is asked of an engine to a run on it."""

@@ -1,0 +1,1 @@
+"""The options of a command line, group by group; ``pipeline/options.py`` puts them together."""

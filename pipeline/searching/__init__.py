@@ -1,0 +1,1 @@
+"""``python -m pipeline.search``: what is searched with, and what is found."""

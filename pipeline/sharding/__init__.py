@@ -1,0 +1,1 @@
+"""``--shard`` and ``--gpus``: one output from several runs."""

@@ -1,0 +1,141 @@
+"""How a shard begins: what it checks, and how it joins the others on an output."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+
+from pipeline.checks import Plan, make_output
+from pipeline.opening import open_output
+from pipeline.options import RunConfig
+from pipeline.outputs import check_output, check_same, check_whole
+from pipeline.runners import is_in_this_process
+from transforms.embed import EmbedConfig
+from transforms.errors import ConfigurationError
+from transforms.esm.model import EsmModelHandler
+from transforms.esm.under_way import count_deaths
+from transforms.output import commits
+from transforms.output.configuration import read_configuration, write_configuration
+from transforms.output.division import (
+    begin_division,
+    describe_missing,
+    forget_end,
+    has_ended,
+    look_at_shards,
+    read_division,
+)
+from transforms.output.holders import read_holder
+from transforms.output.locks import HeldError, hold, hold_parts
+from transforms.output.shards import Shard
+from transforms.output.share_work import find_share
+from transforms.output.sweeping import sweep_parts, sweep_shard
+from transforms.shares import read_shares
+
+
+def check_sharing(config: RunConfig) -> None:
+    """Makes sure that shards can run where they are to.
+
+    Raises:
+        ConfigurationError: They cannot.
+    """
+    option = "--gpus" if config.sharing.gpus else "--shard" if config.sharing.shard else ""
+    if option and not is_in_this_process(config.beam_args):
+        raise ConfigurationError(
+            f"{option} divides the work among processes of the local runner; other engines divide "
+            f"it among workers of their own. Leave out {option}, or --runner and "
+            "--direct_running_mode."
+        )
+
+
+def prepare_shard(config: RunConfig, shard: Shard, held: ExitStack) -> Plan:
+    """Checks everything, then makes the output ready and returns what the shard has to do.
+
+    Args:
+        config: What is asked for.
+        shard: The shard, of no division yet.
+        held: Gets the lock of the shard; to be closed when it is over.
+
+    Raises:
+        ConfigurationError: Something is not as it must be; nothing was changed.
+    """
+    opened = open_output(config, held, shard)
+    root, run, configuration = opened.root, opened.run, opened.configuration
+    if opened.begun is None or _may_have_work(root, shard):
+        # Weights that cannot be loaded show before anything.
+        EsmModelHandler(opened.model).load_model()
+    with hold_parts(root, run):
+        shard = _join(root, run, shard, configuration)
+        sweep_shard(root, shard)
+        count_deaths(root, shard.runs)
+    shares = {share.source: share for _, share in read_shares(root, [shard])}
+    todo = find_share(root, opened.listing.files, commits.read_commits(root), shares)
+    if todo:
+        EsmModelHandler(opened.model).load_model()
+        forget_end(root, shard)
+    return Plan(
+        opened.listing,
+        todo,
+        EmbedConfig(config.residues, opened.model, dim=opened.checkpoint.hidden_size),
+        make_output(root, run, configuration, shard),
+        opened.checkpoint,
+        opened.lock,
+        config.checkpoint_seconds,
+        options=config.options,
+    )
+
+
+def _may_have_work(root: str, shard: Shard) -> bool:
+    division = read_division(root)
+    return division is None or not has_ended(root, replace(shard, division=division.id))
+
+
+def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -> Shard:
+    """Begins the output and its division, or makes sure that the shard goes with what is begun.
+
+    Only for who holds the parts: no other shard, and no run, can do so at this time.
+
+    Returns:
+        The shard, of the division.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    if _is_held(root, run):
+        raise ConfigurationError(
+            f"A run without --shard is at work in {root} ({read_holder(root, 'all')}). Wait for "
+            "it, or give another --output."
+        )
+    begun = read_configuration(root)
+    if begun is None:
+        check_output(root, is_ours=False)
+    else:
+        check_same(root, begun, configuration)
+        check_whole(root, commits.read_commits(root))
+    division = read_division(root)
+    if division and division.count != shard.count:
+        missing = describe_missing(look_at_shards(root, division)) or "all of them have ended"
+        raise ConfigurationError(
+            f"{root} is being made by {division.count} shards, not {shard.count}: {missing}. Give "
+            f"--shard I/{division.count} until all have ended. To divide anew what is left, end "
+            f"them, and then `python -m pipeline.finish {root} --release`."
+        )
+    if division is None:
+        # Nobody else is at work yet: what a killed run without shards has left can go.
+        sweep_parts(root)
+        count_deaths(root)
+        division = begin_division(root, shard.count)
+    if begun is None:
+        write_configuration(root, configuration)
+    return division.shard(shard.number)
+
+
+def _is_held(root: str, run: str) -> bool:
+    """Tells whether a run without shards is at work."""
+    holder = read_holder(root, "all")
+    if holder is None or holder.released:
+        return False
+    try:
+        with hold(root, run):  # watches one on another machine
+            return False
+    except HeldError:
+        return True

@@ -1,0 +1,1 @@
+"""``--watch``: rounds over files as they come."""

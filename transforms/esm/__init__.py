@@ -1,0 +1,1 @@
+"""ESM-2: from sequences to vectors, on one device."""

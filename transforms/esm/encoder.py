@@ -1,0 +1,149 @@
+"""ESM-2's encoder on packed sequences: nothing is computed for padding.
+
+The arithmetic is that of transformers' ``EsmModel``, whose parameters it takes over: the embedding
+with its token-dropout scale, layer norms before attention and feed-forward, rotary positions from
+0 at ``<cls>``, exact GELU. Query, key and value are one matrix product.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transforms.esm.attention import Attend, choose_attention
+from transforms.esm.encoding import EOS, VOCAB
+from transforms.esm.fused import PLAIN, Angles, Fused, choose_fused
+from transforms.esm.packing import Pack
+
+# oneDNN keeps what it makes for a shape, and each pass has a number of tokens of its own: the 1,024
+# that it would keep take 300 MB and save no time. It looks when it is first used.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
+
+
+class PackedEncoder(nn.Module):
+    """An ESM-2 encoder that takes packs.
+
+    Args:
+        encoder: transformers' ``EsmModel`` with rotary positions, on its device.
+        attention: Name of the back end.
+        attend: The back end.
+        fused: How what surrounds it is computed.
+
+    Attributes:
+        name: Of attention and kernels, for reports.
+    """
+
+    def __init__(self, encoder: Any, attention: str, attend: Attend, fused: Fused = PLAIN) -> None:
+        super().__init__()
+        self.name = ", ".join(filter(None, (attention, fused.name)))
+        self._fused = fused
+        self._embeddings = nn.Buffer(_embed_each_token(encoder))
+        heads = encoder.config.num_attention_heads
+        layers = encoder.encoder.layer
+        self._layers = nn.ModuleList(_Layer(layer, heads, attend, fused) for layer in layers)
+        # One before each layer's attention, and one behind the last.
+        norms = [layer.attention.LayerNorm for layer in layers]
+        self._norms = nn.ModuleList([*norms, encoder.encoder.emb_layer_norm_after])
+        frequencies = encoder.rotary_embeddings.inv_freq
+        self._frequencies = nn.Buffer(frequencies.to(self._embeddings.device).float())
+        self._angles = self._embeddings.new_zeros((2, 0, 0), dtype=torch.float32)
+
+    def forward(self, packed: Pack) -> Tensor:
+        """Returns the last hidden states of all tokens, (T, D), in the dtype of the parameters."""
+        longest = packed.longest
+        angles = self._fused.choose_angles(packed.positions, *self.tabulate_angles(longest))
+        hidden = functional.embedding(packed.token_ids, self._embeddings)
+        normed = self._norms[0](hidden)
+        for layer, norm in zip(self._layers, islice(self._norms, 1, None), strict=True):
+            hidden, normed = layer(hidden, normed, norm, angles, packed.boundaries, longest)
+        return cast(Tensor, normed)
+
+    def tabulate_angles(self, longest: int) -> Tensor:
+        """Returns cosine and sine for each position and frequency.
+
+        Args:
+            longest: Positions that are asked for.
+
+        Returns:
+            float32 of shape (2, P, d / 2), P >= ``longest``; the same tensor for a shorter one.
+        """
+        known = self._angles  # another thread may replace them
+        if known.shape[1] < longest:
+            places = torch.arange(longest, device=self._frequencies.device).float()
+            angles = torch.outer(places, self._frequencies)
+            self._angles = known = torch.stack((angles.cos(), angles.sin()))
+        return known
+
+
+class _Layer(nn.Module):
+    def __init__(self, layer: Any, heads: int, attend: Attend, fused: Fused) -> None:
+        super().__init__()
+        attention = layer.attention
+        projections = [getattr(attention.self, name) for name in ("query", "key", "value")]
+        self._heads = heads
+        self._attend = attend
+        self._fused = fused
+        self._qkv_weight = nn.Buffer(torch.cat([p.weight for p in projections]))
+        self._qkv_bias = nn.Buffer(torch.cat([p.bias for p in projections]))
+        self._attention_output: nn.Module = attention.output.dense
+        self._feed_forward_norm: nn.LayerNorm = layer.LayerNorm
+        self._intermediate: nn.Module = layer.intermediate.dense
+        self._output: nn.Module = layer.output.dense
+
+    def forward(
+        self,
+        hidden: Tensor,
+        normed: Tensor,
+        next_norm: nn.LayerNorm,
+        angles: Angles,
+        boundaries: Tensor,
+        longest: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the hidden states behind the layer, and their norm for the next one."""
+        qkv = functional.linear(normed, self._qkv_weight, self._qkv_bias)
+        qkv = qkv.view(len(qkv), 3 * self._heads, -1)
+        query, key, value = self._fused.rotate(qkv, self._heads, angles)
+        attended = self._attend(query, key, value, boundaries, longest)
+        hidden, normed = self._fused.add_and_norm(
+            hidden, self._attention_output(attended.flatten(1)), self._feed_forward_norm
+        )
+        intermediate = functional.gelu(self._intermediate(normed))
+        return self._fused.add_and_norm(hidden, self._output(intermediate), next_norm)
+
+
+@torch.inference_mode()
+def _embed_each_token(encoder: Any) -> Tensor:
+    """Returns what the encoder's own embedding makes of each token, (33, D)."""
+    device = next(encoder.parameters()).device
+    ids = torch.arange(len(VOCAB), device=device)
+    # Masked tokens have no embedding of their own, and none is ever given.
+    ids[VOCAB.index("<mask>")] = EOS
+    embedded: Tensor = encoder.embeddings(
+        input_ids=ids[:, None], attention_mask=torch.ones_like(ids)[:, None]
+    )
+    return embedded[:, 0].clone()
+
+
+def pack_encoder(encoder: Any) -> nn.Module:
+    """Returns the encoder in the form that is fastest on its device.
+
+    Args:
+        encoder: transformers' ``EsmModel``, as ``load_encoder`` returns it. It must not be used
+            any more: its parameters are taken over.
+
+    Returns:
+        A :class:`PackedEncoder`, or the encoder itself where padded batches are the better way.
+    """
+    parameter = next(encoder.parameters())
+    config = encoder.config
+    heads, width = config.num_attention_heads, config.hidden_size
+    kind = parameter.device, parameter.dtype, heads, width // heads
+    if not (chosen := choose_attention(*kind)):
+        plain: nn.Module = encoder
+        return plain
+    return PackedEncoder(encoder, *chosen, choose_fused(*kind)).eval()

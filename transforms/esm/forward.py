@@ -1,0 +1,170 @@
+"""One forward pass: sequences in, the mean over their residues out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transforms import events
+from transforms.esm.bisection import is_out_of_memory
+from transforms.esm.encoder import PackedEncoder
+from transforms.esm.encoding import encode, pad
+from transforms.esm.graphs import Graphs
+from transforms.esm.packing import Pack, Row, pack
+from transforms.esm.pooling import mean_pool, pool_segments
+
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
+Rows = Sequence[Row] | Pack
+Fetch = Callable[[], Vectors]
+
+_GRAPHS: WeakKeyDictionary[PackedEncoder, Graphs] = WeakKeyDictionary()
+
+
+def is_padded(model: nn.Module) -> bool:
+    """Tells whether a pass of this model costs as many tokens as its longest sequence for each."""
+    return not isinstance(model, PackedEncoder)
+
+
+def concurrent_passes(model: nn.Module) -> int:
+    """Returns how many passes of this model may run at a time: one on each core of a CPU."""
+    # Padded, each would hold its own padding; and the model may be somebody else's.
+    if is_padded(model) or _device_of(model).type != "cpu":
+        return 1
+    return torch.get_num_threads()
+
+
+def launches_ahead(model: nn.Module) -> bool:
+    """Tells whether passes of this model can wait on the device, while other things are done."""
+    return isinstance(model, PackedEncoder) and _device_of(model).type == "cuda"
+
+
+def attention_of(model: nn.Module) -> str:
+    """Returns in words how a model attends, for logs and reports."""
+    if isinstance(model, PackedEncoder):
+        return f"packed ({model.name})"
+    return "padded"
+
+
+def prepare_rows(model: nn.Module, rows: Sequence[Row]) -> Rows:
+    """Puts sequences into the form in which the model takes them, on its device.
+
+    The slices of it are what :func:`embed_rows` takes: so the arrays of many passes are made, and
+    brought to the device, in one go.
+
+    Raises:
+        ValueError: A sequence is empty, or holds what is not an amino acid letter.
+    """
+    if not isinstance(model, PackedEncoder) or not rows:
+        return rows
+    try:
+        return pack(rows, _device_of(model))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return rows  # each pass is packed by itself then, where running out is dealt with
+
+
+def embed_rows(model: nn.Module, rows: Rows) -> Vectors:
+    """Runs the model once, and waits for what comes of it; see :func:`launch_rows`.
+
+    Returns:
+        float32 of shape (B, D): for each sequence the mean over the residues that count.
+    """
+    return launch_rows(model, rows)()
+
+
+@torch.inference_mode()
+def launch_rows(model: nn.Module, rows: Rows, full: int = 0) -> Fetch:
+    """Gives the device what it takes to run the model once.
+
+    Passes are computed in the order in which they were launched.
+
+    Args:
+        model: A :class:`PackedEncoder`, or what gives ``last_hidden_state`` (B, T, D) for
+            ``input_ids`` and ``attention_mask`` (B, T).
+        rows: B sequences, B >= 1, as they are or prepared for this model.
+        full: Tokens of a full pass, if there are to be more of them.
+
+    Returns:
+        What waits for the device and returns the vectors, as :func:`embed_rows` does; to be called
+        once. It waits only where :func:`launches_ahead`.
+
+    Raises:
+        ValueError: A sequence is empty, or holds what is not an amino acid letter.
+    """
+    if not isinstance(model, PackedEncoder):
+        assert not isinstance(rows, Pack)
+        return partial(_announced, *_padded(model, rows))
+    packed = rows if isinstance(rows, Pack) else pack(rows, _device_of(model))
+    if launches_ahead(model):
+        return _launch(model, packed, full)
+    started = time.perf_counter()
+    vectors = _pool(model, packed).numpy()
+    return partial(_announced, vectors, _count(packed), time.perf_counter() - started)
+
+
+def _announced(vectors: Vectors, counts: tuple[int, int, int], seconds: float) -> Vectors:
+    events.emit(events.PassComputed(*counts, seconds))
+    return vectors
+
+
+def _count(packed: Pack) -> tuple[int, int, int]:
+    """Returns sequences, their tokens, and those that are computed."""
+    return len(packed), len(packed.token_ids), len(packed.token_ids)
+
+
+def _pool(model: PackedEncoder, packed: Pack) -> Tensor:
+    return pool_segments(model(packed), packed.segments)
+
+
+def _launch(model: PackedEncoder, packed: Pack, full: int) -> Fetch:
+    with torch.cuda.device(packed.token_ids.device):
+        # Waiting by the clock would count what was launched before.
+        began, ended = _make_event(), _make_event()
+        began.record()
+        if model not in _GRAPHS:
+            _GRAPHS[model] = Graphs(_pool)
+        pooled = _GRAPHS[model].run(model, packed, full)
+        vectors = torch.empty(pooled.shape, dtype=pooled.dtype, pin_memory=True)
+        vectors.copy_(pooled, non_blocking=True)
+        ended.record()
+
+    def fetch() -> Vectors:
+        ended.synchronize()
+        seconds = began.elapsed_time(ended) / 1000
+        return _announced(vectors.numpy(), _count(packed), seconds)
+
+    return fetch
+
+
+def _make_event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True, blocking=True)  # type: ignore[no-untyped-call]
+
+
+def _padded(model: nn.Module, rows: Sequence[Row]) -> tuple[Vectors, tuple[int, int, int], float]:
+    """Returns vectors, what was computed (see :func:`_count`), and seconds."""
+    device = _device_of(model)
+    arrays = (
+        *pad([encode(row.residues) for row in rows]),
+        np.array([1 + row.first for row in rows]),
+        np.array([1 + row.last for row in rows]),
+    )
+    started = time.perf_counter()
+    ids, mask, starts, stops = (torch.from_numpy(array).to(device) for array in arrays)
+    hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    # .cpu() waits for the device, so that its errors come up here, in the pass they belong to.
+    vectors = mean_pool(hidden, starts, stops).cpu().numpy()
+    seconds = time.perf_counter() - started
+    return vectors, (len(rows), sum(row.tokens for row in rows), ids.numel()), seconds
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device

@@ -1,0 +1,133 @@
+"""Rotary positions and layer norms: what of an encoder is neither matrix product nor attention.
+
+Torch's own operations everywhere; on CUDA kernels of ours where they work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+Angles = tuple[Tensor, ...]
+
+_TRIAL_TOKENS = 37
+_TRIAL_TOLERANCE = 0.02  # to values that are rounded to 8 bits
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A way to compute them.
+
+    Attributes:
+        name: For reports; empty for torch's own operations.
+        choose_angles: From positions of T tokens, integers of shape (T,), and cosine and sine of
+            each position, float32 of shape (P, d / 2): what ``rotate`` takes, for all layers.
+        rotate: Applies rotary positions, in float32, to queries and keys: takes queries, keys and
+            values (T, 3 heads, d), which it may change, the number of heads, and the angles;
+            returns the three, (T, heads, d) each.
+        add_and_norm: From hidden states (T, D), which it may change, what is added to them, and a
+            layer norm: returns the sum and its norm.
+    """
+
+    name: str
+    choose_angles: Callable[[Tensor, Tensor, Tensor], Angles]
+    rotate: Callable[[Tensor, int, Angles], tuple[Tensor, Tensor, Tensor]]
+    add_and_norm: Callable[[Tensor, Tensor, nn.LayerNorm], tuple[Tensor, Tensor]]
+
+
+def _select_angles(positions: Tensor, cos: Tensor, sin: Tensor) -> Angles:
+    return tuple(table[positions].repeat(1, 2)[:, None] for table in (cos, sin))
+
+
+def _rotate(qkv: Tensor, heads: int, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
+    cos, sin = angles
+    exact = qkv[:, : 2 * heads].to(cos.dtype)
+    half = exact.shape[-1] // 2
+    turned = torch.cat((-exact[..., half:], exact[..., :half]), dim=-1)
+    # In place: it is a copy, or what nobody else will read.
+    query, key = exact.mul_(cos).addcmul_(turned, sin).to(qkv.dtype).chunk(2, dim=1)
+    return query, key, qkv[:, 2 * heads :]
+
+
+def _add_and_norm(hidden: Tensor, update: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    hidden = hidden + update
+    return hidden, norm(hidden)
+
+
+PLAIN = Fused("", _select_angles, _rotate, _add_and_norm)
+
+
+def _load_triton() -> Fused:
+    from transforms.esm import triton_kernels
+
+    def rotate(qkv: Tensor, heads: int, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
+        positions, cos, sin = angles
+        triton_kernels.rotate_in_place(qkv, heads, positions, cos, sin)
+        query, key, value = qkv.chunk(3, dim=1)
+        return query, key, value
+
+    def add_and_norm(hidden: Tensor, update: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+        return hidden, triton_kernels.add_and_norm(hidden, update, norm)
+
+    return Fused("fused kernels", lambda *tables: tables, rotate, add_and_norm)
+
+
+def choose_fused(device: torch.device, dtype: torch.dtype, heads: int, width: int) -> Fused:
+    """Returns the fastest way that works on a device.
+
+    On CUDA the kernels are tried first, on the device and against torch's operations.
+
+    Args:
+        device: Where the model is.
+        dtype: Of its parameters.
+        heads: Number of heads.
+        width: Values of each, d.
+    """
+    if device.type != "cuda":
+        return PLAIN
+    try:
+        triton = _load_triton()
+        difference = _differ(triton, device, dtype, heads, width)
+    except Exception as error:  # what is missing: Triton, a compiler, support of the card
+        logger.debug("Triton's kernels cannot be used: %s", error)
+        return PLAIN
+    if not difference <= _TRIAL_TOLERANCE:
+        logger.warning("Triton's kernels are off by %g on this device; not used.", difference)
+        return PLAIN
+    return triton
+
+
+@torch.inference_mode()
+def _differ(
+    fused: Fused, device: torch.device, dtype: torch.dtype, heads: int, width: int
+) -> float:
+    """Returns the largest difference from torch's operations, in proportion."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(device, dtype)
+
+    angles = torch.randn((_TRIAL_TOKENS, width // 2), generator=generator).to(device)
+    positions = torch.arange(_TRIAL_TOKENS, dtype=torch.int32, device=device).flip(0)
+    norm = nn.LayerNorm(heads * width).to(device, dtype)
+    norm.weight.copy_(draw(heads * width))
+    norm.bias.copy_(draw(heads * width))
+    qkv = draw(_TRIAL_TOKENS, 3 * heads, width)
+    hidden, update = draw(_TRIAL_TOKENS, heads * width), draw(_TRIAL_TOKENS, heads * width)
+
+    def run(way: Fused) -> list[Tensor]:
+        chosen = way.choose_angles(positions, angles.cos(), angles.sin())
+        rotated = way.rotate(qkv.clone(), heads, chosen)
+        results = [*rotated, *way.add_and_norm(hidden.clone(), update, norm)]
+        return [result.float() for result in results]
+
+    pairs = zip(run(fused), run(PLAIN), strict=True)
+    return max(
+        float(((found - expected).abs() / (1 + expected.abs())).max()) for found, expected in pairs
+    )

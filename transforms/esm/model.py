@@ -1,0 +1,270 @@
+"""The model as Beam's RunInference knows it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler
+from torch import nn
+
+from transforms import events
+from transforms.awaiting import Deferred
+from transforms.dead_letters import record_failed
+from transforms.esm.bisection import Failure
+from transforms.esm.checkpoints import DEFAULT_MODEL, find_checkpoint
+from transforms.esm.devices import resolve_device, resolve_dtype
+from transforms.esm.encoder import pack_encoder
+from transforms.esm.forward import attention_of, launches_ahead
+from transforms.esm.known_vectors import KnownVectors, Vector, affordable_bytes
+from transforms.esm.pass_budget import find_budget, full_pass
+from transforms.esm.running import RunningBatch
+from transforms.esm.slicing import PassBudget
+from transforms.esm.under_way import open_watch
+from transforms.esm.weights import load_encoder
+from transforms.items import Batch, EmbeddingBlock, Item, Protein
+from transforms.output.commits import Output
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model and how it is run.
+
+    Attributes:
+        model: ``demo``, a local directory, or a hub id.
+        revision: Branch, tag or commit on the hub; None for its main branch.
+        dtype: ``auto``, ``float16``, ``bfloat16`` or ``float32``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        toks_per_batch: Tokens of one forward pass; None for what fills the device, as far as its
+            memory goes.
+    """
+
+    model: str = DEFAULT_MODEL
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    toks_per_batch: int | None = None
+
+    @property
+    def full_pass(self) -> int:
+        """Tokens of a pass where memory is no matter."""
+        return self.toks_per_batch or full_pass(self.device)
+
+
+@dataclass
+class _Learned:
+    """What has come of using a model in this process.
+
+    Attributes:
+        vectors: Of sequences that it was given whole.
+        budgets: Tokens of a pass, by ``toks_per_batch``.
+        running: What it was given last.
+    """
+
+    vectors: KnownVectors
+    budgets: dict[int | None, PassBudget] = field(default_factory=dict)
+    running: RunningBatch | None = None
+
+    def budget(self, model: nn.Module, toks_per_batch: int | None) -> PassBudget:
+        """Returns the budget of a pass, which is looked for once."""
+        if toks_per_batch not in self.budgets:
+            found = PassBudget(toks_per_batch) if toks_per_batch else find_budget(model)
+            self.budgets[toks_per_batch] = found
+        return self.budgets[toks_per_batch]
+
+
+@dataclass
+class _ModelCache:
+    """The models of this process.
+
+    Beam 2.77 loads a model for each lifetime of a DoFn: for each bundle on some runners, after
+    each minute of silence on others. These references outlive DoFns.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    kept: dict[str, nn.Module] = field(default_factory=dict)
+    loaded: dict[tuple[str | None, ...], tuple[str, nn.Module]] = field(default_factory=dict)
+    learned: WeakKeyDictionary[nn.Module, _Learned] = field(default_factory=WeakKeyDictionary)
+
+    def get(self, config: ModelConfig) -> nn.Module:
+        """Returns a model; loads it the first time, and again when its files have changed."""
+        with self.lock:
+            if config.model in self.kept:
+                return self.kept[config.model]
+            device = resolve_device(config.device)
+            dtype = resolve_dtype(config.dtype, device)
+            checkpoint = find_checkpoint(config.model, config.revision)
+            key = (checkpoint.model, checkpoint.revision, dtype, device)
+            fingerprint, model = self.loaded.get(key, (None, None))
+            if model is not None and fingerprint == checkpoint.fingerprint:
+                return model
+            started = time.perf_counter()
+            model = pack_encoder(load_encoder(checkpoint, dtype, device))
+            seconds = time.perf_counter() - started
+            self.loaded[key] = checkpoint.fingerprint, model
+        attention = attention_of(model)
+        logger.info(
+            "Loaded %s in %.1f s: %s on %s, %s", checkpoint.model, seconds, dtype, device, attention
+        )
+        events.emit(events.ModelLoaded(checkpoint.model, device, dtype, attention, seconds))
+        return model
+
+
+_CACHE = _ModelCache()
+# Threads of a worker share one model; two passes at once would need twice the memory.
+_INFERENCE = threading.RLock()
+
+
+def keep_model(name: str, model: nn.Module) -> None:
+    """Makes a model that is already loaded known under a name, for ``ModelConfig.model``.
+
+    Args:
+        name: Takes precedence over a directory or hub id of that name in this process.
+        model: On the device and in the dtype it is to be run with; gives
+            ``last_hidden_state`` (B, T, D) for ``input_ids`` and ``attention_mask`` (B, T).
+            It is put into eval mode.
+    """
+    with _CACHE.lock:
+        _CACHE.kept[name] = model.eval()
+
+
+class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[misc]
+    """Embeds batches: the mean over the residues of the last hidden state.
+
+    For each :class:`Batch` come out one :class:`EmbeddingBlock` with what was embedded, unless
+    that is nothing, a :class:`DeadLetter` for each protein that failed, and every other item as
+    it came. The handler keeps a bad record from harming its neighbours itself; what it raises
+    is fatal by intention.
+
+    Args:
+        config: The model and how it is run.
+        max_residues: Residues that the model is given at the most; a longer sequence is taken in
+            windows. The residue policy truncates before that, unless windows are asked for.
+        output: Where it is noted what is under way, so that a record that kills the process does
+            not do so for ever; None for nowhere.
+        hints: Beam's resource hints of the step, by name.
+        defers: Whether to return a :class:`Deferred` while the device is still at work, for
+            ``AwaitDevice`` behind it; without, all has been computed.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        max_residues: int = 1024,
+        output: Output | None = None,
+        hints: Mapping[str, str] | None = None,
+        defers: bool = False,
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._max_residues = max_residues
+        self._root = output.root if output else None
+        self._run = output.run if output else ""
+        self._hints = dict(hints or {})
+        self._defers = defers
+
+    def load_model(self) -> nn.Module:
+        """Returns the model, which is read once in a process.
+
+        Raises:
+            ConfigurationError: The model, its device or its dtype cannot be had.
+        """
+        return _CACHE.get(self._config)
+
+    def run_inference(
+        self, batch: Batch, model: nn.Module, inference_args: dict[str, Any] | None = None
+    ) -> list[Item]:
+        """Embeds the proteins of a batch.
+
+        Identical sequences are computed once.
+
+        Args:
+            batch: Proteins, and what rides along.
+            model: As :meth:`load_model` returns it.
+            inference_args: Unused.
+
+        Returns:
+            The block, if anything was embedded, its proteins in the order of the batch; then
+            dead letters and other items, in the order of the batch.
+
+        Raises:
+            Exception: The device is broken for this process.
+        """
+        Metrics.string_set(self.get_metrics_namespace(), "attention").add(attention_of(model))
+        with _INFERENCE:
+            if (learned := _CACHE.learned.get(model)) is None:
+                learned = _Learned(KnownVectors(affordable_bytes(model)))
+                _CACHE.learned[model] = learned
+            learned.running = running = RunningBatch(
+                batch.proteins,
+                model,
+                learned.budget(model, self._config.toks_per_batch),
+                self._max_residues,
+                open_watch(self._root, self._run),
+                learned.vectors,
+                before=learned.running,
+            )
+            if not (self._defers and launches_ahead(model)):
+                return _collect(batch.items, running.finish())
+
+        def resolve() -> list[Item]:
+            with _INFERENCE:
+                return _collect(batch.items, running.finish())
+
+        return [Deferred(resolve)]
+
+    def get_resource_hints(self) -> dict[str, str]:
+        """Returns what the step asks of its workers.
+
+        Beam sets it on the innermost step alone. On one that has others in it, Dataflow would be
+        asked for several times the ``max_active_bundles_per_worker``: they are added up.
+        """
+        return self._hints
+
+    def should_skip_batching(self) -> bool:
+        """Batches come from ``BatchByTokens``."""
+        return True
+
+    def get_num_bytes(self, batch: Batch) -> int:
+        """Returns the residues that the model is given, a byte each."""
+        return sum(len(protein.used) for protein in batch.proteins)
+
+    def get_metrics_namespace(self) -> str:
+        """Returns the namespace of Beam's inference metrics."""
+        return "EsmModelHandler"
+
+
+def _collect(items: Iterable[Item], outcomes: Mapping[str, Vector | Failure]) -> list[Item]:
+    """Puts the vectors into one block, before everything else that there was in the batch."""
+    proteins: list[Protein] = []
+    vectors: list[Vector] = []
+    others: list[Item] = []
+    for item in items:
+        if not isinstance(item, Protein):
+            others.append(item)
+            continue
+        outcome = outcomes[item.used]
+        if item.tokens != len(item.used) + 2:
+            message = f"{item.tokens} tokens were asked for, {len(item.used) + 2} were computed"
+            outcome = Failure("token_mismatch", message, attempts=1)
+        if isinstance(outcome, Failure):
+            others.append(
+                record_failed(
+                    item, "inference", outcome.error_type, outcome.message, outcome.attempts
+                )
+            )
+        else:
+            proteins.append(item)
+            vectors.append(outcome)
+    if not proteins:
+        return others
+    return [EmbeddingBlock(tuple(proteins), np.stack(vectors)), *others]

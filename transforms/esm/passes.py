@@ -1,0 +1,250 @@
+"""Sequences through the model, one forward pass after the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from transforms.esm.bisection import Failure, is_out_of_memory, run_isolated
+from transforms.esm.cores import run_side_by_side
+from transforms.esm.encoding import encode_packed
+from transforms.esm.forward import (
+    Fetch,
+    concurrent_passes,
+    embed_rows,
+    is_padded,
+    launch_rows,
+    launches_ahead,
+    prepare_rows,
+)
+from transforms.esm.packing import Row
+from transforms.esm.slicing import PassBudget, most_workers, slice_passes
+from transforms.esm.under_way import Watch
+from transforms.esm.windows import Window, cut_windows
+
+Vector = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """What goes through the model as one row: a window of a sequence."""
+
+    sequence: str
+    digest: str
+    window: Window
+    row: Row
+
+
+# Launching blocks once the device has enough to do. A second thread would not be faster: passes
+# are computed one after the other.
+_LAUNCHER = ThreadPoolExecutor(1, "launcher")
+
+_Pass = tuple[Sequence[_Piece], list[Vector | Failure]]
+
+
+def _cut(sequence: str, max_residues: int) -> list[_Piece]:
+    digest = hashlib.sha256(sequence.encode()).hexdigest()
+    return [
+        _Piece(sequence, digest, window, _row_of(sequence, window))
+        for window in cut_windows(len(sequence), max_residues)
+    ]
+
+
+def _row_of(sequence: str, window: Window) -> Row:
+    residues = sequence[window.start : window.stop]
+    return Row(residues, window.first - window.start, window.last - window.start)
+
+
+class _OpenMean:
+    """The mean of a sequence of several windows, weighted by the residues that count in each."""
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self._missing = len(windows)
+        self._residues = windows[-1].last
+        self._sum: Any = 0.0
+        self._failure: Failure | None = None
+
+    def add(self, window: Window, outcome: Vector | Failure) -> bool:
+        """Adds the outcome of a window; tells whether it was the last."""
+        self._missing -= 1
+        if isinstance(outcome, Failure):
+            self._failure = self._failure or outcome
+        else:
+            self._sum = self._sum + outcome.astype(np.float64) * window.weight
+        return self._missing == 0
+
+    def close(self) -> Vector | Failure:
+        """Returns the mean, or why there is none: a window that fails fails the sequence."""
+        if self._failure is not None:
+            return self._failure
+        mean: Vector = (self._sum / self._residues).astype(np.float32)
+        return mean
+
+
+def embed_passes(
+    model: nn.Module,
+    sequences: Sequence[str],
+    budget: PassBudget,
+    max_residues: int,
+    watch: Watch | None = None,
+) -> Iterator[dict[str, Vector | Failure]]:
+    """Embeds sequences, each of them once.
+
+    Where passes can wait on the device, they are launched while this returns.
+
+    Args:
+        model: As :func:`launch_rows` takes it.
+        sequences: Residues, upper case.
+        budget: Tokens of one pass; it learns of a pass that does not fit into memory.
+        max_residues: What the model is given at the most; a longer sequence is taken in windows,
+            and its vector is their mean, weighted by the residues that count in each.
+        watch: Notes what is under way, and knows which sequences must go alone, or not at all.
+
+    Returns:
+        After each pass, the sequences that it completes with their vectors, float32 of shape
+        (D,), or failures.
+
+    Raises:
+        Exception: The device is broken for this process; see :func:`run_isolated`. This may come
+            up in the iterator too.
+    """
+    watch = watch or Watch()
+    distinct = dict.fromkeys(sequences)
+    settled: dict[str, Vector | Failure] = dict(_refuse(list(distinct)))
+    suspects: list[list[_Piece]] = []
+    others: list[_Piece] = []
+    means: dict[str, _OpenMean] = {}
+    for sequence in distinct:
+        if sequence in settled:
+            continue
+        pieces = _cut(sequence, max_residues)
+        if failure := watch.condemned(pieces[0].digest):
+            settled[sequence] = failure
+            continue
+        if len(pieces) > 1:
+            means[sequence] = _OpenMean([piece.window for piece in pieces])
+        if watch.is_suspect(pieces[0].digest):
+            suspects.append(pieces)
+        else:
+            others += pieces
+    if (suspects or others) and watch.is_untried:
+        _try_out(model)
+
+    def complete(passes: Iterable[_Pass]) -> Iterator[dict[str, Vector | Failure]]:
+        for members, outcomes in passes:
+            completed: dict[str, Vector | Failure] = {}
+            for piece, outcome in zip(members, outcomes, strict=True):
+                if mean := means.get(piece.sequence):
+                    if not mean.add(piece.window, outcome):
+                        continue
+                    outcome = mean.close()
+                completed[piece.sequence] = outcome
+                watch.clear(piece.digest)
+            yield completed
+
+    run = _launch_passes if launches_ahead(model) else _run_passes
+    # One after the other: a suspect must be alone.
+    alone = [done for pieces in suspects for done in complete(run(model, pieces, budget, watch))]
+    rest = complete(run(model, others, budget, watch))
+    return chain([settled] if settled else [], alone, rest)
+
+
+def _run_passes(
+    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, watch: Watch
+) -> Iterator[_Pass]:
+    """Yields each pass as it ends, with an outcome for each piece."""
+    pieces, lengths = _sort(pieces)
+    rows = prepare_rows(model, [piece.row for piece in pieces])
+    workers = most_workers(lengths, concurrent_passes(model))
+
+    def run(chosen: Sequence[int]) -> Sequence[Vector]:
+        part = slice(chosen[0], chosen[-1] + 1)
+        digests = [piece.digest for piece in pieces[part]]
+        with watch.noted(digests), _learning(budget, pieces[part]):
+            return list(embed_rows(model, rows[part]))
+
+    def run_one(chosen: range) -> _Pass:
+        return pieces[chosen.start : chosen.stop], run_isolated(run, chosen)
+
+    passes = slice_passes(lengths, budget, is_padded(model), workers)
+    return run_side_by_side(run_one, passes, workers)
+
+
+def _launch_passes(
+    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, watch: Watch
+) -> Iterator[_Pass]:
+    """Has all passes launched, one after the other, and returns what yields each as it ends."""
+    pieces, lengths = _sort(pieces)
+    rows = prepare_rows(model, [piece.row for piece in pieces])
+
+    def launch(chosen: Sequence[int]) -> Sequence[Callable[[], Vector]]:
+        part = slice(chosen[0], chosen[-1] + 1)
+        with _learning(budget, pieces[part]):
+            fetch = cache(launch_rows(model, rows[part], budget.tokens))
+        return [partial(_take, fetch, row) for row in range(len(chosen))]
+
+    def launch_all() -> list[tuple[range, list[Callable[[], Vector] | Failure]]]:
+        passes = slice_passes(lengths, budget, padded=False)
+        return [(chosen, run_isolated(launch, chosen)) for chosen in passes]
+
+    def fetch_all() -> Iterator[_Pass]:
+        with noted:
+            for chosen, outcomes in launched.result():
+                yield (
+                    pieces[chosen.start : chosen.stop],
+                    [each if isinstance(each, Failure) else each() for each in outcomes],
+                )
+
+    with ExitStack() as stack:
+        stack.enter_context(watch.noted([piece.digest for piece in pieces]))
+        launched = _LAUNCHER.submit(launch_all)
+        noted = stack.pop_all()
+    return fetch_all()
+
+
+def _take(fetch: Fetch, row: int) -> Vector:
+    vector: Vector = fetch()[row]
+    return vector
+
+
+def _sort(pieces: Sequence[_Piece]) -> tuple[list[_Piece], list[int]]:
+    """Returns the longest first, and how many residues each has."""
+    ordered = sorted(pieces, key=lambda piece: -len(piece.row.residues))
+    return ordered, [len(piece.row.residues) for piece in ordered]
+
+
+@contextmanager
+def _learning(budget: PassBudget, pieces: Sequence[_Piece]) -> Iterator[None]:
+    """Lets the budget learn of a pass that does not fit into memory."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            budget.ran_out(sum(piece.row.tokens for piece in pieces))
+        raise
+
+
+def _refuse(sequences: Sequence[str]) -> dict[str, Failure]:
+    """Returns what the model has no tokens for; nothing, once the residue policy has seen them."""
+    try:
+        encode_packed(sequences)
+    except ValueError as error:
+        if len(sequences) > 1:
+            return {s: failure for each in sequences for s, failure in _refuse([each]).items()}
+        error_type = "invalid_residue" if sequences[0] else "empty_sequence"
+        return {sequences[0]: Failure(error_type, str(error), attempts=1)}
+    return {}
+
+
+def _try_out(model: nn.Module) -> None:
+    """Runs what can do no harm: what breaks even so is the fault of no record, and is not noted."""
+    run_isolated(lambda rows: list(embed_rows(model, rows)), [Row("M", 0, 1)])

@@ -1,0 +1,1 @@
+"""FASTA files: finding, watching, dividing and reading them."""

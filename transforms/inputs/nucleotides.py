@@ -1,0 +1,66 @@
+"""FASTA files that seem to hold nucleotides, which a protein model embeds without complaint.
+
+A, C, G, T, U and N are letters of amino acids too, so no single sequence can be refused for them.
+But of natural proteins they make up little more than a quarter, so the beginning of a file that
+consists of hardly anything else is worth a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from transforms import storage
+from transforms.errors import FastaFormatError
+from transforms.inputs.compression import decompress
+from transforms.inputs.fasta import parse_fasta
+from transforms.inputs.finding import FastaFile
+
+_LETTERS = "ACGTUN"
+_SHARE = 0.9
+_FEWEST = 40  # letters, of fewer of which nothing is said
+
+MOST_FILES = 4
+"""Files into which is looked: a warning must not cost time. Those named .fna come first."""
+
+_BYTES = 1 << 16
+
+
+def seems_nucleotides(sequences: Iterable[str]) -> bool:
+    """Tells whether sequences are nearly all of the letters A, C, G, T, U and N, of either case."""
+    text = "".join(sequences).upper()
+    return len(text) >= _FEWEST and sum(map(text.count, _LETTERS)) >= _SHARE * len(text)
+
+
+def find_nucleotides(
+    files: Iterable[FastaFile],
+    open_chunks: Callable[[str, int], Iterator[bytes]] = storage.open_chunks,
+) -> list[FastaFile]:
+    """Returns the files, of some that are looked into, whose beginning seems to be nucleotides.
+
+    Args:
+        files: The files.
+        open_chunks: Returns the bytes of a URL in chunks of a size.
+    """
+    likely_first = sorted(files, key=lambda file: ".fna" not in file.source.lower())
+    return [
+        file
+        for file in likely_first[:MOST_FILES]
+        if seems_nucleotides(_beginning(file.url, open_chunks))
+    ]
+
+
+def _beginning(url: str, open_chunks: Callable[[str, int], Iterator[bytes]]) -> list[str]:
+    try:
+        text = next(filter(None, decompress(open_chunks(url, _BYTES))), b"")[:_BYTES]
+        return [record.sequence or "" for record in parse_fasta([text])]
+    except (FastaFormatError, OSError):
+        return []  # what is wrong with it is told by whoever reads it
+
+
+def tell_nucleotides(files: Iterable[FastaFile]) -> Iterator[str]:
+    """Yields a sentence for each file, with what to do."""
+    for file in files:
+        yield (
+            f"note: {file.source} seems to hold nucleotides. They are embedded as if each letter "
+            "were an amino acid, which means nothing: give the translated proteins."
+        )

@@ -1,0 +1,44 @@
+"""The rows of committed parts, block by block, so that any number of them takes little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from transforms import storage
+from transforms.errors import damaged
+from transforms.inputs.seeking import SeekableFile
+from transforms.output.commits import EMBEDDINGS, PartRecord
+from transforms.output.committed import DAMAGE
+from transforms.output.parquet import GROUP_ROWS, iterate_columns
+
+
+def read_blocks(
+    root: str, part: PartRecord, columns: Sequence[str], rows: int = GROUP_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a part, in the order in which they lie there.
+
+    Args:
+        root: The output root.
+        part: The part; one without rows has no block.
+        columns: What is wanted of each row; nothing else is read.
+        rows: How many rows a block has at the most.
+
+    Raises:
+        ConfigurationError: Its file is damaged.
+        OSError: It cannot be read; FileNotFoundError where another part has replaced it meanwhile.
+    """
+    if part.embeddings is None:
+        return
+    url = storage.join(root, EMBEDDINGS, part.embeddings)
+    file = SeekableFile(url)
+    blocks = iterate_columns(file, columns, rows)
+    while True:
+        try:
+            block = next(blocks, None)
+        except DAMAGE as error:
+            raise file.failure or damaged(url) from error
+        if block is None:
+            return
+        yield block

@@ -1,0 +1,124 @@
+"""The ``_ESM.pt`` format, written as it comes.
+
+``torch.save`` holds an object for each tensor and remembers all that it has written: of a file of
+200,000 records that is twice the size of the vectors. Here the same content goes out block by
+block: a zip archive of the vectors, one storage that all tensors share, and of the pickle that
+says where in it each of them lies.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import BinaryIO
+
+import numpy as np
+
+from transforms.output.parquet import Vectors
+from transforms.output.pt_archive import Archive
+
+# What `torch.save` writes of pickle's protocol 2, and `torch.load(weights_only=True)` reads.
+_PROTO, _STOP, _MARK = b"\x80\x02", b".", b"("
+_EMPTY_DICT, _SETITEMS, _EMPTY_LIST, _APPENDS = b"}", b"u", b"]", b"e"
+_EMPTY_TUPLE, _TUPLE1, _TUPLE = b")", b"\x85", b"t"
+_FALSE, _REDUCE, _PERSISTENT, _PUT, _GET = b"\x89", b"R", b"Q", b"q", b"h"
+
+_RECORDS_AT_ONCE = 1000
+
+
+def write_pt(handle: BinaryIO, ids: Sequence[str], blocks: Iterable[Vectors]) -> None:
+    """Writes ids and vectors so that ``torch.load`` returns what ``torch.save`` was given.
+
+    Equal ids and vectors give equal bytes.
+
+    Args:
+        handle: Where to write; it is never read and need not be able to seek.
+        ids: n ids.
+        blocks: float32 arrays of shape (any, D), together n rows; each is let go when written.
+
+    Raises:
+        ValueError: There are more or fewer rows than ids.
+    """
+    archive = Archive(handle)
+    # First, because its local header of 64 bytes aligns it as `torch.load(mmap=True)` likes it.
+    rows, dim = _write_storage(archive, blocks) if ids else (0, 0)
+    if rows != len(ids):
+        raise ValueError(f"{len(ids):,} ids, but {rows:,} vectors")
+    archive.add("archive/data.pkl", _joined(_pickle(ids, dim)))
+    archive.add("archive/byteorder", [b"little"])
+    archive.add("archive/version", [b"3\n"])
+    archive.close()
+
+
+def _write_storage(archive: Archive, blocks: Iterable[Vectors]) -> tuple[int, int]:
+    """Returns the shape of the matrix that the blocks make up."""
+    rows = dim = 0
+
+    def to_bytes(block: Vectors) -> bytes | memoryview:
+        nonlocal rows, dim
+        rows, dim = rows + block.shape[0], block.shape[1]
+        return np.ascontiguousarray(block, dtype="<f4").reshape(-1).view(np.uint8).data
+
+    archive.add("archive/data/0", map(to_bytes, blocks))
+    return rows, dim
+
+
+def _pickle(ids: Sequence[str], dim: int) -> Iterator[bytes]:
+    """Yields the pickle of ``{"proteins": ids, "data": tensors}``."""
+    yield _PROTO + _EMPTY_DICT + _MARK + _text("proteins") + _EMPTY_LIST
+    yield from _append(_text(name) for name in ids)
+    yield _text("data") + _EMPTY_LIST
+    yield from _append(_tensors(len(ids), dim))
+    yield _SETITEMS + _STOP
+
+
+def _append(items: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields what appends items to a list."""
+    for held in _joined(items):
+        yield _MARK + held + _APPENDS
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields many pieces as one: to write each by itself takes longer than to make it."""
+    pieces = iter(pieces)
+    while held := list(islice(pieces, _RECORDS_AT_ONCE)):
+        yield b"".join(held)
+
+
+def _tensors(rows: int, dim: int) -> Iterator[bytes]:
+    """Yields what makes each tensor: a call that names the storage and a place in it."""
+    storage = _text("storage") + _global("torch FloatStorage") + _text("0") + _text("cpu")
+    shared = (
+        _global("torch._utils _rebuild_tensor_v2"),
+        _MARK + storage + _integer(rows * dim) + _TUPLE + _PERSISTENT,
+        _integer(dim) + _TUPLE1,
+        _integer(1) + _TUPLE1,
+        _global("collections OrderedDict"),
+    )
+    # The first tensor spells out what all share; the others refer to it by number.
+    first = [code + _PUT + bytes([number]) for number, code in enumerate(shared)]
+    others = [_GET + bytes([number]) for number in range(len(shared))]
+    for row in range(rows):
+        function, storage, size, stride, hooks = others if row else first
+        arguments = storage + _integer(row * dim) + size + stride + _FALSE
+        arguments += hooks + _EMPTY_TUPLE + _REDUCE
+        yield function + _MARK + arguments + _TUPLE + _REDUCE
+
+
+def _text(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogatepass")
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def _global(name: str) -> bytes:
+    return b"c" + name.replace(" ", "\n").encode() + b"\n"
+
+
+def _integer(number: int) -> bytes:
+    if number < 1 << 8:
+        return b"K" + struct.pack("<B", number)
+    if number < 1 << 31:
+        return b"J" + struct.pack("<i", number)
+    data = number.to_bytes(number.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(data)]) + data
