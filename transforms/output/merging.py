@@ -1,8 +1,8 @@
 """Merging parts: one that holds all that several small ones did.
 
-The same protocol as in ``removal.py``: the data files of the new part first, then its commit record,
-which names those that it replaces and is the moment from which it counts, and last the old ones go.
-Memory holds the rows of one new part, and its file.
+The same protocol as in ``removal.py``: the data files of the new part first, then its commit
+record, which names those that it replaces and is the moment from which it counts, and last the old
+ones go. Memory holds the rows of one new part, and its file.
 """
 
 from __future__ import annotations
