@@ -177,6 +177,11 @@ def make_parser() -> argparse.ArgumentParser:
     add_model_options(parser)
     add_sequence_options(parser)
     add_engine_options(parser)
+    _add_telling_options(parser)
+    return parser
+
+
+def _add_telling_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what to say").add_argument
     add("--event_log", metavar="FILE", help="append what happens, a JSON object a line")
     add(
@@ -195,7 +200,6 @@ def make_parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="tell of Apache Beam's options, such as --runner, which may be given too, and exit",
     )
-    return parser
 
 
 def command_line(
