@@ -147,7 +147,7 @@ def command_lines(block: Block) -> Iterator[tuple[str, list[str]]]:
         program = tokens.pop(0)
         if program == "./run_local.sh" and tokens[:1] != ["test"]:
             yield "pipeline", tokens
-        elif program.endswith("python") and tokens[0] == "-m":
+        elif program.endswith("python") and re.match(r"-m (pipeline|benchmarks)", " ".join(tokens)):
             yield tokens[1], tokens[2:]
 
 

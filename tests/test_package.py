@@ -9,16 +9,19 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import yaml
 
 import pipeline
 import transforms
-from tests.processes import REPO
+from tests import room_tables
 
+REPO = Path(__file__).parents[1]
+CI = (REPO / ".ci/run").read_text()
 MODULES = {
     ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): path
     for package in ("pipeline", "transforms")
@@ -32,8 +35,30 @@ PARTS_OF_PAGES = [
 ]
 
 
-def imports(path: Path) -> set[str]:
-    """The modules of ours that a file imports, wherever in it."""
+DISTRIBUTIONS = {
+    "apache_beam": "apache-beam",
+    "esm": "fair-esm",
+    "google": "google-cloud-pubsub",
+    "grpc": "grpcio",
+    "huggingface_hub": "huggingface-hub",
+    "lance": "pylance",
+    "prometheus_client": "prometheus-client",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+"""What is installed under another name than it is imported by."""
+
+WHERE_THEY_ARE = {"triton", "umap"}
+"""Used where somebody has them, and never needed: torch brings Triton where there is CUDA."""
+
+NOT_IMPORTED = {
+    "mypy", "pytest-xdist", "ruff",  # programs that .ci/run starts
+    "onnx", "onnxscript",  # torch.onnx.export imports them
+}  # fmt: skip
+
+
+def imported(path: Path) -> set[str]:
+    """All that a file imports, wherever in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -42,7 +67,37 @@ def imports(path: Path) -> set[str]:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             # `from package import module` needs the module, not the package's other names.
             found |= (names & MODULES.keys()) or {node.module}
-    return found & MODULES.keys()
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("importorskip"):
+            found |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of ours that a file imports, wherever in it."""
+    return imported(path) & MODULES.keys()
+
+
+def distributions(paths: Iterable[Path]) -> set[str]:
+    """The packages of others that files import, by the names under which they are installed."""
+    names = {name.partition(".")[0] for path in paths for name in imported(path)}
+    ours = {"pipeline", "transforms", "tests", "benchmarks"}
+    return {DISTRIBUTIONS.get(name, name) for name in names - ours - sys.stdlib_module_names}
+
+
+def declared() -> set[str]:
+    """The packages that pyproject.toml names, extras too."""
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    return {re.match(r"[\w-]+", each)[0] for some in lists for each in some}  # type: ignore[index]
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Each function of a file with its lines, those of its docstring not counted."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = node.body[0] if ast.get_docstring(node) else None
+            told = docstring.end_lineno - docstring.lineno + 1 if docstring else 0
+            yield node.name, node.end_lineno - node.lineno + 1 - told
 
 
 def test_transforms_never_imports_pipeline() -> None:
@@ -61,6 +116,65 @@ def test_no_file_is_over_300_lines() -> None:
     assert not long
 
 
+def test_no_function_is_over_60_lines() -> None:
+    found = {(name, *each) for name, path in MODULES.items() for each in functions(path)}
+    assert not [each for each in found if each[2] > 60]
+
+
+def test_lines_of_a_function_are_counted_without_its_docstring(tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text(
+        'def f():\n    """One.\n\n    Two.\n    """\n    x = 1\n    return x\n\n'
+        "async def g():\n    pass\n"
+    )
+    assert dict(functions(tmp_path / "x.py")) == {"f": 3, "g": 2}
+
+
+def test_what_is_imported_is_declared() -> None:
+    assert distributions(MODULES.values()) - declared() == WHERE_THEY_ARE
+
+
+def test_what_is_declared_is_used() -> None:
+    folders = ("pipeline", "transforms", "tests", "benchmarks", "examples")
+    used = distributions(path for folder in folders for path in (REPO / folder).rglob("*.py"))
+    assert declared() - used == NOT_IMPORTED
+
+
+def test_each_requirement_says_what_it_is_for() -> None:
+    lines = (REPO / "pyproject.toml").read_text().partition("[project.scripts]")[0].splitlines()
+    silent = [
+        line for line in lines if re.match(r'  "', line) and not re.search(r'",? +# \S', line)
+    ]
+    assert not silent
+
+
+def test_the_hooks_before_a_commit_are_what_ci_runs() -> None:
+    hooks = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    wanted = re.findall(r'(?m)^"\$python" (-m (?:ruff|mypy).*)$', CI)
+    assert [hook["entry"] for hook in hooks] == [f".venv/bin/python {each}" for each in wanted]
+    assert not any(hook["pass_filenames"] for hook in hooks)
+
+
+def test_the_page_of_the_architecture_has_a_line_for_each_file() -> None:
+    page = room_tables.PAGE.read_text()
+    written, wanted = page.splitlines(), room_tables.with_tables(page).splitlines()
+    differing = sorted(set(written) ^ set(wanted))
+    assert written == wanted, f"python -m tests.room_tables has not been run: {differing}"
+
+
+def test_a_file_that_does_not_say_what_it_is_for_is_named(tmp_path: Path) -> None:
+    for name, text, says in (
+        ("a.py", '"""Of ``this``\nand that.\n\nMore."""\n', "Of `this` and that."),
+        ("a.js", "// Draws.\nx\n", "Draws."),
+        ("a.css", "/* Looks. */\n", "Looks."),
+        ("a.jinja", "{# Holds. #}\n", "Holds."),
+    ):
+        (tmp_path / name).write_text(text)
+        assert room_tables.says(tmp_path / name) == says
+        (tmp_path / name).write_text("x = 1\n")
+        with pytest.raises(ValueError, match=name):
+            room_tables.says(tmp_path / name)
+
+
 def test_only_storage_opens_files() -> None:
     for name, path in MODULES.items():
         calls = {
@@ -69,42 +183,6 @@ def test_only_storage_opens_files() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert name == "transforms.storage" or "open" not in calls, name
-
-
-# The distributions of what is imported under another name.
-DISTRIBUTIONS = {
-    "google": "google-cloud-pubsub",
-    "grpc": "grpcio",
-    "lance": "pylance",
-    "yaml": "pyyaml",
-}
-
-# What is imported and not named: why it is there, or why it need not be.
-UNNAMED = {
-    "markupsafe": "a part of jinja2",
-    "triton": "a part of torch for CUDA",
-    "umap": "a report goes without it",
-}
-
-
-def modules_of(path: Path) -> Iterator[str]:
-    """The modules that a file imports, wherever in it and whosesoever."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        match node:
-            case ast.Import(names=names):
-                yield from (alias.name for alias in names)
-            case ast.ImportFrom(module=str(module)):
-                yield module
-
-
-def test_all_that_is_imported_is_named_in_pyproject() -> None:
-    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    named = [*project["dependencies"], *extras["export"], *extras["pubsub"], *extras["report"]]
-    names = {re.split(r"[\[<>=]", each)[0].replace("-", "_") for each in named}
-    imported = {name.partition(".")[0] for path in MODULES.values() for name in modules_of(path)}
-    others = imported - sys.stdlib_module_names - {"pipeline", "transforms"} - UNNAMED.keys()
-    assert {DISTRIBUTIONS.get(name, name).replace("-", "_") for name in others} <= names
 
 
 def test_what_needs_optional_packages_is_run_with_them() -> None:

@@ -1,4 +1,4 @@
-"""Every code block of README and docs does what it says: it is run, or says why it cannot be."""
+"""Every code block of the pages does what it says: it is run, or says why it cannot be."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ from tests.page_blocks import (
 
 PAGES = {
     str(path.relative_to(REPO)): path
-    for path in (REPO / "README.md", REPO / "docker/README.md", *sorted(REPO.glob("docs/*.md")))
+    for path in (
+        *sorted(REPO.glob("*.md")),
+        REPO / "docker/README.md",
+        *sorted(REPO.glob("docs/*.md")),
+    )
 }
 BLOCKS = {name: read_blocks(path) for name, path in PAGES.items()}
 RUN = [
@@ -46,6 +50,7 @@ NEEDS = {
 HUB = ("Synthyra/FastESM2_650", "facebook/esm2_t6_8M_UR50D")
 
 NOT_RUN = {
+    "CONTRIBUTING.md": 2,
     "README.md": 3,
     "docker/README.md": 1,
     "docs/analytics.md": 10,
@@ -82,9 +87,9 @@ def run_page(name: str, folder: Path, checkpoint: Path, with_optional: bool) -> 
 
 OF_OTHERS = {
     "--array", "--clusters", "--entrypoint", "--fastplms", "--no-deps", "--python", "--repo-type",
-    "--run", "--shape",
+    "--run", "--shape", "--share",
 }  # fmt: skip
-"""Options that pages name of Slurm, Docker, pip and so on, of benchmarks and of examples."""
+"""Options that pages name of Slurm, Docker, pip and so on, of the benchmarks and the examples."""
 
 
 @functools.cache
