@@ -95,7 +95,7 @@ def choose_fused(device: torch.device, dtype: torch.dtype, heads: int, width: in
         triton = _load_triton()
         difference = _differ(triton, device, dtype, heads, width)
     except Exception as error:  # what is missing: Triton, a compiler, support of the card
-        logger.debug("Triton's kernels cannot be used: %s", error)
+        logger.warning("Triton's kernels cannot be used, passes take half as long again: %s", error)
         return PLAIN
     if not difference <= _TRIAL_TOLERANCE:
         logger.warning("Triton's kernels are off by %g on this device; not used.", difference)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transforms.esm.bisection import is_fatal
+from transforms.esm.bisection import is_fatal, is_out_of_memory
 from transforms.esm.encoder import PackedEncoder
 from transforms.esm.packing import Pack
 
@@ -85,8 +85,7 @@ class Graphs:
         """
         if self._is_usable and len(packed.token_ids) <= full:
             if full != self._full:  # memory ran out, or somebody has other wishes
-                self._seen.clear()
-                self._graphs.clear()
+                self._forget()
                 self._full = full
             if graph := self._find(encoder, packed):
                 return graph.replay(packed)
@@ -101,8 +100,9 @@ class Graphs:
         fill_places(places, packed)
         # Once before: what is compiled or looked up at a first call cannot be recorded.
         if not self._has_room(lambda: self._run(encoder, places)):
-            logger.debug("No memory for CUDA graphs.")
+            logger.info("No CUDA graphs: there is no memory for them.")
             self._is_usable = False
+            self._forget()
             return None
         try:
             self._graphs[key] = self._capture(encoder, places)
@@ -111,14 +111,25 @@ class Graphs:
                 raise
             logger.warning("No CUDA graphs (%s): %s", type(error).__name__, error)
             self._is_usable = False
-            self._graphs.clear()
+            self._forget()
         return self._graphs.get(key)
+
+    def _forget(self) -> None:
+        if self._graphs:
+            torch.cuda.synchronize()  # the device may be at work on one
+        self._seen.clear()
+        self._graphs.clear()
 
     def _has_room(self, run: Callable[[], Tensor]) -> bool:
         """Runs once, and tells whether there is memory for that twice more."""
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        run()
+        try:
+            run()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
         needed = torch.cuda.max_memory_allocated() - before
         unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
         return torch.cuda.mem_get_info()[0] + unused > 2 * needed
