@@ -20,7 +20,7 @@ from transforms.esm.encoder import pack_encoder
 from transforms.esm.encoding import VOCAB
 from transforms.esm.passes import Vector, embed_passes
 from transforms.esm.slicing import PassBudget, count_passes, slice_passes
-from transforms.esm.under_way import UNDER_WAY, Watch, count_deaths
+from transforms.esm.under_way import UNDER_WAY, Notes, count_deaths
 from transforms.esm.weights import load_encoder
 
 all_lengths = st.lists(st.integers(1, 300), max_size=60).map(lambda found: sorted(found)[::-1])
@@ -122,10 +122,10 @@ def embed(
     """Embeds as a new run does, on an output where others may have died."""
     count_deaths(str(model.root))
     model.passes, model.notes = [], []
-    watch = Watch(str(model.root), "run")
+    notes = Notes(str(model.root), "run")
     outcomes: dict[str, Vector | Failure] = {}
     for completed in embed_passes(
-        model, sequences, PassBudget(toks_per_batch), max_residues, watch
+        model, sequences, PassBudget(toks_per_batch), max_residues, notes
     ):
         outcomes.update(completed)
     return outcomes

@@ -23,7 +23,7 @@ from transforms.esm.packing import Pack
 from transforms.esm.passes import _LAUNCHER
 from transforms.esm.running import RunningBatch
 from transforms.esm.slicing import PassBudget
-from transforms.esm.under_way import Watch, _read_note, count_deaths
+from transforms.esm.under_way import Notes, _read_note, count_deaths
 from transforms.items import Batch, DeadLetter, EmbeddingBlock, Item
 
 LETTERS = "ACDEFGHIKLMNPQRSTVY"
@@ -202,14 +202,14 @@ def test_a_suspect_is_alone_with_the_device(
     handler = handler_of(tiny_checkpoint, output=output)
     handler.run_inference(make_batch(["ACDEF", "GHIKL"]), handler.load_model())
     count_deaths(output.root)
-    watch = Watch(output.root, "later")
-    assert watch.has_suspects
+    notes = Notes(output.root, "later")
+    assert notes.has_suspects
 
     def begin(*sequences: str, before: RunningBatch | None = None) -> RunningBatch:
         proteins = make_batch(list(sequences)).proteins
         known = KnownVectors()
         return RunningBatch(
-            proteins, handler.load_model(), PassBudget(256), 1024, watch, known, before
+            proteins, handler.load_model(), PassBudget(256), 1024, notes, known, before
         )
 
     del device.launched[:]
@@ -219,7 +219,7 @@ def test_a_suspect_is_alone_with_the_device(
     wait_for_launches()
     # The batch before, and the suspect; the rest has been launched.
     assert (device.launched, device.fetched - fetched) == ([1, 1, 1], 2)
-    assert watch.has_suspects  # GHIKL
+    assert notes.has_suspects  # GHIKL
     assert all(not isinstance(v, Failure) for v in running.finish().values())
     begin("GHIKL").finish()
-    assert not watch.has_suspects
+    assert not notes.has_suspects

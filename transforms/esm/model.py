@@ -27,7 +27,7 @@ from transforms.esm.known_vectors import KnownVectors, Vector, affordable_bytes
 from transforms.esm.pass_budget import find_budget, full_pass
 from transforms.esm.running import RunningBatch
 from transforms.esm.slicing import PassBudget
-from transforms.esm.under_way import open_watch
+from transforms.esm.under_way import open_notes
 from transforms.esm.weights import load_encoder
 from transforms.items import Batch, EmbeddingBlock, Item, Protein
 from transforms.output.commits import Output
@@ -209,7 +209,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
                 model,
                 learned.budget(model, self._config.toks_per_batch),
                 self._max_residues,
-                open_watch(self._root, self._run),
+                open_notes(self._root, self._run),
                 learned.vectors,
                 before=learned.running,
             )

@@ -28,7 +28,7 @@ from transforms.esm.forward import (
 )
 from transforms.esm.packing import Row
 from transforms.esm.slicing import PassBudget, most_workers, slice_passes
-from transforms.esm.under_way import Watch
+from transforms.esm.under_way import Notes
 from transforms.esm.windows import Window, cut_windows
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
@@ -95,7 +95,7 @@ def embed_passes(
     sequences: Sequence[str],
     budget: PassBudget,
     max_residues: int,
-    watch: Watch | None = None,
+    notes: Notes | None = None,
 ) -> Iterator[dict[str, Vector | Failure]]:
     """Embeds sequences, each of them once.
 
@@ -107,7 +107,7 @@ def embed_passes(
         budget: Tokens of one pass; it learns of a pass that does not fit into memory.
         max_residues: What the model is given at the most; a longer sequence is taken in windows,
             and its vector is their mean, weighted by the residues that count in each.
-        watch: Notes what is under way, and knows which sequences must go alone, or not at all.
+        notes: Notes what is under way, and knows which sequences must go alone, or not at all.
 
     Returns:
         After each pass, the sequences that it completes with their vectors, float32 of shape
@@ -117,7 +117,7 @@ def embed_passes(
         Exception: The device is broken for this process; see :func:`run_isolated`. This may come
             up in the iterator too.
     """
-    watch = watch or Watch()
+    notes = notes or Notes()
     distinct = dict.fromkeys(sequences)
     settled: dict[str, Vector | Failure] = dict(_refuse(list(distinct)))
     suspects: list[list[_Piece]] = []
@@ -127,16 +127,16 @@ def embed_passes(
         if sequence in settled:
             continue
         pieces = _cut(sequence, max_residues)
-        if failure := watch.condemned(pieces[0].digest):
+        if failure := notes.condemned(pieces[0].digest):
             settled[sequence] = failure
             continue
         if len(pieces) > 1:
             means[sequence] = _OpenMean([piece.window for piece in pieces])
-        if watch.is_suspect(pieces[0].digest):
+        if notes.is_suspect(pieces[0].digest):
             suspects.append(pieces)
         else:
             others += pieces
-    if (suspects or others) and watch.is_untried:
+    if (suspects or others) and notes.is_untried:
         _try_out(model)
 
     def complete(passes: Iterable[_Pass]) -> Iterator[dict[str, Vector | Failure]]:
@@ -148,18 +148,18 @@ def embed_passes(
                         continue
                     outcome = mean.close()
                 completed[piece.sequence] = outcome
-                watch.clear(piece.digest)
+                notes.clear(piece.digest)
             yield completed
 
     run = _launch_passes if launches_ahead(model) else _run_passes
     # One after the other: a suspect must be alone.
-    alone = [done for pieces in suspects for done in complete(run(model, pieces, budget, watch))]
-    rest = complete(run(model, others, budget, watch))
+    alone = [done for pieces in suspects for done in complete(run(model, pieces, budget, notes))]
+    rest = complete(run(model, others, budget, notes))
     return chain([settled] if settled else [], alone, rest)
 
 
 def _run_passes(
-    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, watch: Watch
+    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, notes: Notes
 ) -> Iterator[_Pass]:
     """Yields each pass as it ends, with an outcome for each piece."""
     pieces, lengths = _sort(pieces)
@@ -169,7 +169,7 @@ def _run_passes(
     def run(chosen: Sequence[int]) -> Sequence[Vector]:
         part = slice(chosen[0], chosen[-1] + 1)
         digests = [piece.digest for piece in pieces[part]]
-        with watch.noted(digests), _learning(budget, pieces[part]):
+        with notes.noted(digests), _learning(budget, pieces[part]):
             return list(embed_rows(model, rows[part]))
 
     def run_one(chosen: range) -> _Pass:
@@ -180,7 +180,7 @@ def _run_passes(
 
 
 def _launch_passes(
-    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, watch: Watch
+    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, notes: Notes
 ) -> Iterator[_Pass]:
     """Has all passes launched, one after the other, and returns what yields each as it ends."""
     pieces, lengths = _sort(pieces)
@@ -205,7 +205,7 @@ def _launch_passes(
                 )
 
     with ExitStack() as stack:
-        stack.enter_context(watch.noted([piece.digest for piece in pieces]))
+        stack.enter_context(notes.noted([piece.digest for piece in pieces]))
         launched = _LAUNCHER.submit(launch_all)
         noted = stack.pop_all()
     return fetch_all()

@@ -12,7 +12,7 @@ from transforms.esm.bisection import Failure
 from transforms.esm.known_vectors import KnownVectors, Vector
 from transforms.esm.passes import embed_passes
 from transforms.esm.slicing import PassBudget
-from transforms.esm.under_way import Watch
+from transforms.esm.under_way import Notes
 from transforms.items import Protein
 
 Outcomes = dict[str, Vector | Failure]
@@ -28,7 +28,7 @@ class RunningBatch:
         model: As :func:`embed_passes` takes it, like the next four.
         budget: Tokens of one pass.
         max_residues: What the model is given at the most.
-        watch: Notes what is under way.
+        notes: Notes what is under way.
         known: Vectors that were computed before.
         before: The batch that was begun before, if it may still be running.
     """
@@ -39,11 +39,11 @@ class RunningBatch:
         model: nn.Module,
         budget: PassBudget,
         max_residues: int,
-        watch: Watch,
+        notes: Notes,
         known: KnownVectors,
         before: RunningBatch | None = None,
     ) -> None:
-        if before and watch.has_suspects:
+        if before and notes.has_suspects:
             before.finish()  # a suspect must be alone
         self._is_open = True
         self._known = known
@@ -60,7 +60,7 @@ class RunningBatch:
             s for s in self._by_sequence if s not in self._outcomes and s not in self._borrowed
         ]
         self.running: frozenset[str] = frozenset(s for s in unknown if len(s) <= max_residues)
-        self._passes = embed_passes(model, unknown, budget, max_residues, watch)
+        self._passes = embed_passes(model, unknown, budget, max_residues, notes)
 
     def finish(self) -> Outcomes:
         """Waits for what becomes of each sequence, and tells the listeners as it comes.

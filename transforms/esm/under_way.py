@@ -43,10 +43,10 @@ Deaths = dict[str, str]  # the notes that named a sequence, and whether it was a
 Suspects = dict[str, Deaths]  # by digest
 
 
-class Watch:
+class Notes:
     """Notes what a process has under way, and knows what earlier ones had when they died.
 
-    Several threads may note; all else is for one of them. See :func:`open_watch`.
+    Several threads may note; all else is for one of them. See :func:`open_notes`.
 
     Args:
         root: The output root; None where nothing is to be noted.
@@ -59,7 +59,7 @@ class Watch:
         self._note: BinaryIO | None = None
         self._lock = threading.Lock()
         self._noted: list[Sequence[str]] = []
-        self._suspects: Suspects = {} if self._folder is None else _read_suspects(self._folder)
+        self._suspects: Suspects = {} if root is None else _read_suspects(root)
 
     @property
     def is_untried(self) -> bool:
@@ -140,22 +140,22 @@ def _create(folder: str, name: str) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb", 0)
 
 
-def open_watch(root: str | None, run: str) -> Watch:
-    """Returns the watch of this process, one for each run on an output.
+def open_notes(root: str | None, run: str) -> Notes:
+    """Returns the notes of this process, of which there is one for each run on an output.
 
     Args:
-        root: The output root; None, or one that is not local, for a watch that notes nothing.
+        root: The output root; None, or one that is not local, if nothing is to be noted.
         run: Name of the run.
     """
     if root is None or not storage.is_local(root):
-        return Watch()
-    return _open_watch(root, run, os.getpid())
+        return Notes()
+    return _open_notes(root, run, os.getpid())
 
 
 @lru_cache(maxsize=8)
-def _open_watch(root: str, run: str, pid: int) -> Watch:
+def _open_notes(root: str, run: str, pid: int) -> Notes:
     # The process is in the key so that one that was forked gets a note of its own.
-    return Watch(root, run)
+    return Notes(root, run)
 
 
 def count_deaths(root: str, runs: str = "") -> None:
@@ -168,19 +168,16 @@ def count_deaths(root: str, runs: str = "") -> None:
         root: The output root.
         runs: How the names of the runs begin whose notes they are; those of others stay.
     """
-    if not storage.is_local(root):
-        return
-    folder = storage.join(root, UNDER_WAY)
-    for name in _list(folder, _NOTE + runs):
-        digests = _read_note(storage.join(folder, name))
+    for name, path in _list(root, _NOTE + runs):
+        digests = _read_note(path)
         for digest in digests:
-            deaths = _read_deaths(storage.join(folder, _SUSPECT + digest))
+            deaths = _read_deaths(storage.join(root, UNDER_WAY, _SUSPECT + digest))
             deaths[name] = _ALONE if len(digests) == 1 else _WITH_OTHERS
             _write_deaths(root, digest, deaths)
-        storage.delete(storage.join(folder, name))
+        storage.delete(path)
         if digests:
             logger.info("A run died with %s under way.", counted(len(digests), "sequence"))
-    suspects = _read_suspects(folder)
+    suspects = _read_suspects(root)
     if alone := sum(not _is_condemned(deaths) for deaths in suspects.values()):
         logger.info("Taken alone, to find out whether one kills: %s.", counted(alone, "sequence"))
 
@@ -192,12 +189,9 @@ def forget_condemned(root: str) -> None:
     not condemned yet stay, so that the same command, given again after each death, comes to an
     end.
     """
-    if not storage.is_local(root):
-        return
-    folder = storage.join(root, UNDER_WAY)
-    for digest, deaths in _read_suspects(folder).items():
+    for digest, deaths in _read_suspects(root).items():
         if _is_condemned(deaths):
-            storage.delete(storage.join(folder, _SUSPECT + digest))
+            storage.delete(storage.join(root, UNDER_WAY, _SUSPECT + digest))
 
 
 def clear_notes(root: str, runs: str = "") -> None:
@@ -207,22 +201,24 @@ def clear_notes(root: str, runs: str = "") -> None:
         root: The output root.
         runs: How the names of the runs begin whose notes they are; those of others stay.
     """
-    if not storage.is_local(root):
-        return
-    folder = storage.join(root, UNDER_WAY)
-    for name in _list(folder, _NOTE + runs):
-        storage.delete(storage.join(folder, name))
+    for _, path in _list(root, _NOTE + runs):
+        storage.delete(path)
     # Another shard may be about to write into it.
-    if not runs and not storage.list_names(folder):
-        storage.delete(folder)
+    if not runs and storage.is_local(root) and not _list(root):
+        storage.delete(storage.join(root, UNDER_WAY))
 
 
 def _is_condemned(deaths: Deaths) -> bool:
     return len(deaths) > 1 and _ALONE in deaths.values()
 
 
-def _list(folder: str, prefix: str) -> list[str]:
-    return [name for name in storage.list_names(folder) if name.startswith(prefix)]
+def _list(root: str, prefix: str = "") -> list[tuple[str, str]]:
+    """Returns names and paths of what is noted in an output; of one that is not local nothing."""
+    if not storage.is_local(root):
+        return []
+    folder = storage.join(root, UNDER_WAY)
+    names = (name for name in storage.list_names(folder) if name.startswith(prefix))
+    return [(name, storage.join(folder, name)) for name in names]
 
 
 def _read_note(path: str) -> list[str]:
@@ -230,11 +226,11 @@ def _read_note(path: str) -> list[str]:
     return [line for line in takewhile(bool, lines) if _DIGEST.fullmatch(line)]
 
 
-def _read_suspects(folder: str) -> Suspects:
+def _read_suspects(root: str) -> Suspects:
     return {
         name.removeprefix(_SUSPECT): deaths
-        for name in _list(folder, _SUSPECT)
-        if (deaths := _read_deaths(storage.join(folder, name)))
+        for name, path in _list(root, _SUSPECT)
+        if (deaths := _read_deaths(path))
     }
 
 
