@@ -128,7 +128,7 @@ def run_dofn(
         for second, item in bundle:
             out += dofn.process((0, item), Timestamp(second), GlobalWindow(), held, fill, end)
     if end.time is not None:
-        out += pickler.roundtrip(made).flush_at_window_end(0, held, fill)
+        out += pickler.roundtrip(made).flush(0, held, fill)
     return out
 
 
@@ -177,9 +177,9 @@ def test_a_waiting_batch_asks_to_be_woken_once_and_is_then_sent_on() -> None:
     assert woken[0] is not None
     assert woken == [woken[0]] * 3
     assert end.time == GlobalWindow().end
-    (sent,) = dofn.flush_after_wait(0, held, fill)
+    (sent,) = dofn.flush(0, held, fill)
     assert [protein.ordinal for protein in sent.value.proteins] == [0, 1, 2]
-    assert not list(dofn.flush_at_window_end(0, held, fill))
+    assert not list(dofn.flush(0, held, fill))
 
 
 class Note(beam.DoFn):

@@ -56,8 +56,11 @@ def make_waiting(
         clock: Seconds since the epoch; replaced by tests.
     """
     window_end = TimerSpec(f"{timers}_window_end", TimeDomain.WATERMARK)
+    wait = TimerSpec(f"{timers}_max_wait", TimeDomain.REAL_TIME)
+    # Declared only where it is wanted: a REAL_TIME timer keeps a pipeline off FnApiRunner.
+    waiting = beam.DoFn.TimerParam(wait) if max_wait else None
 
-    class _Holding(beam.DoFn):  # type: ignore[misc]
+    class _Waiting(beam.DoFn):  # type: ignore[misc]
         def process(
             self,
             element: tuple[int, Item],
@@ -66,55 +69,18 @@ def make_waiting(
             held: Any = beam.DoFn.StateParam(_HELD),
             tally: Any = beam.DoFn.StateParam(_TALLY),
             end: Any = beam.DoFn.TimerParam(window_end),
+            waited: Any = waiting,
         ) -> Iterator[Any]:
             def begin() -> None:
                 end.set(window.end)
+                if waited is not None:
+                    waited.set(Timestamp.of(clock() + max_wait))
 
             return keeper.take(*element, timestamp.micros, held, tally, begin)
 
         @on_timer(window_end)  # type: ignore[untyped-decorator]
-        def flush_at_window_end(
-            self,
-            lane: Any = beam.DoFn.KeyParam,
-            held: Any = beam.DoFn.StateParam(_HELD),
-            tally: Any = beam.DoFn.StateParam(_TALLY),
-        ) -> Iterator[Any]:
-            return keeper.flush(lane, held, tally)
-
-    if not max_wait:
-        return _Holding()
-    # A REAL_TIME timer is declared only where it is wanted: it keeps a pipeline off FnApiRunner.
-    wait = TimerSpec(f"{timers}_max_wait", TimeDomain.REAL_TIME)
-    return _flush_after(_Holding, keeper, window_end, wait, max_wait, clock)
-
-
-def _flush_after(
-    base: Any,
-    keeper: Keeper,
-    window_end: TimerSpec,
-    wait: TimerSpec,
-    max_wait: float,
-    clock: Callable[[], float],
-) -> beam.DoFn:
-    class _Waiting(base):  # type: ignore[misc]
-        def process(
-            self,
-            element: tuple[int, Item],
-            timestamp: Any = beam.DoFn.TimestampParam,
-            window: Any = beam.DoFn.WindowParam,
-            held: Any = beam.DoFn.StateParam(_HELD),
-            tally: Any = beam.DoFn.StateParam(_TALLY),
-            end: Any = beam.DoFn.TimerParam(window_end),
-            waited: Any = beam.DoFn.TimerParam(wait),
-        ) -> Iterator[Any]:
-            def begin() -> None:
-                end.set(window.end)
-                waited.set(Timestamp.of(clock() + max_wait))
-
-            return keeper.take(*element, timestamp.micros, held, tally, begin)
-
         @on_timer(wait)  # type: ignore[untyped-decorator]
-        def flush_after_wait(
+        def flush(
             self,
             lane: Any = beam.DoFn.KeyParam,
             held: Any = beam.DoFn.StateParam(_HELD),
