@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from transforms.errors import ConfigurationError
 from transforms.output.commits import PartRecord
 from transforms.output.holders import is_gone, read_holder
+from transforms.output.locks import RUN
 from transforms.output.parts import is_of_run
 from transforms.output.sweeping import MERGED
 
@@ -66,7 +67,7 @@ def find_at_work(root: str, parts: Iterable[PartRecord] = ()) -> AtWork:
         ConfigurationError: It cannot be known.
         OSError: The lock file cannot be read.
     """
-    holder = read_holder(root, "all")
+    holder = read_holder(root, RUN)
     # One on another machine that has not let go may be suspended: clocks are not gone by.
     if holder is None or holder.released or is_gone(holder):
         return AtWork()

@@ -25,9 +25,9 @@ from transforms.messages import has_messages
 from transforms.output import commits
 from transforms.output.commits import INPUTS, MESSAGES
 from transforms.output.configuration import FORMAT, read_configuration
-from transforms.output.locks import Lock
+from transforms.output.locks import Lock, lock_name
 from transforms.output.resuming import failed_urls
-from transforms.output.shards import Shard, lock_share
+from transforms.output.shards import Shard
 from transforms.text import printable
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def open_output(
     # For a shard whose it is shows when no other can begin it.
     check_output(root, is_ours=found is not None or shard is not None)
     run = f"{shard.runs if shard else ''}{uuid.uuid4().hex[:12]}"
-    lock = lock_output(root, run, held, lock_share(shard))
+    lock = lock_output(root, run, held, lock_name(shard))
     if shard is None and read_configuration(root) != found:
         raise ConfigurationError(
             f"Another run has begun {root} anew in this moment. Give the command again."

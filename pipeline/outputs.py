@@ -12,14 +12,11 @@ from transforms.errors import ConfigurationError
 from transforms.naming import failures_name, pt_name
 from transforms.output import commits
 from transforms.output.commits import Commits
-from transforms.output.locks import HeldError, Lock, hold
+from transforms.output.locks import RUN, HeldError, Lock, hold
 from transforms.output.reopened import forget_reopened
 from transforms.output.sweeping import sweep
 
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
-
-FINISH = "finish"
-"""The lock of whoever completes an output; others wait for it."""
 
 FOLDERS = (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT)
 """Those of an output; what lies in them is taken for a part of it."""
@@ -77,7 +74,7 @@ def check_outside(path: str, root: str, option: str) -> None:
         )
 
 
-def lock_output(root: str, run: str, held: ExitStack, share: str = "all") -> Lock:
+def lock_output(root: str, run: str, held: ExitStack, name: str = RUN) -> Lock:
     """Keeps other runs out of an output, or a share of it, until ``held`` is closed.
 
     Raises:
@@ -85,7 +82,7 @@ def lock_output(root: str, run: str, held: ExitStack, share: str = "all") -> Loc
         OSError: The lock cannot be written.
     """
     try:
-        return held.enter_context(hold(root, run, share))
+        return held.enter_context(hold(root, run, name))
     except HeldError as error:
         raise ConfigurationError(
             f"Another run is at work in {root} ({error}). Wait for it, or give another --output."

@@ -20,7 +20,7 @@ from transforms.output.commits import PT, Commits, read_commits
 from transforms.output.configuration import read_configuration
 from transforms.output.division import Division, ShardState, look_at_shards, read_division
 from transforms.output.holders import Holder, State, read_holders, state_of
-from transforms.output.locks import PARTS
+from transforms.output.locks import PARTS, RUN
 from transforms.output.reopened import read_reopened
 
 
@@ -167,11 +167,11 @@ def _is_of_interest(holder: Holder, division: Division | None) -> bool:
 
     Of the shards of another division only those that have not let go.
     """
-    if holder.share == "all":
+    if holder.lock == RUN:
         return True
-    if division and holder.share in {division.shard(n).name for n in range(division.count)}:
+    if division and holder.lock in {division.shard(n).name for n in range(division.count)}:
         return True
-    return holder.share != PARTS and not holder.released
+    return holder.lock != PARTS and not holder.released
 
 
 def _files(root: str, committed: Commits) -> Iterator[FileStatus]:

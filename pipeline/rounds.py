@@ -9,8 +9,7 @@ from pipeline.checks import Plan
 from pipeline.graph import build
 from pipeline.runners import run_graph
 from transforms.inputs.listing import listed
-from transforms.output.locks import check_held
-from transforms.output.shards import lock_share
+from transforms.output.locks import check_held, lock_name
 
 
 def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:
@@ -31,5 +30,5 @@ def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:
             is_begun=plan.is_begun,
         )
         metrics = dict(run_graph(graph, beam_args))
-    check_held(plan.output.root, plan.output.lock, lock_share(plan.output.shard))
+    check_held(plan.output.root, plan.output.lock, lock_name(plan.output.shard))
     return metrics

@@ -7,16 +7,17 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.failures import count_failed, describe_failed
-from pipeline.outputs import FINISH
 from pipeline.overview import FileStatus, Overview
 from transforms.output.division import ENDS, ShardState, describe_missing
 from transforms.output.holders import Holder, State
-from transforms.output.locks import COMPACT
+from transforms.output.locks import COMPACT, FINISH, RUN
 from transforms.text import counted, duration, printable
 from transforms.times import seconds_since
 
 FILES_TOLD = 20
 """How many files a person is told of."""
+
+_WORK = {RUN: "run", COMPACT: "compaction", FINISH: "completion"}  # by its lock
 
 _ORDER: tuple[State, ...] = ("alive", "silent", "dead", "ended")
 
@@ -105,7 +106,7 @@ def in_words(seen: Overview, all_files: bool = False) -> list[str]:
 
 
 def _is_shard(holder: Holder) -> bool:
-    return holder.share.startswith(ENDS)
+    return holder.lock.startswith(ENDS)
 
 
 def _tell_shards(root: str, seen: Overview) -> Iterator[str]:
@@ -139,9 +140,7 @@ def _together(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
-    what = {"all": "run", COMPACT: "compaction", FINISH: "completion"}.get(
-        holder.share, holder.share
-    )
+    what = _WORK.get(holder.lock, holder.lock)
     ago = duration(max(seconds_since(holder.heartbeat), 0.0))
     match state:
         case "alive":

@@ -21,7 +21,16 @@ from apache_beam.io.filesystems import FileSystems
 
 from tests.helpers import Upload, files_below, no_sleep
 from transforms.output.holders import Holder, read_holder, read_holders, state_of, write_holder
-from transforms.output.locks import PARTS, HeldError, Lock, LostError, check_held, hold, hold_parts
+from transforms.output.locks import (
+    PARTS,
+    RUN,
+    HeldError,
+    Lock,
+    LostError,
+    check_held,
+    hold,
+    hold_parts,
+)
 
 QUICK = 0.01
 """Seconds between heartbeats where a test waits for them."""
@@ -48,7 +57,7 @@ def out(tmp_path: Path) -> str:
 
 
 ELSEWHERE = Holder(
-    share="all",
+    lock=RUN,
     run="first",
     host="otherhost",
     machine="other-boot",
@@ -151,15 +160,15 @@ def test_the_kernel_tells_of_a_dead_holder_also_where_its_number_is_in_use_again
             pass
 
 
-def test_shares_do_not_hinder_each_other(tmp_path: Path) -> None:
+def test_locks_of_different_names_do_not_hinder_each_other(tmp_path: Path) -> None:
     root = str(tmp_path)
-    with hold(root, "first", share="1-of-2"), hold(root, "second", share="2-of-2", sleep=no_sleep):
-        assert [(held.share, held.run) for held in read_holders(root)] == [
+    with hold(root, "first", name="1-of-2"), hold(root, "second", name="2-of-2", sleep=no_sleep):
+        assert [(held.lock, held.run) for held in read_holders(root)] == [
             ("1-of-2", "first"),
             ("2-of-2", "second"),
         ]
-        for share, run in (("1-of-2", "first"), ("2-of-2", "second")):
-            with pytest.raises(HeldError, match=f"run {run},"), hold(root, "third", share=share):
+        for name, run in (("1-of-2", "first"), ("2-of-2", "second")):
+            with pytest.raises(HeldError, match=f"run {run},"), hold(root, "third", name=name):
                 pytest.fail("two runs at once")
 
 

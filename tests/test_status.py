@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from pipeline import settled, status
-from pipeline.outputs import FINISH
 from pipeline.overview import Overview, Reason, look
 from pipeline.telling import FILES_TOLD, as_json, in_words, seconds_left, speed
 from tests.command import exit_code_of, run_without_model_libraries
@@ -34,7 +33,7 @@ from transforms.output.commits import (
 from transforms.output.configuration import write_configuration
 from transforms.output.division import ShardState
 from transforms.output.holders import read_holder, write_holder
-from transforms.output.locks import hold
+from transforms.output.locks import FINISH, hold
 
 exit_code = partial(exit_code_of, status.main)
 

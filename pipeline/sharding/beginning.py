@@ -25,7 +25,7 @@ from transforms.output.division import (
     read_division,
 )
 from transforms.output.holders import read_holder
-from transforms.output.locks import HeldError, hold, hold_parts
+from transforms.output.locks import RUN, HeldError, hold, hold_parts
 from transforms.output.shards import Shard
 from transforms.output.share_work import find_share
 from transforms.output.sweeping import sweep_parts, sweep_shard
@@ -102,7 +102,7 @@ def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -
     """
     if _is_held(root, run):
         raise ConfigurationError(
-            f"A run without --shard is at work in {root} ({read_holder(root, 'all')}). Wait for "
+            f"A run without --shard is at work in {root} ({read_holder(root, RUN)}). Wait for "
             "it, or give another --output."
         )
     begun = read_configuration(root)
@@ -131,7 +131,7 @@ def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -
 
 def _is_held(root: str, run: str) -> bool:
     """Tells whether a run without shards is at work."""
-    holder = read_holder(root, "all")
+    holder = read_holder(root, RUN)
     if holder is None or holder.released:
         return False
     try:

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, replace
 from pipeline.checks import Plan, make_output
 from pipeline.ending import exit_code
 from pipeline.failures import MOST_SHOWN
-from pipeline.outputs import FINISH
 from pipeline.recorded import read_bound
 from pipeline.run_report import Report, make_report, summarise, write_report
 from pipeline.terminal import EXIT_FAILED
@@ -38,7 +37,7 @@ from transforms.output.division import (
     read_ends,
 )
 from transforms.output.joining import join_shares, write_whole
-from transforms.output.locks import HeldError, Lock, hold, hold_parts
+from transforms.output.locks import FINISH, HeldError, Lock, hold, hold_parts, hold_when_free
 from transforms.output.removal import keep_last_failures
 from transforms.output.resuming import tidy
 from transforms.output.sweeping import sweep
@@ -109,7 +108,7 @@ def finish_output(
     if only_if_ended and (missing := _find_missing(root)):
         return Finished(root, missing)
     run = f"{FINISH}-{uuid.uuid4().hex[:12]}"
-    with hold_parts(root, run, sleep, FINISH) as lock:
+    with hold_when_free(root, run, FINISH, sleep) as lock:
         division = read_division(root)
         plan = _make_plan(make_output(root, run, configuration), lock)
         if division is None:

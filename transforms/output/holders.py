@@ -1,7 +1,7 @@
 """Who is at work in an output: what a lock file says, and what can be told from it.
 
-``.locks/<share>.json`` is written by the run that holds a share of the work, and written again
-at every heartbeat. To read it disturbs nobody.
+``.locks/<lock>.json`` is written by the run that holds the lock of that name, and written
+again at every heartbeat. To read it disturbs nobody.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Holder:
     """What a lock file says.
 
     Attributes:
-        share: The share of the work; ``all`` for a run that does everything.
+        lock: Name of the lock; ``all`` for a run that is no shard.
         run: Name of the run; empty if the file could not be read.
         host: The machine's name.
         machine: What else tells machines apart, new with every boot; empty if it cannot be had.
@@ -45,7 +45,7 @@ class Holder:
         progress: Numbers by name, e.g. ``residues``; None before there are any.
     """
 
-    share: str
+    lock: str
     run: str = ""
     host: str = ""
     machine: str = ""
@@ -59,33 +59,33 @@ class Holder:
     def __str__(self) -> str:
         """Returns the holder in words, for a person."""
         if not self.run:
-            return f"a run whose lock file {LOCKS}/{self.share}.json cannot be read"
+            return f"a run whose lock file {LOCKS}/{self.lock}.json cannot be read"
         return printable(
             f"run {self.run}, process {self.pid} on {self.host}, since {self.started}, "
             f"last heartbeat at {self.heartbeat}"
         )
 
 
-def read_holder(root: str, share: str) -> Holder | None:
-    """Returns what the lock file of a share says; None if there is no such file.
+def read_holder(root: str, lock: str) -> Holder | None:
+    """Returns what the file of a lock says; None if there is no such file.
 
     Raises:
         OSError: It is there and cannot be read.
     """
-    url = _url(root, share)
+    url = _url(root, lock)
     try:
         # Of a file that is not there an object store tells in words of its own.
         data = storage.read_bytes(url) if storage.exists(url) else None
     except FileNotFoundError:
         return None
-    return None if data is None else _parse(share, data)
+    return None if data is None else _parse(lock, data)
 
 
 def read_holders(root: str) -> list[Holder]:
-    """Returns what the lock files of an output say, in order of their shares."""
+    """Returns what the lock files of an output say, in order of their names."""
     names = storage.list_names(storage.join(root, LOCKS))
-    shares = [name.removesuffix(".json") for name in names if name.endswith(".json")]
-    return [holder for share in shares if (holder := read_holder(root, share))]
+    locks = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    return [holder for lock in locks if (holder := read_holder(root, lock))]
 
 
 def write_holder(root: str, holder: Holder) -> None:
@@ -95,32 +95,32 @@ def write_holder(root: str, holder: Holder) -> None:
         OSError: It cannot be written, or its folder is gone.
     """
     fields = asdict(holder)
-    del fields["share"]
-    storage.overwrite(_url(root, holder.share), json.dumps(fields, indent=1).encode())
+    del fields["lock"]
+    storage.overwrite(_url(root, holder.lock), json.dumps(fields, indent=1).encode())
 
 
-def delete_left(root: str, share: str) -> None:
-    """Deletes what kills in the middle of a heartbeat have left beside the lock file of a share.
+def delete_left(root: str, lock: str) -> None:
+    """Deletes what kills in the middle of a heartbeat have left beside the file of a lock.
 
     Only for who holds the lock, and does not beat yet: nobody else writes that file then.
     """
     folder = storage.join(root, LOCKS)
     for name in storage.list_names(folder):
-        if name.startswith(f"{share}.json."):
+        if name.startswith(f"{lock}.json."):
             storage.delete(storage.join(folder, name))
 
 
-def _url(root: str, share: str) -> str:
-    return storage.join(root, LOCKS, f"{share}.json")
+def _url(root: str, lock: str) -> str:
+    return storage.join(root, LOCKS, f"{lock}.json")
 
 
-def _parse(share: str, data: bytes) -> Holder:
+def _parse(lock: str, data: bytes) -> Holder:
     try:
         fields: dict[str, Any] = json.loads(data)
         interval, progress = float(fields["interval"]), fields["progress"]
         numbers = {n: v if isinstance(v, int) else float(v) for n, v in (progress or {}).items()}
         return Holder(
-            share=share,
+            lock=lock,
             **{name: str(fields[name]) for name in ("run", "host", "machine")},
             pid=int(fields["pid"]),
             **{name: str(fields[name]) for name in ("started", "heartbeat")},
@@ -129,7 +129,7 @@ def _parse(share: str, data: bytes) -> Holder:
             progress=None if progress is None else numbers,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Holder(share)  # of whom nothing is known, so that nobody takes it for dead
+        return Holder(lock)  # of whom nothing is known, so that nobody takes it for dead
 
 
 @lru_cache(maxsize=1)

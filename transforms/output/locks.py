@@ -1,7 +1,7 @@
-"""One run at a time on a share of an output: a lock that a crash does not leave shut.
+"""One run at a time on an output, or a part of its work: locks that a crash does not leave shut.
 
-Among the processes of one machine the lock is the kernel's, on ``.locks/<share>.lock``: exact, and
-free as soon as its holder is dead. ``.locks/<share>.json`` says for people and for other machines,
+Among the processes of one machine a lock is the kernel's, on ``.locks/<name>.lock``: exact, and
+free as soon as its holder is dead. ``.locks/<name>.json`` says for people and for other machines,
 whose kernels may not know of it, who holds the lock, with a heartbeat. Clocks of two machines are
 never compared: whoever finds a holder on another machine watches whether its heartbeat goes on.
 
@@ -18,7 +18,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from transforms import storage
@@ -34,16 +34,23 @@ from transforms.output.holders import (
     this_machine,
     write_holder,
 )
+from transforms.output.shards import Shard
 from transforms.times import now
 
 FIRST_SECONDS = 1.0
 """When a new holder looks for the first time whether another one came at the same moment."""
 
+RUN = "all"
+"""The lock of a run that is no shard."""
+
 COMPACT = "compact"
-"""The share that a compaction holds from its beginning to its end."""
+"""That of a compaction, from its beginning to its end."""
+
+FINISH = "finish"
+"""That of whoever completes an output; others wait for it."""
 
 PARTS = "parts"
-"""The share that is held by whoever takes parts away: a run at its start and end, a compaction."""
+"""That of whoever takes parts away: a run at its start and end, a compaction."""
 
 _LOOKS_PER_INTERVAL = 4
 _SECONDS_BETWEEN_TRIES = 0.1
@@ -151,16 +158,16 @@ class Lock:
 def hold(
     root: str,
     run: str,
-    share: str = "all",
+    name: str = RUN,
     interval: float = INTERVAL,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[Lock]:
-    """Holds one share of the work in an output, until the ``with`` block or the process ends.
+    """Holds one lock of an output, until the ``with`` block or the process ends.
 
     Args:
         root: The output root.
         run: Name of the run that holds it.
-        share: The share; those of different names do not hinder each other.
+        name: Name of the lock; those of different names do not hinder each other.
         interval: Seconds between two heartbeats.
         sleep: Waits for some seconds; replaced by tests.
 
@@ -173,9 +180,9 @@ def hold(
     """
     host, machine = this_machine()
     begun = now("milliseconds")
-    mine = Holder(share, run, host, machine, os.getpid(), begun, begun, interval)
-    with _kernel_lock(root, share) as is_exact:
-        before = read_holder(root, share)
+    mine = Holder(name, run, host, machine, os.getpid(), begun, begun, interval)
+    with _kernel_lock(root, name) as is_exact:
+        before = read_holder(root, name)
         in_doubt = before is not None and not _is_free(before, is_exact)
         if before is not None and in_doubt:
             _watch(root, before, sleep)
@@ -185,7 +192,7 @@ def hold(
             if (other := _other_holder(root, mine)) is not None:
                 raise HeldError(str(other))
         if is_exact and not in_doubt:  # else one that was taken for dead may write at this moment
-            delete_left(root, share)
+            delete_left(root, name)
         lock = Lock(root, mine)
         lock.start()
         try:
@@ -195,16 +202,10 @@ def hold(
 
 
 @contextmanager
-def hold_parts(
-    root: str, run: str, sleep: Callable[[float], object] = time.sleep, share: str = PARTS
+def hold_when_free(
+    root: str, run: str, name: str, sleep: Callable[[float], object] = time.sleep
 ) -> Iterator[Lock]:
-    """Keeps others from taking parts away or writing them anew; waits until that can be had.
-
-    Args:
-        root: The output root.
-        run: Name of the run or compaction.
-        sleep: Waits for some seconds; replaced by tests.
-        share: What else is waited for in this way.
+    """As :func:`hold`, but waits until the lock can be had.
 
     Raises:
         OSError: The lock cannot be written.
@@ -213,34 +214,55 @@ def hold_parts(
         waits = False
         while True:
             try:
-                lock = held.enter_context(hold(root, run, share))
+                lock = held.enter_context(hold(root, run, name, sleep=sleep))
                 break
             except HeldError as error:
                 if not waits:
-                    logger.info("Waiting for the %s of %s, held by %s.", share, root, error)
+                    logger.info("Waiting for the %s of %s, held by %s.", name, root, error)
                 waits = True
                 sleep(_SECONDS_BETWEEN_TRIES)
         yield lock
 
 
-def check_held(root: str, run: str, share: str = "all") -> None:
+def hold_parts(
+    root: str, run: str, sleep: Callable[[float], object] = time.sleep
+) -> AbstractContextManager[Lock]:
+    """Keeps others from taking parts away or writing them anew; waits until that can be had.
+
+    Args:
+        root: The output root.
+        run: Name of the run or compaction.
+        sleep: Waits for some seconds; replaced by tests.
+
+    Raises:
+        OSError: The lock cannot be written.
+    """
+    return hold_when_free(root, run, PARTS, sleep)
+
+
+def lock_name(shard: Shard | None) -> str:
+    """Returns the name of the lock that a run holds."""
+    return shard.name if shard else RUN
+
+
+def check_held(root: str, run: str, name: str = RUN) -> None:
     """Makes sure that no other run has taken a lock over, before something is done that counts.
 
     Raises:
         LostError: Another one has.
         OSError: The lock file cannot be read.
     """
-    if (other := _other_holder(root, Holder(share, run))) is not None:
+    if (other := _other_holder(root, Holder(name, run))) is not None:
         raise LostError(f"Another run has taken {root} over ({other}).")
 
 
 def _other_holder(root: str, mine: Holder) -> Holder | None:
-    found = read_holder(root, mine.share)
+    found = read_holder(root, mine.lock)
     return None if found is None or found.run in ("", mine.run) else found
 
 
 @contextmanager
-def _kernel_lock(root: str, share: str) -> Iterator[bool]:
+def _kernel_lock(root: str, name: str) -> Iterator[bool]:
     """Holds the kernel's lock, and tells whether there is one.
 
     Raises:
@@ -253,19 +275,19 @@ def _kernel_lock(root: str, share: str) -> Iterator[bool]:
         os.mkdir(storage.join(root, LOCKS))  # an output that is gone is not made anew
     # Never removed: who opens it must find the file that others have locked. Not the JSON file,
     # which is another one after every heartbeat.
-    path = storage.join(root, LOCKS, f"{share}.lock")
+    path = storage.join(root, LOCKS, f"{name}.lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        yield _try_to_lock(descriptor, root, share)
+        yield _try_to_lock(descriptor, root, name)
     finally:
         os.close(descriptor)
 
 
-def _try_to_lock(descriptor: int, root: str, share: str) -> bool:
+def _try_to_lock(descriptor: int, root: str, name: str) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = read_holder(root, share)
+        holder = read_holder(root, name)
         if holder is None or holder.released or is_gone(holder):
             raise HeldError("a run that has just begun") from error
         raise HeldError(str(holder)) from error
@@ -291,7 +313,7 @@ def _watch(root: str, holder: Holder, sleep: Callable[[float], object]) -> None:
     logger.info(told, root, holder, MISSED * holder.interval)
     for _ in range(MISSED * _LOOKS_PER_INTERVAL):
         sleep(holder.interval / _LOOKS_PER_INTERVAL)
-        found = read_holder(root, holder.share)
+        found = read_holder(root, holder.lock)
         if found is None or found.released:
             return
         if found != holder:

@@ -30,9 +30,8 @@ from transforms.output.commits import (
     write_part_record,
 )
 from transforms.output.committed import remember_rows
-from transforms.output.locks import check_held
+from transforms.output.locks import check_held, lock_name
 from transforms.output.parquet import Vectors, encode_rows
-from transforms.output.shards import lock_share
 from transforms.times import now
 
 DIGEST_LETTERS = 16
@@ -97,7 +96,7 @@ def publish(
         sources=count_sources([p.source for p in content.proteins], content.dead_letters, versions),
     )
     if output.lock:  # a run that was suspended may have been taken for dead
-        check_held(output.root, output.lock, lock_share(output.shard))
+        check_held(output.root, output.lock, lock_name(output.shard))
     write_part_record(output.root, record)
     return record
 

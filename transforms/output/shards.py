@@ -73,8 +73,3 @@ class Shard:
         """
         found = _RUN.match(run)
         return not found or int(found[2]) != self.count or int(found[1]) == self.number
-
-
-def lock_share(shard: Shard | None) -> str:
-    """Returns the name of the lock that a run holds."""
-    return shard.name if shard else "all"
