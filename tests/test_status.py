@@ -418,7 +418,7 @@ def test_the_json_is_whole_and_the_libraries_of_the_model_are_not_loaded(output:
         "state": "str",
         "runs": [
             {
-                "share": "str", "run": "str", "host": "str", "machine": "str", "pid": "int",
+                "lock": "str", "run": "str", "host": "str", "machine": "str", "pid": "int",
                 "started": "str", "heartbeat": "str", "interval": "float", "released": "bool",
                 "progress": {name: type(number).__name__ for name, number in PROGRESS.items()},
                 "state": "str", "residues_per_second": "float", "eta_seconds": "NoneType",

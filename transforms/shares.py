@@ -19,36 +19,15 @@ from transforms.esm_pt import SECONDS_PER_RECORD, announce_finished
 from transforms.items import FinishedFile, Item, Settled
 from transforms.output.commits import COMMITS, FILES_PER_RECORD, Output
 from transforms.output.division import shares_of
+from transforms.output.file_counts import FileCounts
 from transforms.output.json_records import read_json, write_json
 from transforms.output.shards import Shard
 from transforms.passing import ActOnKinds, act_on_kinds
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """That all records of a file that fall to a shard have an outcome.
-
-    Attributes:
-        source: Path of the file below the input root.
-        url: Where it was read.
-        size: Its bytes.
-        mtime: When it was last changed, seconds since the epoch.
-        sha256: SHA-256 of its bytes.
-        records: How many of its records fall to the shard.
-        residues: How many residues those have.
-        rows: How many of them were embedded.
-        dead_letters: How many were dead-lettered.
-    """
-
-    source: str
-    url: str
-    size: int
-    mtime: float
-    sha256: str
-    records: int
-    residues: int
-    rows: int
-    dead_letters: int
+class Share(FileCounts):
+    """That the records of a file that fall to a shard, which alone are counted, have an outcome."""
 
 
 def share_of(file: FinishedFile) -> Share:

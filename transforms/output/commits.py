@@ -19,6 +19,7 @@ from typing import Any
 
 from transforms import storage
 from transforms.inputs.fetching import fetch_all
+from transforms.output.file_counts import FileCounts
 from transforms.output.json_records import read_json, write_json
 from transforms.output.shards import Shard
 
@@ -110,34 +111,16 @@ class PartRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class FileRecord:
-    """A finished input file.
+class FileRecord(FileCounts):
+    """A finished input file, of which all records count.
 
     Attributes:
-        source: Path of the file below the input root.
-        url: Where it was read.
-        size: Its bytes.
-        mtime: When it was last changed, seconds since the epoch.
-        sha256: SHA-256 of its bytes.
-        records: How many records it holds.
-        residues: How many residues those have.
-        rows: How many records were embedded.
-        dead_letters: How many were dead-lettered.
         parts: The parts in which they lie.
         pt: Path of its ``_ESM.pt`` below the output root; None without one.
         pt_sha256: SHA-256 of that file; None without one.
         time: When it was finished, ISO 8601 in UTC; of two records of one file the later counts.
     """
 
-    source: str
-    url: str
-    size: int
-    mtime: float
-    sha256: str
-    records: int
-    residues: int
-    rows: int
-    dead_letters: int
     parts: tuple[str, ...]
     pt: str | None
     pt_sha256: str | None

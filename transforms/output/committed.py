@@ -64,19 +64,13 @@ class RowKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(RowKeys):
     """The rows of one file in one part, by ordinal.
 
     Attributes:
-        ordinals: Positions of the records in their file.
-        ids: Their ids.
-        residues_used: Residues that the model was given.
         vectors: float32 array of shape (n, D).
     """
 
-    ordinals: list[int]
-    ids: list[str]
-    residues_used: list[int]
     vectors: Vectors
 
 
@@ -118,7 +112,7 @@ def read_rows(root: str, part: PartRecord, source: str) -> Rows | None:
     if keys is None:
         return None
     vectors = read_vectors(root, part)[keys.place]
-    return Rows(keys.ordinals, keys.ids, keys.residues_used, vectors)
+    return Rows(keys.ordinals, keys.ids, keys.residues_used, keys.place, vectors)
 
 
 def read_vectors(root: str, part: PartRecord) -> Vectors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from transforms import storage
@@ -34,11 +35,11 @@ def read_json(url: str, make: Callable[[Any], Record]) -> Record:
 
 
 def write_json(root: str, name: str, content: object) -> None:
-    """Writes a record of plain values and dataclasses with slots."""
+    """Writes a record of plain values and dataclasses."""
     data = json.dumps(content, default=_fields).encode()
     storage.publish(root, name, lambda handle: handle.write(data))
 
 
 def _fields(record: Any) -> dict[str, Any]:
     """Returns the fields of a dataclass as they are; `dataclasses.asdict` copies what they hold."""
-    return {name: getattr(record, name) for name in record.__slots__}
+    return {field.name: getattr(record, field.name) for field in fields(record)}
