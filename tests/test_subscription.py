@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.messages.subscription import Subscription, check_name, open_subscription
+from pipeline.messages.client import check_name
+from pipeline.messages.subscription import Subscription, open_subscription
 from transforms.errors import ConfigurationError
 
 NAME = "projects/proj/subscriptions/sub"

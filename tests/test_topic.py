@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.messages import topic as topics
-from pipeline.messages.subscription import check_name
+from pipeline.messages.client import check_name
 from pipeline.messages.topic import StoppedError, Topic, open_topic
 from transforms.errors import ConfigurationError
 from transforms.results import Outgoing

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from pipeline.runners import is_in_this_process
+from pipeline.listening.hearing import check_is_heard
 from transforms import events
 from transforms.errors import ConfigurationError
 
@@ -47,11 +47,12 @@ def check_endpoint(address: Address | None, beam_args: Sequence[str]) -> None:
     Raises:
         ConfigurationError: The steps will run in other processes.
     """
-    if address and not is_in_this_process(beam_args):
-        raise ConfigurationError(
-            "--metrics_port tells what happens in this process, and with these options the records "
-            "are embedded in others. Leave it out: Beam's metrics hold the same numbers, in the "
-            "runner's own monitoring and in run_report.json. Or run on the local runner."
+    if address:
+        check_is_heard(
+            beam_args,
+            "--metrics_port tells",
+            "Leave it out: Beam's metrics hold the same numbers, in the runner's own monitoring "
+            "and in run_report.json. Or run on the local runner.",
         )
 
 

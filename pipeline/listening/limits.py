@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.failures import MOST_SHOWN, name_failed
-from pipeline.runners import is_in_this_process
+from pipeline.listening.hearing import check_is_heard
 from transforms import events
-from transforms.errors import ConfigurationError
 from transforms.inputs.stopping import request_stop
 from transforms.text import printable
 
@@ -71,11 +70,8 @@ def check_limit(limit: DeadLetterLimit | None, beam_args: Sequence[str]) -> None
     Raises:
         ConfigurationError: The steps will run in other processes.
     """
-    if limit and not is_in_this_process(beam_args):
-        raise ConfigurationError(
-            "--max_dead_letters counts what happens in this process, and with these options the "
-            "records are embedded in others. Leave it out, or run on the local runner."
-        )
+    if limit:
+        check_is_heard(beam_args, "--max_dead_letters counts")
 
 
 class DeadLetterGuard:

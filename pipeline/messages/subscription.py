@@ -1,27 +1,24 @@
-"""A Pub/Sub subscription; with ``topic.py`` all that knows Google's client."""
+"""A Pub/Sub subscription: messages are pulled from it and acknowledged."""
 
 from __future__ import annotations
 
-import importlib
-import logging
-import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.messages.client import (
+    SECONDS_TO_ANSWER,
+    SECONDS_TO_RETRY,
+    Trouble,
+    looking_up,
+    make_client,
+)
 from transforms.errors import ConfigurationError
 from transforms.messages import Message, from_pubsub
 
-SECONDS_TO_ANSWER = 10.0
-SECONDS_TO_RETRY = 1.0
 _IDS_AT_ONCE = 1000  # a request may have 512 KiB
-
-_NAME = r"projects/[^/]+/{}/[A-Za-z][A-Za-z0-9._~+%-]{{2,254}}"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class Subscription:
         self.topic = ""
         self._client = client
         self._sleep = sleep
-        self._has_warned = False
+        self._trouble = Trouble(name)
 
     @property
     def short_name(self) -> str:
@@ -72,26 +69,11 @@ class Subscription:
         Raises:
             ConfigurationError: There is none, or nobody answers.
         """
-        from google.api_core import exceptions as errors
-
-        try:
+        with looking_up(self.name, " --topic TOPIC"):
             found = self._client.get_subscription(
                 request={"subscription": self.name}, timeout=SECONDS_TO_ANSWER, retry=None
             )
             self.topic = found.topic
-        except errors.PermissionDenied:
-            logger.debug("May not look it up; may still pull from it.", exc_info=True)
-        except errors.NotFound as error:
-            _, project, _, short_name = self.name.split("/")
-            raise ConfigurationError(
-                f"There is no subscription {self.name}. Create it (gcloud pubsub subscriptions "
-                f"create {short_name} --project {project} --topic TOPIC), or give another name."
-            ) from error
-        except errors.GoogleAPIError as error:
-            raise ConfigurationError(
-                f"{self.name} cannot be reached ({error}). See that the network, or the emulator "
-                "that PUBSUB_EMULATOR_HOST names, answers, and give the command again."
-            ) from error
 
     def pull(self, most: int, seconds: float) -> list[Delivery]:
         """Returns messages as soon as there are any; none when the time is up.
@@ -119,10 +101,10 @@ class Subscription:
                 "on, and what was not acknowledged comes again."
             ) from error
         except errors.GoogleAPIError as error:
-            self._warn("cannot be pulled from now and is tried again", error)
+            self._trouble.tell("cannot be pulled from now and is tried again", error)
             self._sleep(SECONDS_TO_RETRY)
             return []
-        self._has_warned = False
+        self._trouble.is_over()
         return [
             Delivery(received.ack_id, from_pubsub(received.message))
             for received in response.received_messages
@@ -155,50 +137,7 @@ class Subscription:
         try:
             yield
         except errors.GoogleAPIError as error:
-            self._warn(what, error)
-
-    def _warn(self, what: str, error: Exception) -> None:
-        if not self._has_warned:  # once, until it works again
-            logger.warning("%s %s: %s", self.name, what, error)
-        self._has_warned = True
-
-
-def check_name(name: str, option: str = "input_subscription", kind: str = "subscriptions") -> None:
-    """Makes sure that a text names a subscription, or what else there is of ``kind``.
-
-    Raises:
-        ConfigurationError: It does not.
-    """
-    if not re.fullmatch(_NAME.format(kind), name):
-        raise ConfigurationError(f"--{option} is projects/PROJECT/{kind}/NAME, not {name!r}.")
-
-
-def make_client(kind: str, option: str, name: str) -> Any:
-    """Returns a client of Google's; ``PUBSUB_EMULATOR_HOST`` is heeded.
-
-    Args:
-        kind: ``SubscriberClient`` or ``PublisherClient``.
-        option: What asks for it.
-        name: What is to be reached with it.
-
-    Raises:
-        ConfigurationError: It is not installed, or has no credentials.
-    """
-    try:
-        clients = importlib.import_module("google.cloud.pubsub_v1")
-        from google.auth.exceptions import GoogleAuthError
-    except ImportError as error:
-        raise ConfigurationError(
-            f"--{option} needs google-cloud-pubsub ({error}). "
-            f"Install it: {sys.executable} -m pip install google-cloud-pubsub"
-        ) from error
-    try:
-        return getattr(clients, kind)()
-    except GoogleAuthError as error:
-        raise ConfigurationError(
-            f"{name} cannot be reached ({error}). Give credentials, e.g. by gcloud auth "
-            "application-default login."
-        ) from error
+            self._trouble.tell(what, error)
 
 
 def open_subscription(name: str) -> Subscription:

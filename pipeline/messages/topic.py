@@ -1,22 +1,25 @@
-"""A Pub/Sub topic that is published to; with ``subscription.py`` all that knows Google's client."""
+"""A Pub/Sub topic that is published to."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from pipeline.messages.subscription import SECONDS_TO_ANSWER, SECONDS_TO_RETRY, make_client
+from pipeline.messages.client import (
+    SECONDS_TO_ANSWER,
+    SECONDS_TO_RETRY,
+    Trouble,
+    looking_up,
+    make_client,
+)
 from transforms.errors import ConfigurationError
 from transforms.results import MAX_ATTRIBUTES, MESSAGE_BYTES, Outgoing
 
 SECONDS_TO_PUBLISH = 60.0
 _MESSAGES_AT_ONCE = 1000
 _BYTES_AT_ONCE = MESSAGE_BYTES + MAX_ATTRIBUTES * (256 + 1024)  # what one message can have
-
-logger = logging.getLogger(__name__)
 
 
 class StoppedError(Exception):
@@ -45,7 +48,7 @@ class Topic:
         self._client = client
         self._send = send
         self._sleep = sleep
-        self._has_warned = False
+        self._trouble = Trouble(name)
 
     def check(self) -> None:
         """Makes sure that there is such a topic.
@@ -53,25 +56,10 @@ class Topic:
         Raises:
             ConfigurationError: There is none, or nobody answers.
         """
-        from google.api_core import exceptions as errors
-
-        try:
+        with looking_up(self.name):
             self._client.get_topic(
                 request={"topic": self.name}, timeout=SECONDS_TO_ANSWER, retry=None
             )
-        except errors.PermissionDenied:
-            logger.debug("May not look it up; may still publish to it.", exc_info=True)
-        except errors.NotFound as error:
-            _, project, _, short_name = self.name.split("/")
-            raise ConfigurationError(
-                f"There is no topic {self.name}. Create it (gcloud pubsub topics create "
-                f"{short_name} --project {project}), or give another name."
-            ) from error
-        except errors.GoogleAPIError as error:
-            raise ConfigurationError(
-                f"{self.name} cannot be reached ({error}). See that the network, or the emulator "
-                "that PUBSUB_EMULATOR_HOST names, answers, and give the command again."
-            ) from error
 
     def publish(self, messages: Iterable[Outgoing], is_to_end: Callable[[], bool]) -> None:
         """Publishes messages; what the network does not let through is tried again for ever.
@@ -107,13 +95,9 @@ class Topic:
                 f"{self.name} cannot be published to: {error}. Mend that, or leave its option out."
             ) from error
         except errors.GoogleAPIError as error:
-            if not self._has_warned:  # once, until it works again
-                logger.warning(
-                    "%s cannot be published to now and is tried again: %s", self.name, error
-                )
-            self._has_warned = True
+            self._trouble.tell("cannot be published to now and is tried again", error)
             return False
-        self._has_warned = False
+        self._trouble.is_over()
         return True
 
 

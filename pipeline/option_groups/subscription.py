@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.messages.subscription import check_name
+from pipeline.messages.client import check_name
 from pipeline.option_groups.values import seconds
 from pipeline.option_groups.watch import refuse_what_ends
 from transforms.errors import ConfigurationError
