@@ -45,24 +45,19 @@ SHAPES = {
 }
 
 
-def write_checkpoint(directory: Path, shape: Shape, seed: int = 0, device: str = "cpu") -> Path:
-    """Writes a checkpoint with its tokenizer, under the names that the published ones have.
+def make_model(shape: Shape, seed: int = 0, device: str = "cpu") -> Any:
+    """Returns an ``EsmForMaskedLM`` with random weights.
 
-    The weights are drawn so that nothing is degenerate: no bias is zero, no attention flat, and
+    They are drawn so that nothing is degenerate: no bias is zero, no attention flat, and
     activations keep their size through the layers. So a wrong computation shows in the vectors.
 
     Args:
-        directory: Where to.
         shape: Of the encoder.
         seed: Of the draw.
         device: Where it is drawn; other devices draw other weights.
-
-    Returns:
-        The directory.
     """
     import torch
-    from safetensors.torch import save_file
-    from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
+    from transformers import EsmConfig, EsmForMaskedLM
 
     from transforms.esm.encoding import VOCAB
 
@@ -94,9 +89,30 @@ def write_checkpoint(directory: Path, shape: Shape, seed: int = 0, device: str =
                 gain = 2.0 if ".query." in name or ".key." in name else 1.0
                 drawn *= gain / parameter.shape[1] ** 0.5
             parameter.copy_(drawn)
+    return model
+
+
+def write_checkpoint(directory: Path, shape: Shape, seed: int = 0, device: str = "cpu") -> Path:
+    """Writes a checkpoint with its tokenizer, under the names that the published ones have.
+
+    Args:
+        directory: Where to.
+        shape: Of the encoder.
+        seed: Of the draw.
+        device: Where it is drawn; other devices draw other weights.
+
+    Returns:
+        The directory.
+    """
+    from safetensors.torch import save_file
+    from transformers import EsmTokenizer
+
+    from transforms.esm.encoding import VOCAB
+
+    model = make_model(shape, seed, device)
     directory.mkdir(parents=True)
-    config.architectures = ["EsmForMaskedLM"]
-    config.save_pretrained(directory)
+    model.config.architectures = ["EsmForMaskedLM"]
+    model.config.save_pretrained(directory)
     save_file(_published_names(model), directory / "model.safetensors", metadata={"format": "pt"})
     vocabulary = directory / "vocab.txt"
     vocabulary.write_text("\n".join(VOCAB) + "\n")

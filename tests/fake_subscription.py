@@ -6,10 +6,15 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pipeline import run
 from pipeline.messages.subscription import Delivery
 from pipeline.messages.topic import StoppedError
+from tests.command import exit_code_of
 from transforms.messages import Message
 from transforms.results import Outgoing
 
@@ -17,6 +22,21 @@ from transforms.results import Outgoing
 def make_message(number: int, data: str | bytes, **attributes: str) -> Message:
     content = data.encode() if isinstance(data, str) else data
     return Message(str(number), f"2026-01-31T12:00:{number % 60:02}.000001Z", attributes, content)
+
+
+def subscribe(monkeypatch: pytest.MonkeyPatch, *messages: Message) -> FakeSubscription:
+    """Has runs of this process find a subscription with some messages."""
+    fake = FakeSubscription(*messages)
+    monkeypatch.setattr(run, "open_subscription", lambda name: fake)
+    return fake
+
+
+def receive(output: Path, *more: object) -> int:
+    """Embeds what the subscription holds, until nothing comes; returns the exit code."""
+    return exit_code_of(
+        run.main, "--input_subscription", FakeSubscription.name, "--output", output,
+        "--model", "demo", "--quiet", "--stop_after", 0.01, "--max_batch_wait", 0.01, *more,
+    )  # fmt: skip
 
 
 class FakeSubscription:

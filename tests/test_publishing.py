@@ -12,12 +12,10 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import run
 from pipeline.messages import publishing
 from pipeline.messages import rounds as receiving
 from pipeline.runners import GraphError
-from tests.command import exit_code_of
-from tests.fake_subscription import FakeSubscription, FakeTopic, make_message
+from tests.fake_subscription import FakeSubscription, FakeTopic, make_message, receive, subscribe
 from tests.helpers import files_below
 from transforms.errors import ConfigurationError
 from transforms.output.commits import read_commits
@@ -38,9 +36,7 @@ def output(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(monkeypatch: pytest.MonkeyPatch) -> FakeSubscription:
-    fake = FakeSubscription(*MESSAGES)
-    monkeypatch.setattr(run, "open_subscription", lambda name: fake)
-    return fake
+    return subscribe(monkeypatch, *MESSAGES)
 
 
 @pytest.fixture
@@ -51,10 +47,7 @@ def topics(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeTopic]:
 
 
 def exit_code(output: Path, *more: object) -> int:
-    args = ["--input_subscription", FakeSubscription.name, "--output", output, "--model", "demo"]
-    args += ["--quiet", "--stop_after", 0.01, "--max_batch_wait", 0.01]
-    args += more or ["--output_topic", ANSWERS, "--dead_letter_topic", LETTERS]
-    return exit_code_of(run.main, *args)
+    return receive(output, *(more or ("--output_topic", ANSWERS, "--dead_letter_topic", LETTERS)))
 
 
 def outcomes(topic: FakeTopic) -> dict[str, str]:

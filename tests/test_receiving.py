@@ -17,8 +17,7 @@ from pipeline.messages import rounds as receiving
 from pipeline.messages.spool import Spool
 from pipeline.runners import GraphError
 from pipeline.verify import main as verify
-from tests.command import exit_code_of
-from tests.fake_subscription import FakeSubscription, make_message
+from tests.fake_subscription import FakeSubscription, make_message, receive, subscribe
 from tests.helpers import files_below
 from transforms import storage
 from transforms.errors import ConfigurationError
@@ -42,15 +41,7 @@ def output(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(monkeypatch: pytest.MonkeyPatch) -> FakeSubscription:
-    fake = FakeSubscription(*MESSAGES)
-    monkeypatch.setattr(run, "open_subscription", lambda name: fake)
-    return fake
-
-
-def exit_code(output: Path, *more: object) -> int:
-    args = ["--input_subscription", FakeSubscription.name, "--output", output, "--model", "demo"]
-    args += ["--quiet", "--stop_after", 0.01, "--max_batch_wait", 0.01, *more]
-    return exit_code_of(run.main, *args)
+    return subscribe(monkeypatch, *MESSAGES)
 
 
 def rows(output: Path) -> list[dict[str, Any]]:
@@ -81,7 +72,7 @@ def agrees(output: Path) -> bool:
 def test_each_record_gets_its_outcome_and_each_message_is_acknowledged(
     output: Path, source: FakeSubscription
 ) -> None:
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     assert ids(output) == [("1", "a"), ("1", "b"), ("2", "j")]
     first, *_, last = rows(output)
     assert (first["description"], first["attributes"]) == ("one", '{"run": "7"}')
@@ -114,7 +105,7 @@ def test_nothing_is_acknowledged_before_it_is_committed(
 
     checked: list[str] = []
     source.before_acknowledging = check
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     assert len(checked) == 4
 
 
@@ -122,11 +113,11 @@ def test_what_comes_again_is_acknowledged_and_not_embedded_again(
     output: Path, source: FakeSubscription
 ) -> None:
     source.waiting += MESSAGES[:2]  # twice in one pull
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     assert sorted(source.acknowledged) == ["1", "1", "2", "2", "3", "4"]
     before = ids(output)
     source.waiting += [*MESSAGES, make_message(5, ">new\nMK\n")]
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     assert ids(output) == [*before, ("5", "new")]
     assert len(source.acknowledged) == 11
     assert not source.held
@@ -135,7 +126,7 @@ def test_what_comes_again_is_acknowledged_and_not_embedded_again(
 def test_its_parts_can_be_merged(output: Path, source: FakeSubscription) -> None:
     for number in range(3):
         source.waiting = [make_message(number, f">r{number}\nMK\n", n=str(number))]
-        assert exit_code(output) == 0
+        assert receive(output) == 0
     before = rows(output)
     with pytest.raises(SystemExit) as caught:
         compact([str(output)])
@@ -144,7 +135,7 @@ def test_its_parts_can_be_merged(output: Path, source: FakeSubscription) -> None
     assert rows(output) == before
     assert agrees(output)
     source.waiting = [make_message(1, ">r1\nMK\n", n="1"), make_message(7, ">new\nMK\n")]
-    assert exit_code(output) == 0
+    assert receive(output) == 0
     assert len(rows(output)) == 4
 
 
@@ -152,9 +143,9 @@ def test_another_message_of_the_same_content_or_name_is_another_one(
     output: Path, source: FakeSubscription
 ) -> None:
     source.waiting = [make_message(1, ">a\nMK\n")]
-    assert exit_code(output) == 0
+    assert receive(output) == 0
     source.waiting = [make_message(2, ">a\nMK\n"), make_message(1, ">b\nMK\n")]
-    assert exit_code(output) == 0
+    assert receive(output) == 0
     assert ids(output) == [("1", "a"), ("1", "b"), ("2", "a")]
 
 
@@ -187,9 +178,9 @@ def test_wherever_it_breaks_the_next_start_ends_as_if_it_had_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fail_once(monkeypatch, where, name)
-    assert exit_code(output) == 1
+    assert receive(output) == 1
     source.expire()
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     assert ids(output) == [("1", "a"), ("1", "b"), ("2", "j")]
     assert len(dead_letters(output)) == 2
     assert set(source.acknowledged) == {"1", "2", "3", "4"}
@@ -205,7 +196,7 @@ def test_a_graph_that_fails_gives_the_messages_back(
         raise GraphError("the graph has failed")
 
     monkeypatch.setattr(continuing, "embed", fail)
-    assert exit_code(output) == 1
+    assert receive(output) == 1
     assert [message.id for message in source.waiting] == ["1", "2", "3", "4"]
 
 
@@ -220,7 +211,7 @@ def test_a_signal_ends_it_when_what_was_pulled_is_done(
         return embed(*args)
 
     monkeypatch.setattr(continuing, "embed", interrupted)
-    assert exit_code(output) == 143
+    assert receive(output) == 143
     assert sorted(source.acknowledged) == ["1", "2", "3", "4"]
     assert [message.id for message in source.waiting] == ["9"]
     assert not source.held
@@ -238,7 +229,7 @@ def break_before_the_end(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patched:
         patched.setattr(storage, "publish", failing)
-        assert exit_code(output) == 1
+        assert receive(output) == 1
 
 
 def test_a_killed_pull_keeps_its_name_and_its_committed_rows(
@@ -248,7 +239,7 @@ def test_a_killed_pull_keeps_its_name_and_its_committed_rows(
     before = read_commits(str(output)).parts
     assert before
     source.expire()
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     assert read_commits(str(output)).parts == before
     assert ids(output) == [("1", "a"), ("1", "b"), ("2", "j")]
 
@@ -258,7 +249,7 @@ def test_files_and_messages_do_not_mix(
 ) -> None:
     (tmp_path / "a.fa").write_text(GOOD)
     files = ["--input", str(tmp_path / "a.fa"), "--model", "demo", "--quiet", "--output"]
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     with pytest.raises(SystemExit) as caught:
         run.main([*files, str(output)])
     assert caught.value.code == 2
@@ -267,7 +258,7 @@ def test_files_and_messages_do_not_mix(
         run.main([*files, str(tmp_path / "other")])
     assert caught.value.code == 0
     source.waiting = list(MESSAGES)
-    assert exit_code(tmp_path / "other") == 2
+    assert receive(tmp_path / "other") == 2
     assert "holds rows of files. Go on with --input," in capsys.readouterr().err
     assert source.waiting == MESSAGES
 
@@ -275,18 +266,18 @@ def test_files_and_messages_do_not_mix(
 def test_another_engine_is_refused(
     output: Path, source: FakeSubscription, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code(output, "--direct_running_mode", "multi_processing") == 2
+    assert receive(output, "--direct_running_mode", "multi_processing") == 2
     assert "--input_subscription works in this process" in capsys.readouterr().err
 
 
 def test_an_output_that_is_begun_anew_knows_of_no_message(
     output: Path, source: FakeSubscription
 ) -> None:
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     for name in ("embeddings", "commits", "dead_letters"):
         storage.delete(str(output / name))
     source.waiting = list[Message](MESSAGES)
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     assert len(rows(output)) == 3
 
 
@@ -300,11 +291,11 @@ def test_a_pull_that_is_damaged_is_named_and_can_be_deleted(
     assert len(rows(output)) == 3
     (path,) = (output / ".spool/pubsub").rglob("*-*")
     path.write_text("{")
-    assert exit_code(output) == 1
+    assert receive(output) == 1
     assert "is damaged. Delete it" in capsys.readouterr().err
     path.unlink()
     source.expire()
-    assert exit_code(output) == 3
+    assert receive(output) == 3
     assert ids(output) == [("1", "a"), ("1", "b"), ("2", "j")]
     assert len(dead_letters(output)) == 2
     assert agrees(output)
@@ -317,7 +308,7 @@ def test_a_lock_that_is_lost_ends_it_and_nothing_is_acknowledged(
         raise LostError("another run has it")
 
     monkeypatch.setattr(receiving, "check_held", lost)
-    assert exit_code(output) == 1
+    assert receive(output) == 1
     assert source.acknowledged == []
     assert [message.id for message in source.waiting] == ["1", "2", "3", "4"]
     assert files_below(output / ".spool") == []
@@ -330,5 +321,5 @@ def test_a_subscription_that_is_gone_ends_it(
         raise ConfigurationError("it cannot be pulled from")
 
     monkeypatch.setattr(source, "pull", pull)
-    assert exit_code(output) == 1
+    assert receive(output) == 1
     assert files_below(output / ".spool") == []

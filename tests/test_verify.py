@@ -107,6 +107,14 @@ def read_part(out: Path, part: str) -> pa.Table:
     return read_table((out / "embeddings" / str(name)).read_bytes())
 
 
+def rearrange(out: Path, choose: Callable[[int], list[int]], covered: bool) -> pa.Table:
+    """Writes a part with other rows than it has, by position; returns those that it had."""
+    part = part_of(out)
+    table = read_part(out, part)
+    write_part(out, part, rows_in_order(table, choose(len(table))), covered)
+    return table
+
+
 def write_part(out: Path, part: str, table: pa.Table, covered: bool = False) -> None:
     """Writes other rows into a part; covered: under their digest, with a commit that agrees."""
     record = read_commits(str(out)).parts[part]
@@ -237,9 +245,7 @@ COVERED = pytest.mark.parametrize("covered", [False, True], ids=["plain", "cover
 
 @COVERED
 def test_a_dropped_row_is_caught(covered: bool, out: Path, check: Verify) -> None:
-    part = part_of(out)
-    table = read_part(out, part)
-    write_part(out, part, rows_in_order(table, [*range(4), *range(5, len(table))]), covered)
+    table = rearrange(out, lambda rows: [*range(4), *range(5, rows)], covered)
     code, said = check(out)
     assert code == 1
     assert f"a.faa: no outcome for record {table['ordinal'][4].as_py() + 1}" in said
@@ -248,9 +254,7 @@ def test_a_dropped_row_is_caught(covered: bool, out: Path, check: Verify) -> Non
 
 @COVERED
 def test_a_doubled_row_is_caught(covered: bool, out: Path, check: Verify) -> None:
-    part = part_of(out)
-    table = read_part(out, part)
-    write_part(out, part, rows_in_order(table, [*range(5), *range(4, len(table))]), covered)
+    table = rearrange(out, lambda rows: [*range(5), *range(4, rows)], covered)
     code, said = check(out)
     assert code == 1
     where = f"a.faa, record {table['ordinal'][4].as_py() + 1}"
@@ -276,9 +280,7 @@ def test_a_row_doubled_in_another_part_is_caught(covered: bool, out: Path, check
 
 @COVERED
 def test_two_swapped_rows_are_caught(covered: bool, out: Path, check: Verify) -> None:
-    part = part_of(out)
-    table = read_part(out, part)
-    write_part(out, part, rows_in_order(table, swap(len(table), 4, 7)), covered)
+    rearrange(out, lambda rows: swap(rows, 4, 7), covered)
     code, said = check(out)
     assert code == 1
     assert "order: embeddings/" in said

@@ -91,6 +91,21 @@ def kill(module: str, argv: Sequence[object], log: Path, point: Point) -> None:
     assert run(module, argv, log, point) == -signal.SIGKILL, log.read_text()
 
 
+def kill_and_carry_on(
+    argv: Sequence[object], output: Path, log: Path, point: Point, unbroken: Outcome
+) -> None:
+    """Runs a command that dies at a point, and then again to its end."""
+    kill("pipeline.run", argv, log, point)
+    check_carries_on(argv, output, log, unbroken)
+
+
+def outcome_of(argv: Sequence[object], output: Path) -> Outcome:
+    """Returns what a command makes that is not killed; some records must fail."""
+    log = output.with_name(f"{output.name}.log")
+    assert run("pipeline.run", argv, log) == 3, log.read_text()
+    return read_outcome(output)
+
+
 def check_carries_on(
     argv: Sequence[object], output: Path, log: Path, unbroken: Outcome, code: int = 3
 ) -> None:

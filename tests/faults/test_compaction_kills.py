@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.killing import STAGES, Point, check_verified, kill, options, run
-from tests.faults.outcome import Outcome, assert_equal, read_outcome, write_inputs
+from tests.faults.killing import STAGES, Point, check_verified, kill, options, outcome_of, run
+from tests.faults.outcome import Outcome, assert_equal, read_outcome
 
 KINDS = [
     ("embeddings/part-merged-", ".parquet"),
@@ -19,23 +19,14 @@ POINTS = [Point(*kind, stage) for kind in KINDS for stage in STAGES]
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("compaction") / "in"
-    write_inputs(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def made(inputs: Path) -> Path:
-    """What a run has left, in several parts."""
-    output = inputs.parent / "made"
-    assert run("pipeline.run", options(inputs, output), inputs.parent / "log") == 3
-    return output
+    return inputs.parent / "made"
 
 
 @pytest.fixture(scope="module")
-def unbroken(made: Path) -> Outcome:
-    return read_outcome(made)
+def unbroken(inputs: Path, made: Path) -> Outcome:
+    """What a run has left, in several parts."""
+    return outcome_of(options(inputs, made), made)
 
 
 @pytest.mark.parametrize(

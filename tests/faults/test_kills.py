@@ -18,7 +18,9 @@ from tests.faults.killing import (
     check_carries_on,
     end_and_acquit,
     kill,
+    kill_and_carry_on,
     options,
+    outcome_of,
     run,
     start,
 )
@@ -57,17 +59,9 @@ def command(inputs: Path, output: Path) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kills") / "in"
-    write_inputs(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def unbroken(inputs: Path) -> Outcome:
     output = inputs.parent / "unbroken"
-    assert run("pipeline.run", command(inputs, output), inputs.parent / "log") == 3
-    return read_outcome(output)
+    return outcome_of(command(inputs, output), output)
 
 
 def embedded_again(log: Path) -> list[tuple[int, int]]:
@@ -94,9 +88,8 @@ def note_kill(log: Path) -> None:
 def test_killed_at_a_chosen_point(
     point: Point, inputs: Path, unbroken: Outcome, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
-    kill("pipeline.run", command(inputs, tmp_path / "out"), log, point)
-    check_carries_on(command(inputs, tmp_path / "out"), tmp_path / "out", log, unbroken)
+    output = tmp_path / "out"
+    kill_and_carry_on(command(inputs, output), output, tmp_path / "log", point, unbroken)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -167,8 +160,8 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Outcom
     write_fasta(inputs / "edited.faa", records)
     assert run("pipeline.run", command(inputs, before), log) == 3
     write_fasta(inputs / "edited.faa", edit(records))
-    assert run("pipeline.run", command(inputs, folder / "expected"), log) == 3
-    return inputs, before, read_outcome(folder / "expected")
+    expected = folder / "expected"
+    return inputs, before, outcome_of(command(inputs, expected), expected)
 
 
 @pytest.mark.parametrize(("first", "second"), KILLS_OF_A_CHANGE, ids=str)

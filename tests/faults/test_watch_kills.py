@@ -9,11 +9,11 @@ import pytest
 
 from tests.faults.killing import (
     Point,
-    check_carries_on,
     check_verified,
     end_and_acquit,
-    kill,
+    kill_and_carry_on,
     options,
+    outcome_of,
     run,
     start,
 )
@@ -33,20 +33,17 @@ def command(inputs: Path, output: Path) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inputs(inputs: Path) -> Path:
     """Good files, bad ones, and one whose name is taken."""
-    folder = tmp_path_factory.mktemp("watch_kills") / "in"
-    write_inputs(folder)
-    write_fasta(folder / "f0.faa.fa", draw_records(random.Random(1), 3, "x"))
-    write_fasta(folder / "f1.fasta", draw_records(random.Random(2), 3, "y"))
-    return folder
+    write_fasta(inputs / "f0.faa.fa", draw_records(random.Random(1), 3, "x"))
+    write_fasta(inputs / "f1.fasta", draw_records(random.Random(2), 3, "y"))
+    return inputs
 
 
 @pytest.fixture(scope="module")
 def unbroken(inputs: Path) -> Outcome:
     output = inputs.parent / "unbroken"
-    assert run("pipeline.run", command(inputs, output), inputs.parent / "log") == 3
-    outcome = read_outcome(output)
+    outcome = outcome_of(command(inputs, output), output)
     assert {d["error_type"] for d in outcome.dead_letters} >= {"name_taken", "truncated"}
     return outcome
 
@@ -68,9 +65,8 @@ def unbroken(inputs: Path) -> Outcome:
 def test_killed_at_a_chosen_point(
     point: Point, inputs: Path, unbroken: Outcome, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
-    kill("pipeline.run", command(inputs, tmp_path / "out"), log, point)
-    check_carries_on(command(inputs, tmp_path / "out"), tmp_path / "out", log, unbroken)
+    output = tmp_path / "out"
+    kill_and_carry_on(command(inputs, output), output, tmp_path / "log", point, unbroken)
 
 
 @pytest.mark.parametrize("seed", range(3))
