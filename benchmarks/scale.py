@@ -26,7 +26,8 @@ from benchmarks.machine import add_result
 from benchmarks.mixes import MAX_RESIDUES, SOURCE, read_sequences
 from benchmarks.wire import NAME, Weights, weigh
 from transforms.batching import Fill, TokenBudget
-from transforms.esm.slicing import CUDA_TOKENS, batch_tokens, count_passes
+from transforms.esm.pass_budget import CUDA_TOKENS
+from transforms.esm.slicing import batch_tokens, count_passes
 from transforms.filling import RESIDUES_PER_RECORD, is_full
 from transforms.inputs.reading import BATCH_ITEMS, BATCH_RESIDUES
 from transforms.lanes import lane_of

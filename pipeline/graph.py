@@ -12,7 +12,6 @@ from transforms.filling import WriteParts
 from transforms.inputs.reading import ReadFasta
 from transforms.inputs.spreading import ReadRanges
 from transforms.items import Item
-from transforms.messages import has_messages
 from transforms.output.commits import Output
 from transforms.pulls import ReadMessages
 from transforms.residues import CheckResidues
@@ -47,7 +46,7 @@ def build(
     return (
         pipeline
         | "Find FASTA" >> source
-        | "Read FASTA" >> (ReadMessages() if has_messages(dict(output.configuration)) else read)
+        | "Read FASTA" >> (ReadMessages() if output.of_messages else read)
         | "Check residues" >> CheckResidues(config.residues)
         | "Skip committed" >> SkipCommitted(output, is_begun)
         | "Batch by tokens"

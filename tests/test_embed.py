@@ -22,8 +22,8 @@ from transforms import (
 )
 from transforms.esm.checkpoints import find_checkpoint
 from transforms.esm.encoder import pack_encoder
+from transforms.esm.pass_budget import PassBudget
 from transforms.esm.passes import embed_passes
-from transforms.esm.slicing import PassBudget
 from transforms.esm.weights import load_encoder
 
 GOOD, BAD = {"a": "MKTAYI", "b": "GGG", "c": "MKTAYI"}, {"d": "MK7", "e": "*"}

@@ -5,9 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from transforms.esm import pass_budget
-from transforms.esm.pass_budget import find_budget, full_pass
-from transforms.esm.slicing import CPU_TOKENS, CUDA_TOKENS, PassBudget
+from transforms.esm import forward
+from transforms.esm.pass_budget import (
+    CPU_TOKENS,
+    CUDA_TOKENS,
+    PassBudget,
+    find_budget,
+    full_pass,
+)
 
 
 def test_running_out_of_memory_is_remembered() -> None:
@@ -61,7 +66,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     class Device:
         type = "cuda"
 
-    monkeypatch.setattr(pass_budget, "embed_rows", run)
+    monkeypatch.setattr(forward, "embed_rows", run)
     monkeypatch.setattr(torch.nn.Parameter, "device", Device, raising=False)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 5_000)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 5_000 + 4096 * 1000)

@@ -20,9 +20,9 @@ from transforms.esm.forward import Fetch, Rows, launch_rows
 from transforms.esm.known_vectors import KnownVectors
 from transforms.esm.model import EsmModelHandler, ModelConfig
 from transforms.esm.packing import Pack
+from transforms.esm.pass_budget import PassBudget
 from transforms.esm.passes import _LAUNCHER
 from transforms.esm.running import RunningBatch
-from transforms.esm.slicing import PassBudget
 from transforms.esm.under_way import Notes, _read_note, count_deaths
 from transforms.items import Batch, DeadLetter, EmbeddingBlock, Item
 

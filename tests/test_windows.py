@@ -13,8 +13,8 @@ from tests.model_helpers import load_reference
 from transforms.esm.bisection import Failure
 from transforms.esm.encoder import pack_encoder
 from transforms.esm.encoding import encode
+from transforms.esm.pass_budget import PassBudget
 from transforms.esm.passes import embed_passes
-from transforms.esm.slicing import PassBudget
 from transforms.esm.windows import cut_windows
 
 lengths = st.integers(1, 500)

@@ -19,7 +19,7 @@ from transforms.errors import ConfigurationError
 from transforms.esm.architecture import ESM2_650M, count_parameters, find_config
 from transforms.esm.checkpoints import DEFAULT_MODEL
 from transforms.esm.devices import check_device_name, resolve_dtype
-from transforms.esm.slicing import usual_tokens
+from transforms.esm.pass_budget import usual_tokens
 from transforms.filling import PART_RECORDS
 from transforms.inputs.collisions import check_pt_names, find_collisions
 from transforms.inputs.finding import FastaFile, Listing, find_fasta

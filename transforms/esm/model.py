@@ -24,9 +24,8 @@ from transforms.esm.devices import resolve_device, resolve_dtype
 from transforms.esm.encoder import pack_encoder
 from transforms.esm.forward import attention_of, launches_ahead
 from transforms.esm.known_vectors import KnownVectors, Vector, affordable_bytes
-from transforms.esm.pass_budget import find_budget, full_pass
+from transforms.esm.pass_budget import PassBudget, find_budget, full_pass
 from transforms.esm.running import RunningBatch
-from transforms.esm.slicing import PassBudget
 from transforms.esm.under_way import open_notes
 from transforms.esm.weights import load_encoder
 from transforms.items import Batch, EmbeddingBlock, Item, Protein

@@ -27,7 +27,8 @@ from transforms.esm.forward import (
     prepare_rows,
 )
 from transforms.esm.packing import Row
-from transforms.esm.slicing import PassBudget, most_workers, slice_passes
+from transforms.esm.pass_budget import PassBudget
+from transforms.esm.slicing import most_workers, slice_passes
 from transforms.esm.under_way import Notes
 from transforms.esm.windows import Window, cut_windows
 

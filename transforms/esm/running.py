@@ -10,8 +10,8 @@ from torch import nn
 from transforms import events
 from transforms.esm.bisection import Failure
 from transforms.esm.known_vectors import KnownVectors, Vector
+from transforms.esm.pass_budget import PassBudget
 from transforms.esm.passes import embed_passes
-from transforms.esm.slicing import PassBudget
 from transforms.esm.under_way import Notes
 from transforms.items import Protein
 

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-CPU_TOKENS = 2048
-"""On a CPU more is slower: activations leave its cache."""
-
-CUDA_TOKENS = 32_768
-"""Launching the kernels of 33 layers takes about 25 ms on any GPU, in which a fast one computes
-15,000 tokens of a 650M model: with fewer it waits."""
+from transforms.esm.pass_budget import PassBudget
 
 PASSES_PER_BATCH = 16
 """Forward passes of one batch: enough to sort by length within it, so that little is padding."""
@@ -20,26 +14,6 @@ _USUAL_FILL = 0.985
 
 _SMALL_PASS = 256
 """Tokens below which a pass is not cut for the sake of idle cores."""
-
-
-@dataclass
-class PassBudget:
-    """Tokens of one pass, for as long as memory allows them.
-
-    Attributes:
-        tokens: The budget of the next pass.
-    """
-
-    tokens: int
-
-    def ran_out(self, tokens: int) -> None:
-        """Remembers that a pass did not fit into memory; those to come have half its tokens."""
-        self.tokens = max(min(self.tokens, tokens // 2), 1)
-
-
-def usual_tokens(device: str) -> int:
-    """Returns the tokens of a pass that fill a device, e.g. ``cpu`` or ``cuda:0``."""
-    return CUDA_TOKENS if device.startswith("cuda") else CPU_TOKENS
 
 
 def batch_tokens(pass_tokens: int) -> int:
