@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from transforms.errors import ConfigurationError
 from transforms.output.commits import PartRecord
 from transforms.output.holders import is_gone, read_holder
-from transforms.output.locks import RUN
+from transforms.output.lock_names import RUN
 from transforms.output.parts import is_of_run
 from transforms.output.sweeping import MERGED
 

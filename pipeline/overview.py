@@ -20,7 +20,7 @@ from transforms.output.commits import PT, Commits, read_commits
 from transforms.output.configuration import read_configuration
 from transforms.output.division import Division, ShardState, look_at_shards, read_division
 from transforms.output.holders import Holder, State, read_holders, state_of
-from transforms.output.locks import PARTS, RUN
+from transforms.output.lock_names import PARTS, RUN
 from transforms.output.reopened import read_reopened
 
 

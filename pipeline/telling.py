@@ -10,7 +10,7 @@ from pipeline.failures import count_failed, describe_failed
 from pipeline.overview import FileStatus, Overview
 from transforms.output.division import ENDS, ShardState, describe_missing
 from transforms.output.holders import Holder, State
-from transforms.output.locks import COMPACT, FINISH, RUN
+from transforms.output.lock_names import COMPACT, FINISH, RUN
 from transforms.text import counted, duration, printable
 from transforms.times import seconds_since
 

@@ -21,9 +21,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from tests.helpers import Upload, files_below, no_sleep
 from transforms.output.holders import Holder, read_holder, read_holders, state_of, write_holder
+from transforms.output.lock_names import PARTS, RUN
 from transforms.output.locks import (
-    PARTS,
-    RUN,
     HeldError,
     Lock,
     LostError,

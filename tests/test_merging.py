@@ -42,7 +42,8 @@ from transforms.output.committed import (
     read_dead_letters,
     read_rows,
 )
-from transforms.output.locks import PARTS, LostError, hold, hold_parts
+from transforms.output.lock_names import PARTS
+from transforms.output.locks import LostError, hold, hold_parts
 from transforms.output.merging import merge_parts
 from transforms.output.sweeping import MERGED, sweep, sweep_merges
 

@@ -25,7 +25,8 @@ from transforms.output.division import (
     read_division,
 )
 from transforms.output.holders import read_holder
-from transforms.output.locks import RUN, HeldError, hold, hold_parts
+from transforms.output.lock_names import RUN
+from transforms.output.locks import HeldError, hold, hold_parts
 from transforms.output.shards import Shard
 from transforms.output.share_work import find_share
 from transforms.output.sweeping import sweep_parts, sweep_shard

@@ -34,23 +34,11 @@ from transforms.output.holders import (
     this_machine,
     write_holder,
 )
-from transforms.output.shards import Shard
+from transforms.output.lock_names import PARTS, RUN
 from transforms.times import now
 
 FIRST_SECONDS = 1.0
 """When a new holder looks for the first time whether another one came at the same moment."""
-
-RUN = "all"
-"""The lock of a run that is no shard."""
-
-COMPACT = "compact"
-"""That of a compaction, from its beginning to its end."""
-
-FINISH = "finish"
-"""That of whoever completes an output; others wait for it."""
-
-PARTS = "parts"
-"""That of whoever takes parts away: a run at its start and end, a compaction."""
 
 _LOOKS_PER_INTERVAL = 4
 _SECONDS_BETWEEN_TRIES = 0.1
@@ -227,22 +215,8 @@ def hold_when_free(
 def hold_parts(
     root: str, run: str, sleep: Callable[[float], object] = time.sleep
 ) -> AbstractContextManager[Lock]:
-    """Keeps others from taking parts away or writing them anew; waits until that can be had.
-
-    Args:
-        root: The output root.
-        run: Name of the run or compaction.
-        sleep: Waits for some seconds; replaced by tests.
-
-    Raises:
-        OSError: The lock cannot be written.
-    """
+    """Keeps others from taking parts away or writing them anew; see :func:`hold_when_free`."""
     return hold_when_free(root, run, PARTS, sleep)
-
-
-def lock_name(shard: Shard | None) -> str:
-    """Returns the name of the lock that a run holds."""
-    return shard.name if shard else RUN
 
 
 def check_held(root: str, run: str, name: str = RUN) -> None:

@@ -30,7 +30,8 @@ from transforms.output.commits import (
     write_part_record,
 )
 from transforms.output.committed import remember_rows
-from transforms.output.locks import check_held, lock_name
+from transforms.output.lock_names import lock_name
+from transforms.output.locks import check_held
 from transforms.output.parquet import Vectors, encode_rows
 from transforms.times import now
 
