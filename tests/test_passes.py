@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from tests.helpers import sha256
 from transforms import events
+from transforms.arrays import Vector
 from transforms.esm.bisection import Failure
 from transforms.esm.checkpoints import find_checkpoint
 from transforms.esm.encoder import pack_encoder
 from transforms.esm.encoding import VOCAB
 from transforms.esm.pass_budget import PassBudget
-from transforms.esm.passes import Vector, embed_passes
+from transforms.esm.passes import embed_passes
 from transforms.esm.slicing import count_passes, slice_passes
 from transforms.esm.under_way import UNDER_WAY, Notes, count_deaths
 from transforms.esm.weights import load_encoder

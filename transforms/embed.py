@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apache_beam as beam
-import numpy as np
 from apache_beam.ml.inference.base import RunInference
 
+from transforms.arrays import Vector
 from transforms.awaiting import AwaitDevice
 from transforms.batching import BatchByTokens
 from transforms.esm.model import EsmModelHandler, ModelConfig
@@ -117,7 +117,7 @@ class Embedding:
     description: str
     sequence: str
     residues_used: int
-    vector: np.ndarray[Any, np.dtype[np.float32]]
+    vector: Vector
     message_id: str = ""
     attributes: str = ""
 

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 import apache_beam as beam
 import numpy as np
 
+from transforms.arrays import Vectors
 from transforms.coders import PlainCoder
 
 
@@ -238,7 +239,7 @@ class EmbeddingBlock(Item):
     """
 
     proteins: tuple[Protein, ...]
-    vectors: np.ndarray[Any, np.dtype[np.float32]]
+    vectors: Vectors
 
     def __len__(self) -> int:
         return len(self.proteins)

@@ -10,6 +10,7 @@ import apache_beam as beam
 import numpy as np
 
 from transforms import events
+from transforms.arrays import Digests, Integers
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein, Settled
 from transforms.output.commits import (
     Commits,
@@ -19,7 +20,7 @@ from transforms.output.commits import (
     read_all_parts,
     replaced_by,
 )
-from transforms.output.committed import Digests, Integers, read_keys, short_digest
+from transforms.output.committed import read_keys, short_digest
 from transforms.output.shards import Shard
 from transforms.passing import ActOnKinds, act_on_kinds
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
 
+from transforms.arrays import Vector
 from transforms.dead_letters import record_failed
 from transforms.items import EmbeddingBlock, Item
 from transforms.passing import ActOnKinds, act_on_kinds
-
-Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def find_fault(vector: Vector) -> tuple[str, str] | None:

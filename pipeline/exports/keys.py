@@ -6,11 +6,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pipeline.exports.source import Source
+from transforms.arrays import Digests
 
 FindFault = Callable[[str], str | None]
 """Tells why a format cannot name a row by a key; None if it can."""
@@ -41,7 +41,7 @@ def survey_keys(source: Source, find_fault: FindFault) -> KeySurvey:
     Memory holds eight bytes a row, and the keys that come more than once.
     """
     unfit, reason = 0, ""
-    digests: list[np.ndarray[Any, np.dtype[np.uint64]]] = []
+    digests: list[Digests] = []
     for keys in source.read_keys():
         digests.append(_digests(keys))
         for key in keys:
@@ -57,6 +57,6 @@ def survey_keys(source: Source, find_fault: FindFault) -> KeySurvey:
     return KeySurvey(sum(doubled.values()), min(doubled, default=""), unfit, reason)
 
 
-def _digests(keys: Iterable[str]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _digests(keys: Iterable[str]) -> Digests:
     digests = (hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest() for key in keys)
     return np.frombuffer(b"".join(digests), np.uint64)

@@ -14,11 +14,12 @@ import pyarrow as pa
 from pipeline.exports.formats import KEYS
 from pipeline.recorded import read_bound
 from transforms import storage
+from transforms.arrays import Vectors
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.messages import has_messages
 from transforms.output.commits import PartRecord, read_commits
 from transforms.output.committed import read_all_rows, read_row_columns
-from transforms.output.parquet import GROUP_ROWS, Vectors, to_matrix
+from transforms.output.parquet import GROUP_ROWS, to_matrix
 from transforms.output.picking import parts_with_rows
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from transforms.arrays import Vectors
 from transforms.items import Protein
 from transforms.output.commits import Output
-from transforms.output.parquet import Vectors, encode_rows
+from transforms.output.parquet import encode_rows
 from transforms.output.pt_format import write_pt
 
 

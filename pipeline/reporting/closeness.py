@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from transforms.arrays import Doubles, Integers, Vectors
 from transforms.output.neighbours import Block, nearest
-from transforms.output.parquet import Vectors
 
 MOST_NEIGHBOURS = 14
 
@@ -24,8 +23,8 @@ class Closeness:
         cosines: float64 array of shape (n, k).
     """
 
-    neighbours: np.ndarray[Any, np.dtype[np.int64]]
-    cosines: np.ndarray[Any, np.dtype[np.float64]]
+    neighbours: Integers
+    cosines: Doubles
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
+from transforms.arrays import Doubles, Integers
 
 # Of the 23 bits of a float32 after the leading one, 14 are kept.
 _BITS_DROPPED = 9
@@ -25,8 +25,8 @@ class Bars:
         above: How many lie after the last one.
     """
 
-    edges: Numbers
-    counts: np.ndarray[Any, np.dtype[np.int64]]
+    edges: Doubles
+    counts: Integers
     below: int
     above: int
 
@@ -53,7 +53,7 @@ class Histogram:
         """Returns how many values were counted."""
         return self._counts.total()
 
-    def values(self) -> tuple[Numbers, np.ndarray[Any, np.dtype[np.int64]]]:
+    def values(self) -> tuple[Doubles, Integers]:
         """Returns the lower edges of the bins that hold something, ascending, and their counts."""
         bins = np.array(sorted(self._counts), np.int32)
         edges = (bins << _BITS_DROPPED).view(np.float32).astype(np.float64)
@@ -92,9 +92,7 @@ class Histogram:
         return Bars(edges, held, int(below), int(above))
 
 
-def weighted_quantile(
-    values: Numbers, counts: np.ndarray[Any, np.dtype[np.int64]], share: float
-) -> float:
+def weighted_quantile(values: Doubles, counts: Integers, share: float) -> float:
     """Returns the least value that is not below a share of all; ``inverted_cdf`` in NumPy.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
+from transforms.arrays import Doubles
 
 
 class Moments:
@@ -25,8 +25,8 @@ class Moments:
 
     def __init__(self, dim: int) -> None:
         self.count = 0
-        self.mean: Numbers = np.zeros(dim)
-        self._squares: Numbers = np.zeros(dim)
+        self.mean: Doubles = np.zeros(dim)
+        self._squares: Doubles = np.zeros(dim)
 
     def add(self, vectors: np.ndarray[Any, Any]) -> None:
         """Adds vectors, an array of shape (n, D)."""
@@ -42,6 +42,6 @@ class Moments:
         self.count = total
 
     @property
-    def deviation(self) -> Numbers:
+    def deviation(self) -> Doubles:
         """Returns the standard deviation of each, of the vectors as the whole population."""
         return np.sqrt(self._squares / max(self.count, 1))

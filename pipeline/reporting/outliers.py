@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pipeline.reporting.histogram import weighted_quantile
-
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
+from transforms.arrays import Doubles, Integers
 
 LIMIT = 3.5
 """Modified z-score above which a value stands out: Iglewicz and Hoaglin, How to Detect and Handle
@@ -19,10 +16,10 @@ _MEAN_OF_NORMAL = 0.7979
 
 
 def modified_z(
-    values: Numbers,
-    among: Numbers | None = None,
-    counts: np.ndarray[Any, np.dtype[np.int64]] | None = None,
-) -> Numbers:
+    values: Doubles,
+    among: Doubles | None = None,
+    counts: Integers | None = None,
+) -> Doubles:
     """Returns how far values lie from the median, in robust standard deviations.
 
     Args:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.reporting.closeness import Closeness
-
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
+from transforms.arrays import Doubles
 
 FEWEST_FOR_UMAP = 10
 
@@ -26,7 +25,7 @@ class Projection:
     """
 
     name: str
-    points: Numbers
+    points: Doubles
     shares: tuple[float, ...] = ()
 
 

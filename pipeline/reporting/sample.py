@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transforms.output.parquet import Vectors
+from transforms.arrays import Integers, Vectors
 
 _SEED = 0
 
@@ -36,7 +36,7 @@ class Sample:
         return values
 
 
-def choose_places(rows: int, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def choose_places(rows: int, most: int) -> Integers:
     """Draws rows, each as likely as any other; the same ones every time.
 
     Args:
@@ -62,9 +62,7 @@ class Sampler:
         dim: Width of the vectors.
     """
 
-    def __init__(
-        self, places: np.ndarray[Any, np.dtype[np.int64]], columns: Sequence[str], dim: int
-    ) -> None:
+    def __init__(self, places: Integers, columns: Sequence[str], dim: int) -> None:
         self._places = places
         self._columns = list(columns)
         self._passed = 0

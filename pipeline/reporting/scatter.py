@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.reporting.findings import Map
 from pipeline.reporting.groups import Groups
-from pipeline.reporting.projection import Numbers, Projection
+from pipeline.reporting.projection import Projection
+from transforms.arrays import Doubles
 from transforms.text import printable
 
 WIDTH, HEIGHT, MARGIN = 1000, 540, 24
@@ -60,7 +61,7 @@ def axis_names(projection: Projection) -> list[str]:
     return [f"PC {axis}: {100 * share:.1f} % of variance" for axis, share in shares]
 
 
-def place(points: Numbers) -> tuple[Numbers, int]:
+def place(points: Doubles) -> tuple[Doubles, int]:
     """Returns points as they lie in the drawing: each axis as long as there is room.
 
     A few that lie so far off that the others would be squeezed into a part of it are drawn at the

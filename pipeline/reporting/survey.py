@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ from pipeline.reporting.moments import Moments
 from pipeline.reporting.sample import Sampler, choose_places
 from pipeline.reporting.twins import Twins
 from transforms import storage
+from transforms.arrays import Flags
 from transforms.errors import damaged
 from transforms.output.blocks import read_blocks
 from transforms.output.commits import EMBEDDINGS, PartRecord
@@ -26,8 +26,6 @@ OF_SAMPLE = ("id", "accession", "description", "source", "sequence_length")
 _COLUMNS = (*OF_SAMPLE, "ordinal", "residues_used", "truncated", "sequence_sha256", "embedding")
 
 MOST_FAULTS = 20
-
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(eq=False)

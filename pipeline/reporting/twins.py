@@ -10,9 +10,8 @@ from functools import partial
 import numpy as np
 
 from pipeline.reporting.extremes import Row
-from transforms.output.committed import Digests
+from transforms.arrays import Digests, Vectors
 from transforms.output.neighbours import DECIMALS
-from transforms.output.parquet import Vectors
 
 MOST_SEQUENCES = 5_000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from transforms.arrays import Vectors
 from transforms.items import DeadLetter
-from transforms.output.parquet import Vectors
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.verification.findings import Finding, place, some
-from pipeline.verification.parts import Integers, OpenedPart
+from pipeline.verification.parts import OpenedPart
+from transforms.arrays import Integers
 from transforms.items import DeadLetter
 from transforms.output.commits import FileRecord, PartRecord
 from transforms.output.parquet import make_schema

@@ -19,14 +19,14 @@ import pyarrow as pa
 from pipeline.verification.findings import Finding, place, some
 from transforms import storage
 from transforms.accession import find_accession
+from transforms.arrays import Integers, Vectors
 from transforms.dead_letters import decode_dead_letters
 from transforms.items import DeadLetter
 from transforms.messages import has_messages
 from transforms.output.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
-from transforms.output.parquet import Vectors, make_schema, read_table, to_matrix
+from transforms.output.parquet import make_schema, read_table, to_matrix
 from transforms.validation import find_fault
 
-Integers = np.ndarray[Any, np.dtype[np.int64]]
 Configuration = Mapping[str, Any]
 
 # The same weights under another name are the same model: a later run may name it otherwise.

@@ -17,10 +17,10 @@ import torch
 from pipeline.verification.files import FileContent, OpenPart
 from pipeline.verification.findings import Finding, place
 from transforms import storage
+from transforms.arrays import Vectors
 from transforms.dead_letters import decode_dead_letters
 from transforms.naming import failures_name, pt_name
 from transforms.output.commits import FileRecord
-from transforms.output.parquet import Vectors
 
 
 class DamagedPtError(Exception):

@@ -11,10 +11,10 @@ import numpy as np
 
 from pipeline.verification.files import OpenPart
 from pipeline.verification.findings import Finding, place
+from transforms.arrays import Vectors
 from transforms.esm.model import EsmModelHandler, ModelConfig
 from transforms.items import Batch, DeadLetter, EmbeddingBlock, Protein
 from transforms.output.commits import PartRecord
-from transforms.output.parquet import Vectors
 
 MAX_DIFFERENCE = 1e-4
 """Of float32 vectors, scaled to unit RMS."""

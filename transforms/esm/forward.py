@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from transforms import events
+from transforms.arrays import Vectors
 from transforms.esm.bisection import is_out_of_memory
 from transforms.esm.encoder import PackedEncoder
 from transforms.esm.encoding import encode, pad
@@ -20,7 +20,6 @@ from transforms.esm.graphs import Graphs
 from transforms.esm.packing import Pack, Row, pack
 from transforms.esm.pooling import mean_pool, pool_segments
 
-Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Rows = Sequence[Row] | Pack
 Fetch = Callable[[], Vectors]
 

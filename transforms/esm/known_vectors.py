@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from transforms.arrays import Vector
 from transforms.recent import Recent
 
 if TYPE_CHECKING:
     from torch import nn
 
-Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 MIN_BYTES = 32 << 20
 MODELS_SHARE = 16

@@ -16,6 +16,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from torch import nn
 
 from transforms import events
+from transforms.arrays import Vector
 from transforms.awaiting import Deferred
 from transforms.dead_letters import record_failed
 from transforms.esm.bisection import Failure
@@ -23,7 +24,7 @@ from transforms.esm.checkpoints import DEFAULT_MODEL, find_checkpoint
 from transforms.esm.devices import resolve_device, resolve_dtype
 from transforms.esm.encoder import pack_encoder
 from transforms.esm.forward import attention_of, launches_ahead
-from transforms.esm.known_vectors import KnownVectors, Vector, affordable_bytes
+from transforms.esm.known_vectors import KnownVectors, affordable_bytes
 from transforms.esm.pass_budget import PassBudget, find_budget, full_pass
 from transforms.esm.running import RunningBatch
 from transforms.esm.under_way import open_notes

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from transforms.arrays import Vector
 from transforms.esm.bisection import Failure, is_out_of_memory, run_isolated
 from transforms.esm.cores import run_side_by_side
 from transforms.esm.encoding import encode_packed
@@ -31,8 +32,6 @@ from transforms.esm.pass_budget import PassBudget
 from transforms.esm.slicing import most_workers, slice_passes
 from transforms.esm.under_way import Notes
 from transforms.esm.windows import Window, cut_windows
-
-Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

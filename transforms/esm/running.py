@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from transforms import events
+from transforms.arrays import Vector
 from transforms.esm.bisection import Failure
-from transforms.esm.known_vectors import KnownVectors, Vector
+from transforms.esm.known_vectors import KnownVectors
 from transforms.esm.pass_budget import PassBudget
 from transforms.esm.passes import embed_passes
 from transforms.esm.under_way import Notes

@@ -10,22 +10,21 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from transforms import storage
+from transforms.arrays import Digests, Integers, Vectors
 from transforms.dead_letters import decode_dead_letters
 from transforms.errors import damaged
 from transforms.inputs.seeking import SeekableFile
 from transforms.items import DeadLetter, Protein
 from transforms.output.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
-from transforms.output.parquet import Vectors, read_columns, read_table, to_matrix
+from transforms.output.parquet import read_columns, read_table, to_matrix
 
 Content = TypeVar("Content")
-Integers = np.ndarray[Any, np.dtype[np.int64]]
-Digests = np.ndarray[Any, np.dtype[np.uint64]]
 
 _SHORT = 16  # hexadecimal digits
 _NO_KEYS = (np.zeros(0, np.int64), np.zeros(0, np.uint64))

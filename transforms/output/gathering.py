@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from transforms.arrays import Integers, Vectors
 from transforms.errors import AccountingError
 from transforms.items import DeadLetter, FinishedFile
 from transforms.output.commits import PartRecord
@@ -23,12 +23,9 @@ from transforms.output.committed import (
     read_rows,
     read_vectors,
 )
-from transforms.output.parquet import Vectors
 
 BLOCK_BYTES = 32 << 20
 """Vectors that are read at a time."""
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)

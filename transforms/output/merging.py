@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import storage
+from transforms.arrays import Integers, Vectors
 from transforms.dead_letters import address, encode_dead_letters
 from transforms.errors import ConfigurationError
 from transforms.items import DeadLetter
@@ -30,11 +30,9 @@ from transforms.output.commits import (
 from transforms.output.committed import read_all_dead_letters, read_all_rows
 from transforms.output.lock_names import PARTS
 from transforms.output.locks import check_held
-from transforms.output.parquet import GROUP_ROWS, Vectors, encode_groups, to_matrix
+from transforms.output.parquet import GROUP_ROWS, encode_groups, to_matrix
 from transforms.output.parts import publish_data
 from transforms.output.sweeping import delete_replaced
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from transforms.output.parquet import Vectors
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
-Doubles = np.ndarray[Any, np.dtype[np.float64]]
+from transforms.arrays import Doubles, Integers, Vectors
 
 DECIMALS = 9
 """Cosines are rounded to so many: in float32, what the same protein gets among other batch mates

@@ -19,13 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.accession import find_accession
+from transforms.arrays import Vectors
 from transforms.items import Protein
 from transforms.output.commits import Output
 
 GROUP_ROWS = 4096
 """Rows of a row group of a large part: about 19 MiB at 1280 dimensions."""
-
-Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def make_schema(

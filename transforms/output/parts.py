@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from transforms import events, storage
+from transforms.arrays import Vectors
 from transforms.dead_letters import address, encode_dead_letters
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein, Settled
 from transforms.output.commits import (
@@ -32,7 +33,7 @@ from transforms.output.commits import (
 from transforms.output.committed import remember_rows
 from transforms.output.lock_names import lock_name
 from transforms.output.locks import check_held
-from transforms.output.parquet import Vectors, encode_rows
+from transforms.output.parquet import encode_rows
 from transforms.times import now
 
 DIGEST_LETTERS = 16

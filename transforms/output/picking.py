@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.arrays import Integers
 from transforms.output.blocks import read_blocks
 from transforms.output.commits import Commits, PartRecord
-from transforms.output.committed import Integers
 
 
 def parts_with_rows(committed: Commits) -> list[PartRecord]:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from transforms.output.parquet import Vectors
+from transforms.arrays import Vectors
 from transforms.output.pt_archive import Archive
 
 # What `torch.save` writes of pickle's protocol 2, and `torch.load(weights_only=True)` reads.
