@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pipeline.option_groups.values import not_less_than
-from pipeline.terminal import EXIT_OK, say
+from pipeline.terminal import EXIT_OK, say_all
 from pipeline.verbs import run_verb, verb_parser
 
 ROWS = 32768
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Merges parts, tells a person about it, and returns the exit code."""
     from pipeline.compaction import compact_output
 
-    say(compact_output(options.output, options.rows).as_text())
+    say_all(compact_output(options.output, options.rows).in_words())
     return EXIT_OK
 
 

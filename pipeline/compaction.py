@@ -67,8 +67,8 @@ class Compaction:
     spared: int = 0
     changed: int = 0
 
-    def as_text(self) -> str:
-        """Returns what a person reads."""
+    def in_words(self) -> list[str]:
+        """Returns the lines that a person reads."""
         root = printable(self.root)
         if self.before:
             saved = f"{_megabytes(self.bytes_after)} (before: {_megabytes(self.bytes_before)})"
@@ -87,7 +87,7 @@ class Compaction:
                 f"{counted(self.changed, 'part')} left, for a run came in between. "
                 "The same command merges them."
             )
-        return "\n".join(lines)
+        return lines
 
 
 def _megabytes(size: int) -> str:

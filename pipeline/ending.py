@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.checks import Plan
-from pipeline.run_report import Report, check_accounting, summarise, write_report
-from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
+from pipeline.run_report import Report, check_accounting, in_words, write_report
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say_all
 from transforms import events, storage
 from transforms.errors import ConfigurationError
 from transforms.esm.under_way import clear_notes
@@ -89,7 +89,7 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
             complain(sentence)
     if code in (EXIT_OK, EXIT_DEAD_LETTERS):
         if not quiet:
-            say("\n".join(summarise(report, plan)))
+            say_all(in_words(report, plan))
         return
     root = printable(plan.output.root)
     if not has_configuration(plan.output.root):

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline.terminal import say
+from pipeline.terminal import say_all
 from pipeline.verbs import run_verb, verb_parser
 
 DESCRIPTION = """\
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.sharding.finishing import finish_output
 
     finished = finish_output(options.output, release=options.release)
-    say("\n".join(finished.as_lines()))
+    say_all(finished.in_words())
     return finished.code
 
 

@@ -236,7 +236,7 @@ def log_line(letter: DeadLetter) -> str:
     return " | ".join(_SEPARATOR_LIKE.sub(r"\|", field) for field in shown)
 
 
-def summarise(report: Report, plan: Plan) -> list[str]:
+def in_words(report: Report, plan: Plan) -> list[str]:
     """Returns the lines that a person reads at the end of a run."""
     root = printable(plan.output.root)
     new = counted(report.total("embedded_this_run"), "protein") or "Nothing"
@@ -262,14 +262,14 @@ def summarise(report: Report, plan: Plan) -> list[str]:
         first = printable(report.unfinished[0].source, MOST_SHOWN)
         lines.append(f"Not finished, and not among the inputs: {others}, the first: {first}.")
     if report.dead_letters:
-        lines += _summarise_dead_letters(report)
+        lines += _tell_dead_letters(report)
     if plan.checkpoint.model == "demo":
         lines.append("The demo model has random weights: these vectors carry no biology.")
         lines.append("For real ones give --model Synthyra/FastESM2_650.")
     return lines
 
 
-def _summarise_dead_letters(report: Report) -> list[str]:
+def _tell_dead_letters(report: Report) -> list[str]:
     files = len(report.failed)
     records = report.dead_letters - files
     failed = count_failed(records, files)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pipeline.option_groups.values import not_less_than
-from pipeline.terminal import EXIT_FAILED, EXIT_OK, EXIT_USAGE, say
+from pipeline.terminal import EXIT_FAILED, EXIT_OK, EXIT_USAGE, say_all
 from pipeline.verbs import run_verb, verb_parser
 
 DESCRIPTION = """\
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         options.output, options.sample, options.seed, options.model, options.device, most
     )
     result = verify_output(config)
-    say(result.as_json() if options.json else result.as_text())
+    say_all([result.as_json()] if options.json else result.in_words())
     return EXIT_FAILED if result.faults.counts else EXIT_OK
 
 

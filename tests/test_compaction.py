@@ -223,7 +223,7 @@ def test_beside_a_run_the_parts_that_it_needs_are_told_of(output: Path) -> None:
     with hold(str(output), "run5"):
         done = compact_output(str(output), 32768, no_sleep)
     assert (done.after, done.spared) == (1, 2)
-    assert "2 parts left alone" in done.as_text()
+    assert "2 parts left alone" in "\n".join(done.in_words())
     assert_same(output, before)
 
 
@@ -241,7 +241,7 @@ def test_a_run_that_came_in_between_is_heeded(output: Path) -> None:
     done = compact_output(str(output), 100, run_now)
     assert runs == [3]
     assert done.changed >= 2
-    assert "a run came in between" in done.as_text()
+    assert "a run came in between" in "\n".join(done.in_words())
     rows = read_outcome(output).rows
     assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 3 * RECORDS - 2
     assert exit_code_of(verify.main, output, "--sample", "0") == 0

@@ -18,6 +18,7 @@ from functools import partial
 
 from pipeline.checks import Plan
 from pipeline.continuing import Continuing, go_on
+from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.tally import Tally
 from pipeline.messages.publishing import DonePull, Topics
 from pipeline.messages.pulling import gather, leased
@@ -88,8 +89,7 @@ class _Receiving(Continuing):
         self._done = Done(self._root)
         self._has_begun = False
         self._last = plan.todo
-        self._finished: dict[str, events.FileFinished] = {}
-        self._parts: list[str] = []
+        self._heard = FileOutcomes()
         self._quiet_since = time.monotonic()
         events.emit(events.RunStarted(plan.output.run, self._root, 0, 0))
         logger.info("Waiting for messages of %s. Ctrl-C ends it.", subscription.name)
@@ -158,8 +158,8 @@ class _Receiving(Continuing):
             file = self._spool.add(self._subscription.short_name, list(new.values()))
             self._embed((file,), is_begun=False)
             # Its parts are left alone: they are those of the latest round.
-            finished = self._finished[file.source]
-            self._publish(DonePull(file, finished.rows, finished.dead_letters, tuple(self._parts)))
+            finished, parts = self._heard.finished[file.source], tuple(self._heard.parts)
+            self._publish(DonePull(file, finished.rows, finished.dead_letters, parts))
         # In this order, which bears a kill.
         self._done.add(file, new)
         self._subscription.acknowledge(ack_ids)
@@ -169,21 +169,14 @@ class _Receiving(Continuing):
         start = time.monotonic()
         self._number += 1
         self._tally = Tally(len(files), sum(file.size for file in files))
-        self._finished.clear()
-        self._parts.clear()
-        with events.listening(self._tally), events.listening(self._hear):
+        self._heard = FileOutcomes()
+        with events.listening(self._tally), events.listening(self._heard):
             self.embed_round(files, of_round(self._plan.output, self._number), is_begun)
-        if missing := [file.source for file in files if file.source not in self._finished]:
+        if missing := [file.source for file in files if file.source not in self._heard.finished]:
             raise GraphError(f"{missing[0]} was read and has no outcome")
         self._last = tuple(files)
         self._report_is_due = True
         self.end_round(start, counted(len(files), "pull"))
-
-    def _hear(self, event: events.Event) -> None:
-        if isinstance(event, events.FileFinished):
-            self._finished[event.source] = event
-        elif isinstance(event, events.PartCommitted):
-            self._parts.append(event.part)
 
     def _publish(self, pull: DonePull) -> None:
         self._topics.publish(pull, self._plan.output, lambda: bool(self._received) or self._is_lost)

@@ -17,7 +17,7 @@ from pipeline.checks import Plan, make_output
 from pipeline.ending import exit_code
 from pipeline.failures import MOST_SHOWN
 from pipeline.recorded import read_bound
-from pipeline.run_report import Report, make_report, summarise, write_report
+from pipeline.run_report import Report, in_words, make_report, write_report
 from pipeline.terminal import EXIT_FAILED
 from transforms import storage
 from transforms.embed import EmbedConfig
@@ -69,7 +69,7 @@ class Finished:
     summary: tuple[str, ...] = ()
     code: int = EXIT_FAILED
 
-    def as_lines(self) -> list[str]:
+    def in_words(self) -> list[str]:
         """Returns the lines that a person reads."""
         root = printable(self.root)
         lines = list(self.summary)
@@ -132,7 +132,7 @@ def _look_at_whole(plan: Plan) -> Finished:
     if report.unfinished:
         files = counted(len(report.unfinished), "file")
         return Finished(root, f"It has no shards, and {files} not finished: go on without --shard.")
-    summary = [f"{printable(root)} is complete.", *summarise(report, plan)[1:]]
+    summary = [f"{printable(root)} is complete.", *in_words(report, plan)[1:]]
     return Finished(root, summary=tuple(summary), code=exit_code(report, []))
 
 
@@ -173,7 +173,7 @@ class _Finisher:
         summary: list[str] = []
         if is_whole:
             count = counted(self.division.count, "shard")
-            summary = [f"The work of {count} is complete.", *summarise(report, self.plan)[1:]]
+            summary = [f"The work of {count} is complete.", *in_words(report, self.plan)[1:]]
         elif is_over:
             missing = f"{missing or 'Some files are not finished.'} {_RELEASED}"
         return Finished(root, missing, tuple(faults), len(whole), tuple(summary), code)

@@ -21,14 +21,7 @@ from pipeline.opening import list_files, read_begun
 from pipeline.options import RunConfig
 from pipeline.sharding.finishing import finish_output
 from pipeline.sharding.fleet import Fleet, Member, Process
-from pipeline.terminal import (
-    EXIT_DEAD_LETTERS,
-    EXIT_FAILED,
-    EXIT_OK,
-    EXIT_USAGE,
-    complain,
-    say,
-)
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, EXIT_USAGE, complain, say_all
 from transforms import storage
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.output.holders import read_holder
@@ -88,7 +81,7 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
         complain(str(error), f"The shards are done; python -m pipeline.finish {root} tries again.")
         return EXIT_FAILED
     if not config.quiet or finished.faults:
-        say("\n".join(finished.as_lines()))
+        say_all(finished.in_words())
     return code if finished.missing else finished.code
 
 

@@ -11,17 +11,18 @@ import gc
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipeline.attending import announce, attended
 from pipeline.checks import Plan
 from pipeline.ending import tell_stopped
+from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.limits import DeadLetterGuard
 from pipeline.options import RunConfig
 from pipeline.rounds import embed
 from pipeline.runners import GraphError
 from pipeline.sharding.finishing import finish_output
-from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say, say_all
 from transforms import events
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.esm.under_way import clear_notes
@@ -29,17 +30,6 @@ from transforms.output.division import ShardEnd, has_ended, note_end
 from transforms.output.locks import LostError
 from transforms.shares import Share, read_shares
 from transforms.text import counted, printable
-
-
-@dataclass
-class _Heard:
-    """Listens to a run: which files could not be read."""
-
-    failed: set[str] = field(default_factory=set)
-
-    def __call__(self, event: events.Event) -> None:
-        if isinstance(event, events.RecordFailed) and event.ordinal is None:
-            self.failed.add(event.source)
 
 
 @dataclass(frozen=True)
@@ -118,9 +108,9 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
         )
         return EXIT_FAILED
     if finished.faults:
-        print("\n".join(finished.as_lines()), file=sys.stderr)
+        print("\n".join(finished.in_words()), file=sys.stderr)
     elif not config.quiet:
-        say("\n".join(finished.as_lines()))
+        say_all(finished.in_words())
     # What is missing is for others, unless none is left to come.
     return outcome.code if finished.missing else finished.code
 
@@ -128,7 +118,7 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
 def _run(plan: Plan, config: RunConfig, guard: DeadLetterGuard) -> _Outcome:
     root, shard = plan.output.root, plan.output.shard
     assert shard is not None
-    heard = _Heard()
+    heard = FileOutcomes()
     failure = None
     metrics: dict[str, int | str] = {}
     with events.listening(guard), events.listening(heard), attended(plan, config.quiet) as received:

@@ -104,8 +104,8 @@ class Result:
     files: int = 0
     sampled: int = 0
 
-    def as_text(self) -> str:
-        """Returns what a person reads."""
+    def in_words(self) -> list[str]:
+        """Returns the lines that a person reads."""
         counts = f"{_number(self.rows, 'row')} in {_number(self.parts, 'part')}, "
         counts += _number(self.files, "file")
         total = sum(self.faults.counts.values())
@@ -117,7 +117,7 @@ class Result:
             lines.append(f"{_number(self.sampled, 'vector')} computed again (--seed {self.seed}).")
         if self.remarks.counts:
             lines += ["Not checked, or left for the next run:", *self.remarks.lines()]
-        return "\n".join(lines)
+        return lines
 
     def as_json(self) -> str:
         """Returns what a program reads."""

@@ -11,6 +11,7 @@ from functools import partial
 
 from pipeline.checks import Plan
 from pipeline.continuing import Continuing, go_on
+from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.progress import showing
 from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
@@ -74,24 +75,6 @@ def watch(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
     return go_on(plan, partial(_Watch, config, plan))
 
 
-class _Heard:
-    """Listens to a round: which of its files have an outcome, and which was begun last."""
-
-    def __init__(self) -> None:
-        self.begun = ""
-        self.finished: set[str] = set()
-        self.failed: set[str] = set()
-
-    def __call__(self, event: events.Event) -> None:
-        match event:
-            case events.FileBegun(source=source):
-                self.begun = source
-            case events.FileFinished(source=source):
-                self.finished.add(source)
-            case events.RecordFailed(ordinal=None, source=source):
-                self.failed.add(source)
-
-
 class _Watch(Continuing):
     def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
         super().__init__(config, plan, received)
@@ -149,7 +132,7 @@ class _Watch(Continuing):
         work = self._intake.find(taken, output)
         if not work.todo or self._received:
             return
-        heard = _Heard()
+        heard = FileOutcomes()
         first = work.todo[0].source
         patience = self._patience.get(first, self._turn_seconds) if taken.are_carried else None
         is_shared = len(work.todo) > 1
@@ -184,12 +167,12 @@ class _Watch(Continuing):
         if self._received or self._is_lost:  # in this order: either may come in between
             request_stop()
 
-    def _settle(self, todo: Sequence[FastaFile], heard: _Heard) -> set[str]:
+    def _settle(self, todo: Sequence[FastaFile], heard: FileOutcomes) -> set[str]:
         """Takes note of what has become of the files of a round; returns those that are left."""
-        with_outcome = heard.finished | heard.failed
+        with_outcome = heard.finished.keys() | heard.failed
         unfinished = [file for file in todo if file.source not in with_outcome]
         self._lookout.settle(
-            finished=[f for f in todo if f.source in heard.finished - heard.failed],
+            finished=[f for f in todo if f.source in heard.finished.keys() - heard.failed],
             failed=[f for f in todo if f.source in heard.failed],
             unfinished=unfinished,
             slow=heard.begun,
