@@ -133,7 +133,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m pipeline",
         description=DESCRIPTION,
-        usage="python -m pipeline --input PATTERN --output DIR [options]",
+        usage="python -m pipeline --input PATTERN --output OUT [options]",
         epilog=EPILOG,
         essential=ESSENTIAL,
     )
@@ -141,12 +141,12 @@ def make_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("what to embed, and where to")
     add_input_options(group)
     add = group.add_argument
-    add("--output", metavar="DIR", help="where the results go")
-    add("--overwrite", action="store_true", help="delete what earlier runs left in DIR first")
+    add("--output", metavar="OUT", help="where the results go")
+    add("--overwrite", action="store_true", help="delete what earlier runs left in OUT first")
     add(
         "--retry_failed",
         action="store_true",
-        help="try the dead letters in DIR again; without --input nothing else",
+        help="try the dead letters in OUT again; without --input nothing else",
     )
     add(
         "--checkpoint_seconds",
