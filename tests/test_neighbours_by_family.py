@@ -120,7 +120,38 @@ def test_ids_that_do_not_fit_are_told_of(
     with pytest.raises(SystemExit) as caught:
         script.main([str(tmp_path / name) for name in ("out", "a.faa", "a.tsv")])
     assert caught.value.code == 2
-    assert "compare their ids" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "compare their ids. The first of each: OUT has p, FASTA has q, TSV has q" in said
+
+
+def test_a_uniprot_header_is_found_by_its_accession(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_output(tmp_path / "out", {"sp|P69905|HBA_HUMAN": [1, 0], "tr|A0A062UAU5|X_Y": [0, 1]})
+    (tmp_path / "a.faa").write_text(">sp|P69905|HBA_HUMAN\nMK\n>tr|A0A062UAU5|X_Y\nKK\n")
+    (tmp_path / "a.tsv").write_text("Entry\tfamily\nP69905\tx\nA0A062UAU5\tx\n")
+    script.main([str(tmp_path / name) for name in ("out", "a.faa", "a.tsv")])
+    assert capsys.readouterr().out.startswith("2 proteins in 1 families.")
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("id,family\np,x\n", "after the first are: none; are there tabs between them?"),
+        ("id\tkind\np\tx\n", "no column family. Its columns after the first are: kind"),
+        ("", "no column family"),
+    ],
+)
+def test_a_column_that_is_not_there_is_told(
+    table: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_output(tmp_path / "out", {"p": [1, 0]})
+    (tmp_path / "a.faa").write_text(">p\nM\n")
+    (tmp_path / "a.tsv").write_text(table)
+    with pytest.raises(SystemExit) as caught:
+        script.main([str(tmp_path / name) for name in ("out", "a.faa", "a.tsv")])
+    assert caught.value.code == 2
+    assert told in capsys.readouterr().err
 
 
 def test_every_example_protein_has_a_family_and_is_embedded_as_it_is() -> None:

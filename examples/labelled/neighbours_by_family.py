@@ -7,6 +7,9 @@ others. The share of those that have the same label is the precision at 1. The s
 the frequencies of amino acids and of pairs of them, for which no model is needed: vectors that do
 no better have told nothing that the mere composition does not tell.
 
+A protein is named by the first word of its header or by its accession, so that >sp|P69905|HBA_HUMAN
+is found in a table whose ids are UniProt's entries, such as P69905.
+
 All vectors are held in memory, and N x N cosines: this is for some thousands of proteins.
 """
 
@@ -22,6 +25,7 @@ import numpy as np
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
+from transforms.accession import find_accession
 from transforms.inputs.fasta import parse_fasta
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -96,10 +100,23 @@ def read_sequences(path: str) -> dict[str, str]:
 
 
 def read_labels(path: str, column: str) -> dict[str, str]:
-    """Returns the labels of a table by id; empty ones are left out."""
-    with open(path, newline="") as stream:
-        rows = csv.DictReader(stream, delimiter="\t")
-        return {row["id"]: row[column] for row in rows if row[column]}
+    """Returns the labels of a table by what its first column holds; empty ones are left out.
+
+    Raises:
+        ValueError: It has no such column.
+    """
+    with open(path, newline="", encoding="utf-8-sig") as stream:
+        names, *rows = list(csv.reader(stream, delimiter="\t")) or [[]]
+    if column not in names[1:]:
+        held = ", ".join(names[1:]) or "none; are there tabs between them?"
+        raise ValueError(f"{path}: no column {column}. Its columns after the first are: {held}")
+    at = names.index(column, 1)
+    return {row[0]: row[at] for row in rows if len(row) > at and row[at]}
+
+
+def look_up(labelled: Mapping[str, str], name: str) -> str | None:
+    """Returns the label of a protein, by its id or else its accession; None for none."""
+    return labelled.get(name) or labelled.get(find_accession(name) or "")
 
 
 def compare(
@@ -140,16 +157,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("output", metavar="OUT", help="the --output of a run")
     parser.add_argument("fasta", metavar="FASTA", help="what was embedded")
-    parser.add_argument("labels", metavar="TSV", help="a table with a column id")
-    parser.add_argument("--column", default="family", help="column of the labels")
+    parser.add_argument(
+        "labels", metavar="TSV", help="a table with tabs, a line of names first, then ids first"
+    )
+    parser.add_argument(
+        "--column", default="family", help="column of the labels (default: %(default)s)"
+    )
     options = parser.parse_args(argv)
     vectors = read_vectors(options.output)
     sequences = read_sequences(options.fasta)
-    labelled = read_labels(options.labels, options.column)
-    ids = [name for name in sequences if name in vectors and name in labelled]
+    try:
+        labelled = read_labels(options.labels, options.column)
+    except ValueError as error:
+        parser.error(str(error))
+    found_labels = {name: look_up(labelled, name) for name in sequences if name in vectors}
+    ids = [name for name, label in found_labels.items() if label]
     if len(ids) < 2:
-        parser.error("fewer than two proteins are in all of OUT, FASTA and TSV: compare their ids")
-    labels = [labelled[name] for name in ids]
+        kinds_of_ids = {"OUT": vectors, "FASTA": sequences, "TSV": labelled}
+        firsts = (f"{name} has {next(iter(ids), 'none')}" for name, ids in kinds_of_ids.items())
+        parser.error(
+            "fewer than two proteins are in all of OUT, FASTA and TSV: compare their ids. "
+            f"The first of each: {', '.join(firsts)}"
+        )
+    labels = [str(found_labels[name]) for name in ids]
     texts = [sequences[name] for name in ids]
     kinds = {
         f"vectors of {options.output}": np.stack([vectors[name] for name in ids]),
