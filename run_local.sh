@@ -38,7 +38,9 @@ $(cat "$here"/constraints.txt "$here"/pyproject.toml | cksum)"
   echo "Setting up .venv with $("$python" --version); this is done once." >&2
   [ -x "$here/.venv/bin/python" ] || "$python" -m venv "$here/.venv" || die "'$python -m venv' failed (on Debian and Ubuntu: apt install python3-venv)"
   # First, and by name: PyPI's torch for Linux runs on NVIDIA GPUs and on CPUs, that for macOS on both of its own.
+  echo "Installing PyTorch, some minutes without a word …" >&2
   pip install -c "$here/constraints.txt" torch ${index:+--index-url "$index"}
+  echo "Installing the other packages …" >&2
   pip install -c "$here/constraints.txt" -e "$here$extras"
   check_gpu
   echo "$wanted" >"$here/.venv/installed"

@@ -235,6 +235,8 @@ def test_pandas_rows_and_matrix_belong_together(
 def test_pandas_mean_cosine_of_each_file(parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pandas_frame = script("pandas_frame", monkeypatch)
     found = pandas_frame.summarise(*pandas_frame.load(parts))
+    lengths = sorted(len(protein.sequence) for protein in ROWS[:6])
+    assert found["median_length"]["a.fa"] == lengths[2]  # of two in the middle the shorter
     assert found["changed"].to_dict() == {"a.fa": 0, "b/b.fa": 1}
     assert found["truncated"].to_dict() == {"a.fa": 0, "b/b.fa": 1}
     for source, rows in (("a.fa", VECTORS[:6]), ("b/b.fa", VECTORS[6:])):

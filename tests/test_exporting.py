@@ -144,7 +144,9 @@ def test_a_file_that_has_failed_is_not_told_of_as_unfinished(
     made = make(tmp_path)
     commit(made, make_block(*A), make_dead_letter(None, "broken.fa.gz"))
     assert run(made, "npz", tmp_path / "x.npz") == 0
-    assert "not finished yet: 1 file, " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "not finished yet: 1 file, " in said
+    assert "1 file failed, of which there is no vector." in said
 
 
 @pytest.mark.parametrize("to", formats.FORMATS)
@@ -231,6 +233,16 @@ def test_where_no_row_is_lost_by_it_a_key_of_two_rows_is_told(
     keys, vectors = READERS[to](tmp_path / "x")
     assert keys == ["same"] * 3
     assert np.array_equal(vectors, [vector_of(make_protein(i)) for i in range(3)])
+
+
+def test_a_line_of_csv_tells_what_the_row_is(tmp_path: Path) -> None:
+    told = {"description": 'a "b", c', "sequence": "MKTAYIAK", "residues_used": 5}
+    made = make(tmp_path, [make_protein(0, **told), make_protein(1, description="")])
+    assert run(made, "csv", tmp_path / "x.csv") == 0
+    with (tmp_path / "x.csv").open(newline="", encoding="utf-8") as handle:
+        first, second = csv.DictReader(handle)
+    assert (first["description"], first["sequence_length"]) == ('a "b", c', "8")
+    assert (first["truncated"], second["truncated"], second["description"]) == ("true", "false", "")
 
 
 def test_a_row_is_named_by_its_accession_or_else_by_its_id(output: Output, tmp_path: Path) -> None:
@@ -380,7 +392,8 @@ def test_a_package_that_is_missing_is_named(
     assert run(output, to, tmp_path / "x") == 2
     said = capsys.readouterr().err
     assert f"--to {to} needs {package}" in said
-    assert f"-m pip install {package}" in said
+    assert "-m pip install -c " in said
+    assert said.rstrip().endswith("[export]'")
     assert not (tmp_path / "x").exists()
 
 

@@ -44,12 +44,13 @@ DISTRIBUTIONS = {
     "lance": "pylance",
     "prometheus_client": "prometheus-client",
     "sklearn": "scikit-learn",
+    "umap": "umap-learn",
     "yaml": "pyyaml",
 }
 """What is installed under another name than it is imported by."""
 
-WHERE_THEY_ARE = {"triton", "umap"}
-"""Used where somebody has them, and never needed: torch brings Triton where there is CUDA."""
+WHERE_THEY_ARE = {"triton"}
+"""Used where it is, and never needed: torch brings it where there is CUDA."""
 
 NOT_IMPORTED = {
     "mypy", "pytest-xdist", "ruff",  # programs that .ci/run starts

@@ -366,7 +366,9 @@ def test_a_package_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, said = call(out)
     assert code == 2
-    assert re.search(r"A report needs matplotlib .*-m pip install matplotlib", said)
+    assert re.search(
+        r"A report needs matplotlib .*-m pip install -c .*constraints.txt -e .*\[report\]", said
+    )
 
 
 def test_umap_lays_out_the_same_rows(

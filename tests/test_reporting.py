@@ -233,6 +233,7 @@ def test_labels_are_found_by_id_or_accession(tmp_path: Path) -> None:
     assert read_labels(str(table), "organism", {"a"}).by_id == {"a": "E"}
     for column, wanted, said in (
         ("kind", {"a"}, "no column kind.*family, organism"),
+        ("famly", {"a"}, r"no column famly after the first\. Did you mean family\?"),
         ("id", {"a"}, "no column id"),
         (None, {"z"}, "no family for any of the ids"),
     ):

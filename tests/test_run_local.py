@@ -23,6 +23,7 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "told"
+        self.said = ""
         for name in ("run_local.sh", "constraints.txt", "pyproject.toml"):
             shutil.copy(REPO / name, folder)
         programs = folder / ".venv/bin"
@@ -35,12 +36,14 @@ class Clone:
         """Runs the script and returns what it has had installed."""
         self.log.write_text("")
         outer = {n: value for n, value in os.environ.items() if n != "TORCH_INDEX_URL"}
-        subprocess.run(
+        done = subprocess.run(
             ["bash", self.folder / "run_local.sh", *args],
             env={**outer, "PYTHON": sys.executable, **environment},
             check=True,
             capture_output=True,
+            text=True,
         )
+        self.said = done.stderr
         lines = self.log.read_text().splitlines()
         assert lines[-1] == "--help"
         return [line for line in lines if "pip" in line]
@@ -55,7 +58,10 @@ def test_it_installs_once_also_if_the_index_is_named_only_the_first_time(clone: 
     torch, ours = clone.installs("--help", TORCH_INDEX_URL="https://torch.invalid/cpu")
     assert torch.endswith("torch --index-url https://torch.invalid/cpu")
     assert ours.endswith(f"-e {clone.folder}")
+    assert "Installing PyTorch" in clone.said
+    assert "Installing the other packages" in clone.said
     assert clone.installs("--help") == []
+    assert clone.said == ""
     assert clone.installs("--help", TORCH_INDEX_URL="https://torch.invalid/cpu") == []
 
 

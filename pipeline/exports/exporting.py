@@ -9,6 +9,7 @@ from pipeline.exports.formats import FORMATS, load_format
 from pipeline.exports.keys import KeySurvey, survey_keys
 from pipeline.exports.source import open_source
 from pipeline.exports.target import make_target, staged
+from pipeline.failures import count_failed
 from transforms import storage
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.text import counted, printable
@@ -60,8 +61,8 @@ def export(config: ExportConfig, tell: Callable[[str], object]) -> str:
     if form.has_keys:
         survey = survey_keys(source, getattr(module, "find_fault", lambda key: None))
         _judge(survey, config, tell)
-    if source.dead_letters:
-        tell(f"{counted(source.dead_letters, 'record')} failed, of which there is no vector.")
+    if failed := count_failed(source.dead_letters, source.failed_files):
+        tell(f"{failed} failed, of which there is no vector.")
     if source.unfinished:
         tell(
             f"not finished yet: {counted(source.unfinished, 'file')}, of which there is what is "

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from transforms.errors import ConfigurationError
+from pipeline.extras import require
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +55,5 @@ def load_format(name: str) -> ModuleType:
     Raises:
         ConfigurationError: A package that it needs is not installed.
     """
-    for imported, package in FORMATS[name].packages.items():
-        try:
-            importlib.import_module(imported)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"--to {name} needs {package} ({error}). "
-                f"Install it: {sys.executable} -m pip install {package}"
-            ) from error
+    require(f"--to {name}", FORMATS[name].packages, "export")
     return importlib.import_module(f"pipeline.exports.to_{name}")

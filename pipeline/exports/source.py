@@ -48,6 +48,7 @@ class Source:
         parts: The parts that have rows, in order of the first row of each; within a part rows
             lie by file and place in it.
         dead_letters: How many records failed, and so are not among the rows.
+        failed_files: How many files could not be read to their end, of which there is no row.
         unfinished: Files of which not everything is committed yet.
         key: What names a row, one of :data:`~pipeline.exports.formats.KEYS`.
         slash: What stands in a key in place of ``/``; None for ``/`` itself.
@@ -57,6 +58,7 @@ class Source:
     configuration: Mapping[str, Any]
     parts: tuple[PartRecord, ...]
     dead_letters: int = 0
+    failed_files: int = 0
     unfinished: int = 0
     key: str = "id"
     slash: str | None = None
@@ -148,7 +150,8 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
             f"{root} holds no embedded record. python -m pipeline.status tells what it holds."
         )
     begun = {name for part in parts for name in part.sources}
-    unfinished = begun - committed.files.keys() - committed.failed_sources()
+    failed = committed.failed_sources()
+    unfinished = begun - committed.files.keys() - failed
     return Source(
         root=root,
         configuration=configuration,
@@ -156,6 +159,7 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
         dead_letters=sum(
             held.dead_letters for part in committed.parts.values() for held in part.sources.values()
         ),
+        failed_files=len(failed),
         # Messages are no files, and each is finished by itself.
         unfinished=0 if has_messages(configuration) else len(unfinished),
         key=key,

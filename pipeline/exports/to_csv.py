@@ -13,13 +13,16 @@ import pyarrow.csv as csv
 from pipeline.exports.source import Source
 from transforms import storage
 
-COLUMNS = ("id", "accession", "source", "ordinal", "sequence_length", "sequence_sha256")
+COLUMNS = (
+    "id", "accession", "description", "source", "ordinal", "sequence_length", "truncated",
+    "sequence_sha256",
+)  # fmt: skip
 """Those before the values, ``e0`` to ``e<D-1>``."""
 
 
 def write(path: str, source: Source) -> None:
     """Writes the rows of an output to a file."""
-    types = {"ordinal": pa.int64(), "sequence_length": pa.int32()}
+    types = {"ordinal": pa.int64(), "sequence_length": pa.int32(), "truncated": pa.bool_()}
     schema = pa.schema(
         [
             *((name, types.get(name, pa.string())) for name in COLUMNS),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from transforms import storage
 from transforms.errors import ConfigurationError
+from transforms.text import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,13 @@ def _find_column(path: str, column: str | None, names: Sequence[str]) -> int:
         return 1
     if column in names[1:]:
         return names.index(column, 1)
-    held = ", ".join(names[1:]) or "none"
-    raise ConfigurationError(
-        f"--labels {path}: no column {column or 'beside that of the ids'}. Its columns after the "
-        f"first are: {held}. Are there tabs between them?"
-    )
+    if not names[1:]:
+        raise ConfigurationError(
+            f"--labels {path}: no column beside that of the ids. Are there tabs between them?"
+        )
+    meant = nearest(column or "", names[1:])
+    advice = f"Did you mean {meant}?" if meant else f"There are: {', '.join(names[1:])}."
+    raise ConfigurationError(f"--labels {path}: no column {column} after the first. {advice}")
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:

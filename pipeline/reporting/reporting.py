@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.exports.target import check_place
+from pipeline.extras import require
 from pipeline.reporting import row_charts, run_charts
 from pipeline.reporting.chart import Chart
 from pipeline.reporting.findings import Asked, Findings, find_out
@@ -37,7 +36,7 @@ def write_report(asked: Asked, out: str | None) -> str:
         ConfigurationError: It cannot be done as asked; nothing was written.
         OSError: A file cannot be read or written.
     """
-    _check_packages()
+    require("A report", _PACKAGES, "report")
     from pipeline.reporting.page import make_page  # which needs one of them
 
     root = storage.absolute(asked.output)
@@ -86,22 +85,6 @@ def make_charts(found: Findings, groups: Groups) -> list[Chart]:
 def _grouping(found: Findings) -> tuple[str, tuple[str | None, ...]]:
     labels = found.map.labels
     return labels.column if labels else found.thing, found.map.groups
-
-
-def _check_packages() -> None:
-    """Makes sure that what draws is there, before anything is read.
-
-    Raises:
-        ConfigurationError: It is not.
-    """
-    for imported, package in _PACKAGES.items():
-        try:
-            importlib.import_module(imported)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"A report needs {package} ({error}). "
-                f"Install it: {sys.executable} -m pip install {package}"
-            ) from error
 
 
 def _find_place(root: str, out: str | None) -> str:
