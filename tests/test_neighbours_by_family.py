@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.reporting.composition import AMINO_ACIDS
 from transforms.inputs.fasta import parse_fasta
 from transforms.residues import check_alphabet, clean_sequence
 
@@ -60,12 +61,12 @@ def test_no_protein_is_its_own_neighbour_even_without_a_direction() -> None:
 @pytest.mark.parametrize("size", [1, 2])
 def test_composition_counts_words(size: int) -> None:
     sequences = ["MKTAYIAKQR", "XMKXMKU", "A", ""]
-    letters = ["".join(word) for word in itertools.product(script.AMINO_ACIDS, repeat=size)]
+    letters = ["".join(word) for word in itertools.product(AMINO_ACIDS, repeat=size)]
     found = script.composition(sequences, size)
     assert found.shape == (4, 20**size)
     for row, sequence in zip(found, sequences, strict=True):
         words = [sequence[i : i + size] for i in range(len(sequence) - size + 1)]
-        counts = Counter(word for word in words if set(word) <= set(script.AMINO_ACIDS))
+        counts = Counter(word for word in words if set(word) <= set(AMINO_ACIDS))
         expected = [counts[word] / (counts.total() or 1) for word in letters]
         np.testing.assert_allclose(row, expected)
 

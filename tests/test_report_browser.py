@@ -110,6 +110,7 @@ def test_the_map_tells_an_id_and_lights_up_its_group(browser: Browser, page: Pat
     assert browser.evaluate("document.getElementById('tip').hidden")
     point_at_first(browser)
     told = browser.evaluate("document.getElementById('tip').innerText")
+    assert browser.evaluate("document.querySelectorAll('#projections button').length") != 1
     source = told.split("-")[0]
     assert source in ("a.fa", "b.fa")
     assert "6 residues" in told
@@ -143,5 +144,11 @@ def test_a_narrow_page_is_not_wider_than_its_window(browser: Browser, tmp_path: 
     try:
         browser.open(page)
         assert browser.evaluate("document.documentElement.scrollWidth") == 360
+        # No point lies on what an axis is called.
+        boxes = (
+            "[...document.querySelectorAll('.axis, #map')].map((e) => e.getBoundingClientRect())"
+        )
+        up, plane, across = browser.evaluate(f"{boxes}.map((box) => [box.top, box.bottom])")
+        assert up[1] <= plane[0] < plane[1] <= across[0]
     finally:
         browser.resize(1200, 1400)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -13,10 +14,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline.overview import FileStatus
+from pipeline.reporting import sequences
 from pipeline.reporting.accounting import account, adds_up, of_most_interest
 from pipeline.reporting.closeness import MOST_NEIGHBOURS, agree, find_closest
 from pipeline.reporting.extremes import Extremes, Row
-from pipeline.reporting.groups import MOST_NAMED, make_groups
+from pipeline.reporting.groups import COLOURS, MOST_NAMED, SHAPES, make_groups
 from pipeline.reporting.histogram import Histogram
 from pipeline.reporting.labels import read_labels
 from pipeline.reporting.moments import Moments
@@ -26,11 +28,13 @@ from pipeline.reporting.projection import project_pca
 from pipeline.reporting.sample import choose_places
 from pipeline.reporting.scatter import HEIGHT, MARGIN, WIDTH, place
 from pipeline.reporting.scheme import DARK, LIGHT
+from pipeline.reporting.sequences import NoSequencesError, read_sequences
 from pipeline.reporting.survey import survey_rows
 from pipeline.reporting.twins import Twins, cosine_distance, tolerance
+from pipeline.shared_ids import SharedIds
 from tests.helpers import DIM, commit, make_block, make_output, make_protein, vector_of
 from transforms.errors import ConfigurationError
-from transforms.output.commits import PartRecord, PartSource, read_commits
+from transforms.output.commits import FileRecord, PartRecord, PartSource, read_commits
 from transforms.output.picking import parts_with_rows
 
 RNG = np.random.default_rng(5)
@@ -222,6 +226,46 @@ def test_agreement_counts_rows_that_have_another_one_of_their_group() -> None:
     assert agree(closeness, [None] * 5).rows == 0
 
 
+def test_sequences_are_those_of_the_files_while_they_are_what_was_embedded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.fa"
+    path.write_bytes(b">a\nMKt\n>bad\n\n>c\nWW\n")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    size = path.stat().st_size
+    record = FileRecord(
+        "a.fa", str(path), size, 0.0, digest, 3, 5, 2, 1, (), None, None, "2026-01-31T12:00:00Z"
+    )
+    rows, files = [("a.fa", 2), ("a.fa", 0)], {"a.fa": record}
+    assert read_sequences(rows, files) == ["WW", "MKT"]
+    monkeypatch.setattr(sequences, "MOST_BYTES", size - 1)
+    with pytest.raises(NoSequencesError, match="more than"):
+        read_sequences(rows, files)
+    monkeypatch.undo()
+    with pytest.raises(NoSequencesError, match=r"b\.fa is not finished"):
+        read_sequences([("b.fa", 0)], files)
+    path.write_bytes(path.read_bytes().replace(b"W", b"V"))
+    with pytest.raises(NoSequencesError, match="no more what was embedded"):
+        read_sequences(rows, files)
+    path.write_bytes(b">a\nM\n")
+    with pytest.raises(NoSequencesError, match="no more where it was, or has changed"):
+        read_sequences(rows, files)
+    path.unlink()
+    with pytest.raises(NoSequencesError, match="no more where it was"):
+        read_sequences(rows, files)
+
+
+def test_ids_are_alike_where_headers_are_not() -> None:
+    shared = SharedIds()
+    assert shared.count() == 0
+    shared.add([("my", "protein 1"), ("my", "protein 2"), ("x", "same"), ("x", "same")])
+    shared.add([("my", "protein 2"), ("a", None), ("a", "b"), ("c", None), ("c", "")])
+    assert (shared.count(), shared.are_all) == (5, True)
+    few = SharedIds(2)
+    few.add([("my", "1"), ("my", "2"), ("my", "3")])
+    assert (few.count(), few.are_all) == (2, False)
+
+
 def test_labels_are_found_by_id_or_accession(tmp_path: Path) -> None:
     table = tmp_path / "labels.tsv"
     table.write_bytes("\ufeffid\tfamily\torganism\r\na\tF 1\tE\r\nP12345\tF2\nb\t\tE\nc".encode())
@@ -280,12 +324,16 @@ def test_what_is_wrong_is_listed_first() -> None:
 
 
 def test_the_largest_groups_have_colours() -> None:
-    groups = [f"g{n}" for n in range(9) for _ in range(9 - n)] + [None]
+    count = MOST_NAMED + 2
+    groups = [f"g{n}" for n in range(count) for _ in range(count - n)] + [None]
     found = make_groups("family", groups)
-    assert found.named[0] == ("g0", 9)
-    assert len(found.named) == MOST_NAMED == len(DARK.groups)
-    assert (found.rest, found.count) == ("2 more and none", 9)
-    assert found.numbers[:10] == (0,) * 9 + (1,)
+    assert found.named[0] == ("g0", count)
+    assert len(found.named) == MOST_NAMED
+    assert (found.rest, found.count) == ("2 more and none", count)
+    assert found.others == (f"g{count - 2}", f"g{count - 1}")
+    assert found.numbers[: count + 1] == (0,) * count + (1,)
+    # No two have the same sign.
+    assert len({(n % COLOURS, n % SHAPES) for n in range(MOST_NAMED)}) == MOST_NAMED
     assert found.numbers[-1] == -1
     assert make_groups("file", []).rest == ""
     assert make_groups("file", ["a\u202eb"]).named == (("a\\u202eb", 1),)
@@ -396,7 +444,7 @@ def test_the_style_has_the_colours_of_the_pictures() -> None:
     for found, scheme in ((light, LIGHT), (dark, DARK)):
         for field in ("ground", "ink", "muted", "line", "main", "alarm", "others"):
             assert found[field] == getattr(scheme, field), (scheme.name, field)
-        assert tuple(found[f"g{n}"] for n in range(MOST_NAMED)) == scheme.groups
+        assert tuple(found[f"g{n}"] for n in range(COLOURS)) == scheme.groups
 
 
 def test_a_table_without_rows_has_a_sample_without_rows(tmp_path: Path) -> None:

@@ -25,34 +25,13 @@ import numpy as np
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
+from pipeline.reporting.composition import composition
 from transforms.accession import find_accession
 from transforms.inputs.fasta import parse_fasta
 
-AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 MOST_SHOWN = 5
 
 Matrix = NDArray[np.floating]
-
-
-def composition(sequences: Sequence[str], size: int = 1) -> Matrix:
-    """Returns how often each word of amino acids occurs, as a share of the words of a sequence.
-
-    Args:
-        sequences: N sequences; words with any other letter than the 20 are not counted.
-        size: Letters of a word: 1 for amino acids, 2 for dipeptides.
-
-    Returns:
-        float64 array of shape (N, 20 ** size), whose rows add up to 1, or to 0 without any word.
-    """
-    place = {letter: number for number, letter in enumerate(AMINO_ACIDS)}
-    found = np.zeros((len(sequences), len(AMINO_ACIDS) ** size))
-    for row, sequence in zip(found, sequences, strict=True):
-        for start in range(len(sequence) - size + 1):
-            word = sequence[start : start + size]
-            if all(letter in place for letter in word):
-                row[sum(place[c] * 20**power for power, c in enumerate(reversed(word)))] += 1
-        row /= row.sum() or 1.0
-    return found
 
 
 def nearest(vectors: Matrix, subtract_mean: bool = False) -> NDArray[np.intp]:

@@ -16,6 +16,7 @@ class Row(NamedTuple):
     id: str
     source: str
     ordinal: int
+    description: str | None = None
 
 
 class Extreme(NamedTuple):

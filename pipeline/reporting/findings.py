@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from pipeline.failures import Failures, count_failures, iterate_dead_letters
 from pipeline.overview import Overview, make_overview
 from pipeline.reporting.closeness import Agreement, Closeness, agree, find_closest
+from pipeline.reporting.composition import composition
 from pipeline.reporting.labels import Labels, read_labels
 from pipeline.reporting.past import (
     Computed,
@@ -21,6 +24,7 @@ from pipeline.reporting.past import (
 )
 from pipeline.reporting.projection import Projection, project_pca, project_umap
 from pipeline.reporting.sample import Sample
+from pipeline.reporting.sequences import NoSequencesError, read_sequences
 from pipeline.reporting.survey import Survey, survey_rows
 from pipeline.settled import read_settled
 from transforms import storage
@@ -61,6 +65,9 @@ class Map:
         groups: The label of each, or else its file; None for none.
         closeness: The nearest other rows of each; None where there are no two.
         agreement: How often that is of the same group; None without it.
+        composition: The same of the nearest by amino-acid composition; None where that is not
+            known.
+        no_composition: Why it is not, as a part of a sentence; empty where nobody asks.
     """
 
     sample: Sample
@@ -69,6 +76,8 @@ class Map:
     groups: tuple[str | None, ...]
     closeness: Closeness | None
     agreement: Agreement | None
+    composition: Agreement | None = None
+    no_composition: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +141,7 @@ def _find_out(root: str, asked: Asked, committed: Commits) -> Findings:
         overview=overview,
         failures=failures,
         survey=survey,
-        map=_make_map(survey.sampler.result(), asked),
+        map=_make_map(survey.sampler.result(), asked, committed),
         growth=find_growth(parts),
         pace=find_pace(report),
         computed=find_computed(report),
@@ -140,7 +149,7 @@ def _find_out(root: str, asked: Asked, committed: Commits) -> Findings:
     )
 
 
-def _make_map(sample: Sample, asked: Asked) -> Map:
+def _make_map(sample: Sample, asked: Asked, committed: Commits) -> Map:
     groups: list[str | None] = sample.column("source")
     labels = None
     if asked.labels and len(sample):
@@ -154,4 +163,13 @@ def _make_map(sample: Sample, asked: Asked) -> Map:
         found = (project_pca(sample.vectors), project_umap(sample.vectors, closeness))
         projections = tuple(each for each in found if each)
     agreement = agree(closeness, groups) if closeness else None
-    return Map(sample, projections, labels, tuple(groups), closeness, agreement)
+    seen = (sample, projections, labels, tuple(groups), closeness, agreement)
+    if not agreement or not agreement.rows or len(set(groups)) < 2:
+        return Map(*seen)
+    try:
+        rows = list(zip(sample.column("source"), sample.column("ordinal"), strict=True))
+        counted = composition(read_sequences(rows, committed.files)).astype(np.float32)
+    except NoSequencesError as error:
+        return Map(*seen, no_composition=str(error))
+    closest = find_closest(counted)
+    return Map(*seen, agree(closest, groups) if closest else None)

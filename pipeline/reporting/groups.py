@@ -1,4 +1,4 @@
-"""The groups of a map: a few that have colours, and the others."""
+"""The groups of a map: those that have a colour and a shape, and the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pipeline.reporting.scheme import LIGHT
 from transforms.text import printable
 
-MOST_NAMED = len(LIGHT.groups)
+COLOURS, SHAPES = len(LIGHT.groups), 4
+MOST_NAMED = 20
+"""Groups with a sign of their own. It is colour and shape together, of which there are 28, for 7
+and 4 have no divisor in common."""
+
 _LONGEST_NAME = 60
 
 
@@ -19,8 +23,10 @@ class Groups:
 
     Attributes:
         by: What rows are grouped by.
-        named: The groups that have a colour, the largest first, with the number of their rows.
+        named: The groups that have a colour, the largest first, with the number of their rows. Of
+            group ``n`` it is colour ``n % COLOURS``, and shape ``n % SHAPES``.
         rest: What the others are called.
+        others: Their names, in order of their size.
         numbers: The group of each row by its place in ``named``; -1 for another one or none.
         count: How many groups there are.
     """
@@ -28,6 +34,7 @@ class Groups:
     by: str
     named: tuple[tuple[str, int], ...]
     rest: str
+    others: tuple[str, ...]
     numbers: tuple[int, ...]
     count: int
 
@@ -44,13 +51,14 @@ def make_groups(by: str, groups: Sequence[str | None]) -> Groups:
     named = ordered[:MOST_NAMED]
     places = {group: place for place, (group, _) in enumerate(named)}
     numbers = tuple(-1 if group is None else places.get(group, -1) for group in groups)
-    others = len(ordered) - len(named)
-    rest = [f"{others:,} more"] if others else []
+    others = ordered[MOST_NAMED:]
+    rest = [f"{len(others):,} more"] if others else []
     rest += ["none"] if None in groups else []
     return Groups(
         by=by,
         named=tuple((printable(group, _LONGEST_NAME), size) for group, size in named),
         rest=" and ".join(rest),
+        others=tuple(printable(group, _LONGEST_NAME) for group, _ in others),
         numbers=numbers,
         count=len(ordered),
     )

@@ -15,7 +15,8 @@ const SHAPES = [
 ];
 const REACH = 24; // from the pointer to what it points at
 
-const shapeOf = (colour) => SHAPES[colour < 0 ? 0 : colour % SHAPES.length];
+const shapeOf = (number) => SHAPES[number < 0 ? 0 : number % SHAPES.length];
+const classOf = (number) => (number < 0 ? "rest" : `c${number % data.colours}`);
 
 function make(name, attributes, parent) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -31,12 +32,9 @@ const held = new Map();
 const dots = data.ids.map((id, row) => {
   const [group, colour] = [data.group[row], data.colour[row]];
   if (!held.has(group)) held.set(group, make("g", {}, layers[colour < 0 ? 0 : 1]));
-  return make("path", { d: shapeOf(colour), class: `dot ${colour < 0 ? "rest" : `c${colour}`}` }, held.get(group));
+  return make("path", { d: shapeOf(colour), class: `dot ${classOf(colour)}` }, held.get(group));
 });
-const axes = [
-  make("text", { x: width - 8, y: height - 6, "text-anchor": "end" }, plane),
-  make("text", { transform: "translate(4 8) rotate(-90)", "text-anchor": "end", "dominant-baseline": "hanging" }, plane),
-];
+const axes = ["across", "up"].map((name) => document.getElementById(name));
 const size = dots.length > 1500 ? 0.62 : dots.length > 300 ? 0.8 : 1;
 
 let points = [];
@@ -49,13 +47,15 @@ function show(number) {
   const shown = data.projections[number];
   points = shown.points;
   lay();
-  axes.forEach((axis, at) => { axis.textContent = shown.axes[at]; });
+  axes.forEach((axis, at) => { axis.textContent = at ? `↑ ${shown.axes[at]}` : `${shown.axes[at]} →`; });
   document.getElementById("beyond").textContent = shown.beyond
     ? `${shown.beyond.toLocaleString("en")} lie farther off than the edge at which they are drawn.`
     : "";
   choices.forEach((choice, at) => choice.setAttribute("aria-pressed", at === number));
 }
-const choices = data.projections.map(({ name }, number) => {
+// One alone is no choice.
+const offered = data.projections.length > 1 ? data.projections : [];
+const choices = offered.map(({ name }, number) => {
   const choice = document.createElement("button");
   choice.type = "button";
   choice.textContent = name;
@@ -119,7 +119,8 @@ function point(row) {
   const file = data.files[data.file[row]];
   const group = data.groups[data.group[row]];
   const lines = [data.descriptions[row], `${data.lengths[row].toLocaleString("en")} residues`, file];
-  if (group !== undefined && group !== file) lines.unshift(group);
+  const isSaid = [data.descriptions[row], file].some((line) => line.includes(group));
+  if (group !== undefined && !isSaid) lines.unshift(group);
   tip.replaceChildren(document.createElement("b"), ...lines.filter(Boolean).map((line) => {
     const element = document.createElement("span");
     element.textContent = line;

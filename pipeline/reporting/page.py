@@ -18,13 +18,14 @@ from pipeline.failures import MOST_SHOWN
 from pipeline.reporting.accounting import account, adds_up, of_most_interest
 from pipeline.reporting.chart import Chart, data_uri
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.groups import Groups
+from pipeline.reporting.groups import COLOURS, Groups
 from pipeline.reporting.row_charts import norm_outliers
 from pipeline.reporting.scatter import map_data
+from pipeline.reporting.survey import MOST_HEADERS
 from pipeline.reporting.twins import tolerance
 from pipeline.telling import state_of_all
 from transforms.esm.checkpoints import DEMO_MODEL
-from transforms.text import printable
+from transforms.text import counted, printable
 
 MOST_KINDS = 50
 """Reasons of dead letters of which a page has examples."""
@@ -62,7 +63,10 @@ def make_page(
             found=found,
             made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             groups=groups,
+            colours=COLOURS,
             charts=charts[:-1],
+            # Who has no failures is told so above.
+            untold=[each for each in charts[4:-1] if not each.is_there and each.caption],
             map_chart=charts[-1],
             map_data=map_data(found.map, groups) if found.map.projections else None,
             uris={name: [Markup(data_uri(png)) for png in each] for name, each in pictures.items()},
@@ -78,6 +82,7 @@ def _told(found: Findings) -> dict[str, Any]:
     identical = found.survey.twins.result()
     limit = tolerance(str(configuration.get("dtype", "")))
     accounting = account(seen.files)
+    failed = counted(accounting.failed, f"whole {found.thing}")
     files = of_most_interest(seen.files)
     return {
         "thing": found.thing,
@@ -87,6 +92,9 @@ def _told(found: Findings) -> dict[str, Any]:
         "is_demo": configuration.get("model") == DEMO_MODEL,
         "faults": found.survey.faults,
         "dead_letters": sum(failures.count for failures in found.failures),
+        "failed_files": f", {failed} among them" if failed else "",
+        "shared_ids": found.survey.shared_ids.count(),
+        "most_headers": MOST_HEADERS,
         "most_kinds": MOST_KINDS,
         "files": files,
         "more_files": len(seen.files) - len(files),

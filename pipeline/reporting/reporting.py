@@ -11,6 +11,7 @@ from pipeline.reporting import row_charts, run_charts
 from pipeline.reporting.chart import Chart
 from pipeline.reporting.findings import Asked, Findings, find_out
 from pipeline.reporting.groups import Groups, make_groups
+from pipeline.reporting.projection import FEWEST_FOR_UMAP
 from pipeline.reporting.scheme import DARK, LIGHT
 from transforms import storage
 from transforms.errors import ConfigurationError
@@ -119,4 +120,10 @@ def _tell(found: Findings, page: str, folder: str, pictures: int, size: int) -> 
     return (
         f"{printable(page)}: {rows}, {size / 1e6:,.1f} MB, opens without a network. "
         f"{counted(pictures, 'picture') or 'No picture'} in {printable(os.path.basename(folder))}/."
+        f"{_tell_umap(found)}"
     )
+
+
+def _tell_umap(found: Findings) -> str:
+    has_pca_alone = len(found.map.projections) == 1 and len(found.map.sample) >= FEWEST_FOR_UMAP
+    return "\nUMAP, beside PCA, takes umap-learn: '.[umap]', or pip install it." * has_pca_alone

@@ -9,9 +9,10 @@ import numpy as np
 from pipeline.reporting.chart import Chart, count_on
 from pipeline.reporting.extremes import Extreme
 from pipeline.reporting.findings import Findings
-from pipeline.reporting.groups import Groups
+from pipeline.reporting.groups import COLOURS, SHAPES, Groups
 from pipeline.reporting.histogram import Bars
 from pipeline.reporting.outliers import LIMIT, modified_z
+from pipeline.reporting.scatter import axis_names
 from pipeline.reporting.scheme import Scheme
 from transforms.text import counted
 
@@ -19,7 +20,7 @@ NO_ROWS = "No protein is embedded yet."
 
 _MOST_BARS, _TAIL = 48, 0.005
 _MOST_DIMENSIONS_NAMED = 8
-_MARKERS = "os^D"
+_MARKERS = "os^D"  # SHAPES of them
 
 
 def lengths_chart(found: Findings) -> Chart:
@@ -58,17 +59,22 @@ def norms_chart(found: Findings) -> Chart:
     def draw(figure: Any, scheme: Scheme) -> None:
         axes = figure.subplots()
         _draw_bars(axes, bars, scheme)
-        values = [each.value for each in outliers if bars.edges[0] <= each.value <= bars.edges[-1]]
-        axes.plot(values, np.zeros(len(values)), "v", color=scheme.alarm, clip_on=False)
+        values = np.array([each.value for each in outliers])
+        low, high = bars.edges[0], bars.edges[-1]  # which are known to 0.01 %
+        values = values[(values >= low * (1 - 1e-4)) & (values <= high * (1 + 1e-4))]
+        heights = np.full(len(values), 0.04)  # of the picture, so that a mark is seen whole
+        style = {"color": scheme.alarm, "clip_on": False, "zorder": 3}
+        axes.plot(values, heights, "v", transform=axes.get_xaxis_transform(), **style)
         _mark(axes, norms.quantile(0.5), f"median {norms.quantile(0.5):,.4g}", scheme)
         axes.set_xlabel("Euclidean norm")
         axes.set_ylabel("proteins")
 
-    named = ", the farthest of which are named below" * bool(outliers)
+    count = count_norm_outliers(found)
+    named = ", the farthest of which are named below" if count > len(outliers) else ", named below"
     caption = (
         f"From {norms.quantile(0):,.4g} to {norms.quantile(1):,.4g}. {_beyond(bars)}Outliers, more "
         f"than {LIMIT} robust standard deviations from the median: "
-        f"{counted(count_norm_outliers(found), 'protein') or 'none'}{named}."
+        f"{counted(count, 'protein') or 'none'}{named * bool(outliers)}."
     )
     return Chart(name, title, caption, draw)
 
@@ -146,6 +152,8 @@ def neighbours_chart(found: Findings) -> Chart:
     cosines = closeness.cosines[:, 0]
     low = float(np.quantile(cosines, 0.01))
     edges = np.linspace(min(low, 1 - 1e-6), 1, 41)
+    below = int((cosines < edges[0]).sum())
+    others = "other protein" + " of the sample" * (len(cosines) < found.survey.rows)
 
     def draw(figure: Any, scheme: Scheme) -> None:
         axes = figure.subplots()
@@ -153,15 +161,19 @@ def neighbours_chart(found: Findings) -> Chart:
         axes.stairs(counts, edges, fill=True, color=scheme.main)
         _mark(axes, float(np.median(cosines)), f"median {np.median(cosines):.4f}", scheme)
         count_on(axes.yaxis)
-        axes.set_xlabel("cosine with the nearest other protein of the sample")
+        axes.set_xlabel(f"cosine with the nearest {others}")
         axes.set_ylabel("proteins")
 
     caption = (
-        f"Of {len(cosines):,} proteins. {int((cosines < edges[0]).sum()):,} lie below what is "
-        "shown and are in the first bar. How near is near depends on the model: ranks say more "
-        "than cosines."
+        f"Of {len(cosines):,} proteins. {_in_first_bar(below)}How near is near depends on the "
+        "model: ranks say more than cosines."
     )
     return Chart(name, title, caption, draw)
+
+
+def _in_first_bar(count: int) -> str:
+    verbs = "lies below what is shown and is" if count == 1 else "lie below what is shown and are"
+    return f"{count:,} {verbs} in the first bar. " if count else ""
 
 
 def map_chart(found: Findings, groups: Groups) -> Chart:
@@ -179,10 +191,11 @@ def map_chart(found: Findings, groups: Groups) -> Chart:
         drawn = []
         for number in range(len(groups.named)):
             here = points[numbers == number]
-            marker, colour = _MARKERS[number % len(_MARKERS)], scheme.groups[number]
+            marker, colour = _MARKERS[number % SHAPES], scheme.groups[number % COLOURS]
             drawn.append(axes.scatter(*here.T, s=12, color=colour, marker=marker, linewidths=0))
-        axes.set_xlabel(f"{projection.name} 1")
-        axes.set_ylabel(f"{projection.name} 2")
+        across, up = axis_names(projection)
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.grid(visible=False)
@@ -194,7 +207,7 @@ def map_chart(found: Findings, groups: Groups) -> Chart:
         figure.legend(drawn, names, loc=place, ncols=2, frameon=False, fontsize=8, markerscale=2)
 
     caption = f"{len(points):,} proteins, coloured by {groups.by}, {projection.name}."
-    return Chart(name, title, caption, draw, (7.2, 6.2))
+    return Chart(name, title, caption, draw, (7.2, 5.4 + 0.2 * ((len(groups.named) + 2) // 2)))
 
 
 def _draw_bars(axes: Any, bars: Bars, scheme: Scheme) -> None:

@@ -18,6 +18,7 @@ from transforms.text import duration, printable
 _MOST_KINDS, _LONGEST_KIND = 12, 40
 _MOST_DOTS = 100
 _A_MINUTE = timedelta(minutes=1)
+_TIME = "%Y-%m-%d %H:%M:%S"
 
 
 def growth_chart(found: Findings) -> Chart:
@@ -28,6 +29,9 @@ def growth_chart(found: Findings) -> Chart:
         return Chart(name, title, "Nothing is committed yet.", None)
     first, last = growth.times[0], growth.times[-1]
     span = duration((last - first).total_seconds())
+    if last - first < _A_MINUTE:
+        told = f"{growth.rows[-1]:,} proteins, all of them within a minute of {first:{_TIME}} UTC."
+        return Chart(name, title, told, None)
 
     def draw(figure: Any, scheme: Scheme) -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -38,8 +42,6 @@ def growth_chart(found: Findings) -> Chart:
         axes.step(growth.times, growth.rows, where="post", color=scheme.main, linewidth=1.6)
         if len(growth.times) <= _MOST_DOTS:
             axes.plot(growth.times, growth.rows, ".", color=scheme.main, markersize=5)
-        if first == last:
-            axes.set_xlim(first - _A_MINUTE, first + _A_MINUTE)  # else it would be years
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -50,7 +52,7 @@ def growth_chart(found: Findings) -> Chart:
 
     caption = (
         f"{growth.rows[-1]:,} proteins in {span} from the first commit, "
-        f"{first:%Y-%m-%d %H:%M:%S} UTC, to the last. A step is a part as it was committed; parts "
+        f"{first:{_TIME}} UTC, to the last. A step is a part as it was committed; parts "
         "that were merged since count at the time of the latest of them."
     )
     return Chart(name, title, caption, draw)
@@ -134,7 +136,7 @@ def failures_chart(found: Findings) -> Chart:
     """Dead letters by reason."""
     name, title = "dead_letters", "Dead letters by reason"
     if not found.failures:
-        return Chart(name, title, "No record and no file has failed.", None)
+        return Chart(name, title, "", None)
     kinds = [
         (printable(f"{each.first.error_type} ({each.first.stage})", _LONGEST_KIND), each.count)
         for each in found.failures
@@ -158,7 +160,8 @@ def failures_chart(found: Findings) -> Chart:
         axes.margins(x=0.12)
 
     first = printable(found.failures[0].first.error_type, MOST_SHOWN)
-    caption = f"{total:,} in all; the most frequent reason is {first}. Examples are below."
+    told = f"; the most frequent reason is {first}" * (len(kinds) > 1 and kinds[0][1] > kinds[1][1])
+    caption = f"{total:,} in all{told}. Examples are below."
     return Chart(name, title, caption, draw, (5.6, max(2.8, 1.0 + 0.3 * len(shown))))
 
 

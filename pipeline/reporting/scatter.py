@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.reporting.findings import Map
-from pipeline.reporting.groups import Groups
+from pipeline.reporting.groups import COLOURS, Groups
 from pipeline.reporting.projection import Projection
 from transforms.arrays import Doubles
 from transforms.text import printable
@@ -50,6 +50,7 @@ def map_data(shown: Map, groups: Groups) -> dict[str, Any]:
         "groups": _texts(names),
         "group": [-1 if group is None else places[group] for group in shown.groups],
         "colour": list(groups.numbers),
+        "colours": COLOURS,
     }
 
 

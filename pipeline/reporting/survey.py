@@ -14,6 +14,7 @@ from pipeline.reporting.histogram import Histogram
 from pipeline.reporting.moments import Moments
 from pipeline.reporting.sample import Sampler, choose_places
 from pipeline.reporting.twins import Twins
+from pipeline.shared_ids import SharedIds
 from transforms import storage
 from transforms.arrays import Flags
 from transforms.errors import damaged
@@ -22,10 +23,12 @@ from transforms.output.commits import EMBEDDINGS, PartRecord
 from transforms.output.committed import DAMAGE, short_digests
 from transforms.output.parquet import to_matrix
 
-OF_SAMPLE = ("id", "accession", "description", "source", "sequence_length")
-_COLUMNS = (*OF_SAMPLE, "ordinal", "residues_used", "truncated", "sequence_sha256", "embedding")
+OF_SAMPLE = ("id", "accession", "description", "source", "ordinal", "sequence_length")
+_COLUMNS = (*OF_SAMPLE, "residues_used", "truncated", "sequence_sha256", "embedding")
 
 MOST_FAULTS = 20
+MOST_HEADERS = 2_000_000
+"""Rows whose headers are compared, which takes 32 MB."""
 
 
 @dataclass(eq=False)
@@ -39,6 +42,7 @@ class Survey:
         norms: Of the vectors.
         extremes: The rows with the greatest and the least norms.
         twins: Rows of the same sequence.
+        shared_ids: Rows whose ids are alike, though their headers are not.
         rows: How many rows there were.
         residues: Residues of their sequences.
         residues_used: Residues that the model was given.
@@ -53,6 +57,7 @@ class Survey:
     norms: Histogram = field(default_factory=Histogram)
     extremes: Extremes = field(default_factory=Extremes)
     twins: Twins = field(default_factory=Twins)
+    shared_ids: SharedIds = field(default_factory=lambda: SharedIds(MOST_HEADERS))
     rows: int = 0
     residues: int = 0
     residues_used: int = 0
@@ -69,6 +74,8 @@ class Survey:
         self.residues_used += int(table.column("residues_used").to_numpy().sum(dtype=np.int64))
         self.truncated += int(table.column("truncated").to_numpy().sum())
         self.lengths.add(lengths)
+        headers = (table.column(name).to_pylist() for name in ("id", "description"))
+        self.shared_ids.add(zip(*headers, strict=True))
 
         vectors = to_matrix(table.column("embedding"))
         norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
@@ -126,5 +133,6 @@ def survey_rows(root: str, parts: Sequence[PartRecord], dim: int, most: int) -> 
 
 
 def _name(table: pa.Table, row: int) -> Row:
-    columns = (table.column(name)[row].as_py() for name in ("id", "source", "ordinal"))
+    names = ("id", "source", "ordinal", "description")
+    columns = (table.column(name)[row].as_py() for name in names)
     return Row(*columns)
