@@ -23,6 +23,7 @@ from pipeline.failures import (
 )
 from pipeline.listening.pace import Pace
 from pipeline.outputs import FAILURES_LOG, REPORT
+from pipeline.reporting.past import read_run_report
 from pipeline.settled import read_settled
 from pipeline.versions import read_versions
 from transforms import storage
@@ -31,6 +32,11 @@ from transforms.output.commits import Commits, PartRecord
 from transforms.output.parts import is_of_run
 from transforms.output.reopened import read_reopened
 from transforms.text import counted, printable
+
+MEASURED = (
+    "options", "device", "toks_per_batch", "versions", "seconds", "metrics", "pace", "measured_in",
+)  # fmt: skip
+"""What a report tells of the work of a run, and of which run that is."""
 
 # A "|" that stands where a separator of the failures log would: between blanks or at an edge.
 _SEPARATOR_LIKE = re.compile(r"(?<![^ ])\||\|(?![^ ])")
@@ -199,7 +205,11 @@ def check_accounting(report: Report) -> list[str]:
 
 
 def write_report(root: str, report: Report, exit_code: int) -> None:
-    """Writes ``run_report.json`` and ``extraction_failures.log``."""
+    """Writes ``run_report.json`` and ``extraction_failures.log``.
+
+    What became of each file is told as of now. Of a run that gave the model nothing, what was
+    measured stays that of the last one that did: the same command once more takes nothing away.
+    """
     names = ("read", "residues", "embedded", "dead_lettered", "embedded_this_run")
     content = {
         "exit_code": exit_code,
@@ -208,8 +218,13 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
         "totals": {"files": len(report.files), "failed_files": len(report.failed)}
         | {name: report.total(name) for name in names},
         **report.details,
+        "measured_in": report.details.get("run"),
         "files": [asdict(outcome) for outcome in report.files],
     }
+    if not report.details.get("metrics"):
+        earlier = read_run_report(root)
+        if earlier.get("metrics") and "shards" not in earlier:  # which are measured one by one
+            content |= {name: earlier[name] for name in MEASURED if name in earlier}
     data = json.dumps(content, indent=1).encode()
     storage.publish(root, REPORT, lambda handle: handle.write(data))
     read_settled(

@@ -255,6 +255,25 @@ def test_parts_may_be_replaced_while_they_are_read(
     assert sorted(report_of(call, tmp_path / "out").data["ids"]) == ["a", "b", "c"]
 
 
+def test_the_same_command_once_more_takes_nothing_away(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "a.faa").write_text(">a\nMKTAYIAKQRW\n>b\nMKV\n>bad\nM1\n")
+    options = ("--input", tmp_path / "a.faa")
+    read = [embed(tmp_path / "out", *options)]
+    reports = []
+    for _ in range(2):
+        reports.append(json.loads((tmp_path / "out/run_report.json").read_text()))
+        assert {"Speed of the last run", "Batch fill and padding of the last run"} <= (
+            report_of(call, tmp_path / "out").pictures
+        )
+        read.append(embed(tmp_path / "out", *options))
+    assert set(read) == {3}
+    first, second = reports
+    assert first["measured_in"] == first["run"] == second["measured_in"] != second["run"]
+    for name in ("metrics", "pace", "seconds"):
+        assert first[name] == second[name]
+    assert (first["totals"]["embedded_this_run"], second["totals"]["embedded_this_run"]) == (2, 0)
+
+
 def test_a_watch_leaves_what_a_page_tells(tmp_path: Path, call: Call) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.faa").write_text(">a\nMKTAYIAKQRW\n>b\nMKV\n")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pipeline.planning.work import Schedule
+from pipeline.shared_ids import SharedIds
 from transforms import events
 from transforms.inputs.finding import FastaFile
 from transforms.inputs.reading import in_batches, look_again, read_items
@@ -91,8 +92,9 @@ class Survey:
         residues_used: Residues that it is given.
         refused: The dead letters, by stage and error type.
         sample: Some of the records.
-        digests: The beginning of the SHA-256 of each record's sequence: 8 bytes a record are all
-            that grows with the input, beside the files.
+        digests: The beginning of the SHA-256 of each record's sequence: these 8 bytes, and 16 of
+            ``shared_ids``, are all that grows with the input, beside the files.
+        shared_ids: Records whose ids are alike, though their headers are not.
     """
 
     files: list[FileSurvey] = field(default_factory=list)
@@ -102,6 +104,7 @@ class Survey:
     refused: dict[tuple[str, str], Refused] = field(default_factory=dict)
     sample: Sample = field(default_factory=Sample)
     digests: array[int] = field(default_factory=lambda: array("Q"))
+    shared_ids: SharedIds = field(default_factory=SharedIds)
 
     def total(self, name: str) -> int:
         """Returns a count of :class:`FileSurvey`, summed over the files."""
@@ -122,6 +125,7 @@ class Survey:
                 self.truncated += used < len(sequence)
                 self.residues_used += used
                 self.digests.append(short_digest(item.sequence_sha256))
+                self.shared_ids.add([(item.id, item.description)])
                 self.sample.add(item)
             case DeadLetter(ordinal=ordinal, stage=stage, error_type=error_type):
                 kind = self.refused.setdefault((stage, error_type), Refused())

@@ -34,6 +34,7 @@ def as_json(plan: Forecast) -> dict[str, Any]:
             "residues_used": seen.residues_used,
             "truncated": seen.truncated,
             "duplicates": duplicates,
+            "shared_ids": seen.shared_ids.count(),
         },
         "lengths": describe_lengths(seen.lengths),
         "dead_letters": [
@@ -173,6 +174,11 @@ def _tell_lengths(plan: Forecast) -> Iterator[str]:
 def _tell_work(plan: Forecast) -> Iterator[str]:
     duplicates = counted(plan.survey.count_duplicates(), "record") or "no record"
     yield f"Duplicates: {duplicates} with the sequence of one before."
+    if shared := plan.survey.shared_ids.count():
+        yield (
+            f"Ids: {counted(shared, 'record')} with the id of another whose header goes on "
+            "differently; an id ends at the first blank."
+        )
     for work in plan.works:
         setting = work.setting
         memory_allows = setting.device.startswith("cuda") and not plan.config.toks_per_batch
