@@ -152,8 +152,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     found_labels = {name: look_up(labelled, name) for name in sequences if name in vectors}
     ids = [name for name, label in found_labels.items() if label]
     if len(ids) < 2:
-        kinds_of_ids = {"OUT": vectors, "FASTA": sequences, "TSV": labelled}
-        firsts = (f"{name} has {next(iter(ids), 'none')}" for name, ids in kinds_of_ids.items())
+        all_ids = {"OUT": vectors, "FASTA": sequences, "TSV": labelled}
+        firsts = (f"{name} has {next(iter(held), 'none')}" for name, held in all_ids.items())
         parser.error(
             "fewer than two proteins are in all of OUT, FASTA and TSV: compare their ids. "
             f"The first of each: {', '.join(firsts)}"
