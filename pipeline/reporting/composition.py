@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+
+from transforms.arrays import Doubles
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
@@ -13,7 +14,7 @@ _PLACES = np.full(256, -1, np.int64)
 _PLACES[list(AMINO_ACIDS.encode())] = np.arange(len(AMINO_ACIDS))
 
 
-def composition(sequences: Sequence[str], size: int = 1) -> np.ndarray[Any, np.dtype[np.float64]]:
+def composition(sequences: Sequence[str], size: int = 1) -> Doubles:
     """Returns how often each word of amino acids occurs, as a share of the words of a sequence.
 
     Args:
