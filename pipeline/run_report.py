@@ -223,7 +223,8 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
     }
     if not report.details.get("metrics"):
         earlier = read_run_report(root)
-        if earlier.get("metrics") and "shards" not in earlier:  # which are measured one by one
+        # Shards are measured one by one.
+        if earlier.get("metrics") and "shards" not in {**earlier, **content}:
             content |= {name: earlier[name] for name in MEASURED if name in earlier}
     data = json.dumps(content, indent=1).encode()
     storage.publish(root, REPORT, lambda handle: handle.write(data))

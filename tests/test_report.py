@@ -146,6 +146,8 @@ def test_a_page_tells_what_an_output_holds(out: Path, call: Call) -> None:
     assert {path.stem for path in (out.parent / "out_report/report_pictures").iterdir()} == {
         *ALWAYS_THERE, "speed", "batches", "dead_letters",
     }  # fmt: skip
+    assert "the most frequent reason is invalid_residue" in page.text
+    assert "0 lie below" not in page.text
     assert len(page.data["ids"]) == 31
     assert page.data["ids"].count("q1") == 1
     assert sorted(page.data["files"]) == ["a.faa", "b.faa"]
@@ -210,6 +212,29 @@ def test_an_output_of_dead_letters_alone_has_a_page(tmp_path: Path, call: Call) 
     assert "5 read = 0 embedded + 5 dead-lettered" in page.text
     assert page.text.count("is not an amino acid letter") == findings.EXAMPLES
     assert page.pictures == {"Dead letters by reason"}
+
+
+def test_of_kinds_that_are_as_frequent_none_is_the_most_frequent(
+    tmp_path: Path, call: Call
+) -> None:
+    (tmp_path / "a.faa").write_text(">a\nM1\n>b\n\n")
+    assert embed(tmp_path / "out", "--input", tmp_path / "a.faa") == 3
+    page = report_of(call, tmp_path / "out")
+    assert "2 in all. Examples are below." in page.text
+
+
+def test_norms_that_stand_out_are_named_with_what_they_are(tmp_path: Path, call: Call) -> None:
+    output = make_output(tmp_path)
+    write_configuration(output.root, CONFIGURATION)
+    rows = [protein(n, description=f"what {n} is") for n in range(12)]
+    block = make_block(*rows)
+    block.vectors[:] = 1 + np.arange(12)[:, None] / 100
+    block.vectors[7] = 50
+    commit(output, block)
+    page = report_of(call, output.root)
+    assert "1 protein, named below." in page.text
+    assert "record, from 1" in page.text
+    assert "what 7 is" in page.text
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
