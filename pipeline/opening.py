@@ -140,7 +140,9 @@ def _find_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
     # An output keeps the input root of its first run, so that a file keeps its name.
     input_root = config.input_root or (begun["input_root"] if begun else None)
     if config.inputs:
-        return find_fasta(config.inputs, input_root, are_coming=config.watch)
+        return find_fasta(
+            config.inputs, input_root, are_coming=config.watch, is_bound=begun is not None
+        )
     if begun is None:
         raise ConfigurationError(
             f"{root} holds no dead letters: it is no output of a run. Give --input."

@@ -147,6 +147,12 @@ def test_a_given_root_must_hold_every_file(tree: Path) -> None:
         find_fasta([str(tree / "deep/er/c.FNA")], root=str(tree / "deep/e"))
 
 
+def test_where_an_output_keeps_its_root_no_other_is_advised(tree: Path) -> None:
+    with pytest.raises(ConfigurationError, match="keeps the input root of its first run") as caught:
+        find_fasta([str(tree / "b.faa")], root=str(tree / "deep"), is_bound=True)
+    assert "--input_root" not in str(caught.value)
+
+
 def test_the_top_of_the_file_system_may_be_the_root(tree: Path) -> None:
     listing = find_fasta([str(tree / "b.faa")], root="/")
     assert listing.root == "/"

@@ -112,7 +112,10 @@ class _Pattern:
 
 
 def find_fasta(
-    patterns: Sequence[str], root: str | None = None, are_coming: bool = False
+    patterns: Sequence[str],
+    root: str | None = None,
+    are_coming: bool = False,
+    is_bound: bool = False,
 ) -> Listing:
     """Lists the files that patterns match.
 
@@ -123,6 +126,7 @@ def find_fasta(
             in common.
         are_coming: Whether files are still to come: then a pattern may match nothing, and a file
             that cannot be named is passed over.
+        is_bound: Whether an output is bound to the input root, so that no other can be given.
 
     Raises:
         ConfigurationError: A pattern is empty or matches nothing, or a file does not lie below
@@ -142,7 +146,7 @@ def find_fasta(
     unnamed: list[str] = []
     for found in taken.values():
         try:
-            source = _source(found.url, root)
+            source = _source(found.url, root, is_bound)
         except ConfigurationError as error:
             if not are_coming:
                 raise
@@ -222,13 +226,16 @@ def _common_folder(matched: Iterable[_Pattern]) -> str:
     return folder
 
 
-def _source(url: str, root: str) -> str:
+def _source(url: str, root: str, is_bound: bool) -> str:
     prefix = root + "/"
     if not url.startswith(prefix):
-        raise ConfigurationError(
-            f"{url} does not lie below the input root {root or '/'}: give an --input_root that it "
-            "lies below, or another --output"
-        )
+        advice = "give an --input_root that it lies below, or another --output"
+        if is_bound:
+            advice = (
+                "an output keeps the input root of its first run, so copy the file below it, or "
+                "give another --output"
+            )
+        raise ConfigurationError(f"{url} does not lie below the input root {root or '/'}: {advice}")
     source = url.removeprefix(prefix)
     try:
         url.encode()

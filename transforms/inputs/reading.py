@@ -74,7 +74,7 @@ class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: FastaFile) -> Iterator[Item]:
         if not stop_requested():
-            events.emit(events.FileBegun(element.source))
+            events.emit(events.FileBegun(element.source, element.size))
         yield from in_batches(read_items(look_again(element), shard=self._shard))
 
 
