@@ -23,9 +23,17 @@ from pipeline.failures import (
 )
 from pipeline.listening.pace import Pace
 from pipeline.outputs import FAILURES_LOG, REPORT
+from pipeline.remarks import (
+    NUCLEOTIDES,
+    count_sharing_an_id,
+    find_suspects,
+    tell_passed_over,
+    tell_sharing_an_id,
+)
 from pipeline.settled import read_settled
 from pipeline.versions import read_versions
 from transforms import storage
+from transforms.inputs.nucleotides import tell_nucleotides
 from transforms.items import DeadLetter
 from transforms.output.commits import Commits, PartRecord
 from transforms.output.parts import is_of_run
@@ -75,6 +83,8 @@ class Report:
         failure: What stopped the graph; None if nothing did.
         details: Configuration, versions, metrics and times.
         committed: What all of this was read from.
+        nucleotides: Files that seem to hold nucleotides.
+        sharing_an_id: Rows with an id that another one has too; None where that is not known.
     """
 
     files: tuple[FileOutcome, ...]
@@ -84,6 +94,8 @@ class Report:
     failure: str | None
     details: Mapping[str, Any]
     committed: Commits = field(default_factory=lambda: Commits({}, {}))
+    nucleotides: tuple[str, ...] = ()
+    sharing_an_id: int | None = None
 
     def total(self, name: str) -> int:
         """Returns a count of :class:`FileOutcome`, summed over the files."""
@@ -160,6 +172,8 @@ def make_report(
             "passed_over_by_name": plan.listing.passed_over,
         },
         committed=committed,
+        nucleotides=find_suspects(plan.output.root, plan.listing, sources),
+        sharing_an_id=count_sharing_an_id(plan.output.root, committed),
     )
 
 
@@ -208,6 +222,8 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
         "totals": {"files": len(report.files), "failed_files": len(report.failed)}
         | {name: report.total(name) for name in names},
         **report.details,
+        NUCLEOTIDES: list(report.nucleotides),
+        "sharing_an_id": report.sharing_an_id,
         "files": [asdict(outcome) for outcome in report.files],
     }
     data = json.dumps(content, indent=1).encode()
@@ -246,7 +262,7 @@ def in_words(report: Report, plan: Plan) -> list[str]:
         lines = [f"Nothing to do{': every file is finished' * is_whole}."]
     files = counted(len(report.files), "file") or "no file"
     lines.append(
-        f"{root} now holds {report.total('embedded'):,} vectors of "
+        f"{root} now holds {counted(report.total('embedded'), 'vector') or 'no vectors'} of "
         f"{plan.checkpoint.hidden_size} values from {files}:"
     )
     if report.total("embedded"):
@@ -254,16 +270,17 @@ def in_words(report: Report, plan: Plan) -> list[str]:
     if any(outcome.pt for outcome in report.files):
         lines.append("  pt/*_ESM.pt           one per FASTA file")
     lines.append("  run_report.json       what became of each file")
-    if plan.listing.passed_over:
-        others = counted(plan.listing.passed_over, "file")
-        lines.append(f"Passed over for want of a FASTA name: {others}.")
+    lines += tell_passed_over(plan.listing)
     if report.unfinished:
         others = counted(len(report.unfinished), "file")
         first = printable(report.unfinished[0].source, MOST_SHOWN)
         lines.append(f"Not finished, and not among the inputs: {others}, the first: {first}.")
+    if report.sharing_an_id:
+        lines.append(tell_sharing_an_id(report.sharing_an_id))
+    lines += map(printable, tell_nucleotides(report.nucleotides))
     if report.dead_letters:
         lines += _tell_dead_letters(report)
-    if plan.checkpoint.model == "demo":
+    if plan.checkpoint.model == "demo" and report.total("embedded"):
         lines.append("The demo model has random weights: these vectors carry no biology.")
         lines.append("For real ones give --model Synthyra/FastESM2_650.")
     return lines

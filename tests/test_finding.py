@@ -35,6 +35,7 @@ def test_a_folder_is_searched_to_its_bottom_for_fasta_names(tree: Path) -> None:
         "a.fasta.gz", "b.faa", "deep/d.fas.XZ", "deep/er/c.FNA", "x[1].fa"
     ]  # fmt: skip
     assert listing.passed_over == 1
+    assert listing.first_passed_over == str(tree / "notes.txt")
 
 
 def test_a_file_is_described(tree: Path) -> None:

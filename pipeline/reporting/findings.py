@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.failures import Failures, count_failures, iterate_dead_letters
+from pipeline.outputs import read_run_report
 from pipeline.overview import Overview, make_overview
 from pipeline.reporting.closeness import Agreement, Closeness, agree, find_closest
 from pipeline.reporting.labels import Labels, read_labels
@@ -17,7 +18,6 @@ from pipeline.reporting.past import (
     find_computed,
     find_growth,
     find_pace,
-    read_run_report,
 )
 from pipeline.reporting.projection import Projection, project_pca, project_umap
 from pipeline.reporting.sample import Sample

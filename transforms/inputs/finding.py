@@ -71,6 +71,7 @@ class Listing:
         root: The input root, without a slash at its end.
         files: The files, those of one pattern sorted by URL, in the order of the patterns.
         passed_over: How many files in folders have no FASTA name and were not taken.
+        first_passed_over: The first of them by URL; empty for none.
         unnamed: Why other files were not taken: no output can name them.
     """
 
@@ -78,6 +79,7 @@ class Listing:
     files: tuple[FastaFile, ...]
     passed_over: int
     unnamed: tuple[str, ...] = ()
+    first_passed_over: str = ""
 
 
 @dataclass
@@ -153,8 +155,13 @@ def find_fasta(
             unnamed.append(str(error))
         else:
             files.append(FastaFile(found.url, source, found.size, found.mtime))
+    passed_over -= taken.keys()
     return Listing(
-        root or "/", tuple(files), len(passed_over - taken.keys()), unnamed=tuple(unnamed)
+        root or "/",
+        tuple(files),
+        len(passed_over),
+        unnamed=tuple(unnamed),
+        first_passed_over=min(passed_over, default=""),
     )
 
 
