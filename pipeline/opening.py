@@ -169,7 +169,7 @@ def _find_model_of(
         return find_model(config, checkpoint)
     except ConfigurationError as error:
         asked = config.model.model
-        if begun is None or begun["model"] == asked:
+        if begun is None or begun["model"] in (asked, storage.absolute(asked)):
             raise
         raise ConfigurationError(
             f"{root} was made with --model {begun['model']}, not {asked}. Give that, or another "

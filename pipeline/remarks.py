@@ -47,7 +47,8 @@ def find_suspects(root: str, listing: Listing, sources: Collection[str]) -> tupl
 def read_suspects(root: str, sources: Collection[str]) -> tuple[str, ...]:
     """Returns which of the files of an output seemed to hold nucleotides to its last run."""
     told = read_run_report(root).get(NUCLEOTIDES)
-    return tuple(s for s in told if s in sources) if isinstance(told, list) else ()
+    named = {name for name in told if isinstance(name, str)} if isinstance(told, list) else set()
+    return tuple(sorted(named.intersection(sources)))
 
 
 def count_sharing_an_id(root: str, committed: Commits) -> int | None:

@@ -212,8 +212,12 @@ class AllProgress:
         except OSError:  # a server that is away for a moment
             return
         told = [holder.progress or {} for holder in holders if holder]
-        for name in ("residues", "residues_skipped", "residues_total"):
-            setattr(self, name, int(sum(numbers.get(name, 0) for numbers in told)))
+
+        def together(name: str) -> int:
+            return int(sum(numbers.get(name, 0) for numbers in told))
+
+        self.residues, self.residues_total = together("residues"), together("residues_total")
+        self.residues_skipped = together("residues_skipped")
         if self.residues_total:
             self._progress.show()
 
