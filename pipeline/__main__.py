@@ -2,7 +2,7 @@
 
 import sys
 
-from pipeline.terminal import quiet_imports
+from pipeline.terminal import quiet_imports, refuse_python
 
 
 def main() -> None:
@@ -13,6 +13,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Stopped before anything was embedded.", file=sys.stderr)
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        refuse_python(error)
     run.main()
 
 

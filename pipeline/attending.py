@@ -26,7 +26,7 @@ def announce(plan: Plan, quiet: bool) -> None:
     todo, done = len(plan.todo), len(plan.listing.files) - len(plan.todo)
     finished = f", {done:,} finished before" if done else ""
     print(f"{todo:,} file{'s' * (todo != 1)} to do{finished}.", file=sys.stderr)
-    for sentence in tell_nucleotides(find_nucleotides(plan.todo)):
+    for sentence in tell_nucleotides(file.source for file in find_nucleotides(plan.todo)):
         print(printable(sentence), file=sys.stderr)
 
 

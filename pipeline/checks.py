@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.failures import MOST_SHOWN
 from pipeline.opening import open_output
 from pipeline.options import RunConfig
 from pipeline.outputs import check_same, check_whole, delete_output
@@ -25,6 +27,9 @@ from transforms.output.locks import Lock, hold_parts
 from transforms.output.resuming import Work, apply, find_work, holds_condemned
 from transforms.output.shards import Shard
 from transforms.output.sweeping import sweep
+from transforms.text import printable
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         sweep(root)
         count_deaths(root)
         apply(root, run, work)
+        if work.changed:
+            logger.info("Changed, so embedded anew as a whole: %s.", _name_some(work.changed))
     size = None if config.goes_on else sum(file.size for file in work.todo)
     lanes = enough_lanes(count_workers(config.beam_args), size)
     embed = EmbedConfig(
@@ -114,6 +121,11 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         # Else each worker that starts would read what this very run has committed.
         is_begun=begun is not None,
     )
+
+
+def _name_some(sources: Sequence[str]) -> str:
+    more = f" and {len(sources) - 1:,} more" if sources[1:] else ""
+    return printable(sources[0], MOST_SHOWN) + more
 
 
 def make_output(

@@ -21,13 +21,13 @@ from pipeline.rounds import embed
 from pipeline.run_report import Report, make_report, write_report
 from pipeline.runners import GraphError
 from transforms import events
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, LostError
 from transforms.esm.checkpoints import find_checkpoint
 from transforms.esm.under_way import clear_notes
 from transforms.inputs.finding import FastaFile
 from transforms.inputs.stopping import request_stop
 from transforms.output.commits import Output
-from transforms.output.locks import LostError, check_held
+from transforms.output.locks import check_held
 from transforms.text import counted
 
 REPORT_PAUSE = 9

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.checks import Plan
-from pipeline.run_report import Report, check_accounting, in_words, write_report
+from pipeline.run_report import Report, check_accounting, write_report
+from pipeline.summary import in_words
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say_all
 from transforms import events, storage
 from transforms.errors import ConfigurationError

@@ -81,6 +81,9 @@ def open_output(
     found = read_begun(root)
     begun = None if config.overwrite else found
     listing = list_files(config, root, begun)
+    had: tuple[ModelConfig, Checkpoint] | None = None
+    if not storage.exists(root) and not storage.is_directory(root):
+        had = find_model(config, checkpoint)  # before a folder is made, in which nothing would be
     # For a shard whose it is shows when no other can begin it.
     check_output(root, is_ours=found is not None or shard is not None)
     run = f"{shard.runs if shard else ''}{uuid.uuid4().hex[:12]}"
@@ -89,7 +92,7 @@ def open_output(
         raise ConfigurationError(
             f"Another run has begun {root} anew in this moment. Give the command again."
         )
-    model, checkpoint = find_model(config, checkpoint)
+    model, checkpoint = had or _find_model_of(root, begun, config, checkpoint)
     configuration = make_configuration(config, listing.root, checkpoint, model.dtype)
     return Opened(root, begun, listing, run, lock, model, checkpoint, configuration)
 
@@ -140,7 +143,9 @@ def _find_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
     # An output keeps the input root of its first run, so that a file keeps its name.
     input_root = config.input_root or (begun["input_root"] if begun else None)
     if config.inputs:
-        return find_fasta(config.inputs, input_root, are_coming=config.watch)
+        return find_fasta(
+            config.inputs, input_root, are_coming=config.watch, is_bound=begun is not None
+        )
     if begun is None:
         raise ConfigurationError(
             f"{root} holds no dead letters: it is no output of a run. Give --input."
@@ -154,6 +159,22 @@ def _find_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
     if not there:
         return Listing(begun["input_root"], (), 0)
     return find_fasta(there, begun["input_root"])
+
+
+def _find_model_of(
+    root: str, begun: Mapping[str, Any] | None, config: RunConfig, checkpoint: Checkpoint | None
+) -> tuple[ModelConfig, Checkpoint]:
+    """Does what :func:`find_model` does; what fails of another model than the output's says so."""
+    try:
+        return find_model(config, checkpoint)
+    except ConfigurationError as error:
+        asked = config.model.model
+        if begun is None or begun["model"] in (asked, storage.absolute(asked)):
+            raise
+        raise ConfigurationError(
+            f"{root} was made with --model {begun['model']}, not {asked}. Give that, or another "
+            f"--output. Nor can the other one be had: {error}"
+        ) from error
 
 
 def find_model(config: RunConfig, checkpoint: Checkpoint | None) -> tuple[ModelConfig, Checkpoint]:

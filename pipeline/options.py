@@ -146,7 +146,7 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--retry_failed",
         action="store_true",
-        help="try the dead letters in OUT again; without --input nothing else",
+        help="try again what failed in OUT (its dead letters); without --input nothing else",
     )
     add(
         "--checkpoint_seconds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -33,6 +34,20 @@ _NAMES = {
     "revision": "--revision",
     "pt": "--sinks",
 }
+
+
+def read_run_report(root: str) -> Mapping[str, Any]:
+    """Returns what the last run that has ended says of itself; empty where none does.
+
+    A run replaces its report as a whole. One that cannot be read as JSON is as good as none: what
+    counts are the commits.
+    """
+    url = storage.join(root, REPORT)
+    try:
+        report = json.loads(storage.read_bytes(url)) if storage.exists(url) else {}
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
 
 
 def check_output(root: str, is_ours: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.failures import Failures, count_failures, iterate_dead_letters
 from pipeline.recorded import no_output, not_readable
+from pipeline.remarks import read_suspects
 from pipeline.settled import read_settled
 from transforms import storage
 from transforms.output.commits import PT, Commits, read_commits
@@ -84,6 +85,7 @@ class Overview:
         reasons: Why records and files failed, the most frequent first.
         gone: Committed files that are not there.
         shards: What is known of each shard that makes it; none if it is not made by shards.
+        nucleotides: Files that seemed to hold nucleotides to the last run that has ended.
     """
 
     root: str
@@ -95,6 +97,7 @@ class Overview:
     reasons: tuple[Reason, ...]
     gone: tuple[str, ...]
     shards: tuple[ShardState, ...] = ()
+    nucleotides: tuple[str, ...] = ()
 
     def count(self, status: str) -> int:
         """Returns how many files have a status."""
@@ -149,16 +152,18 @@ def make_overview(
     holders = tuple(h for h in read_holders(root) if _is_of_interest(h, division))
     if configuration is None and not holders:
         raise no_output(root)
+    files = tuple(_files(root, committed))
     return Overview(
         root=root,
         configuration=configuration or {},
         holders=holders,
         states=tuple(state_of(holder) for holder in holders),
         parts=len(committed.parts),
-        files=tuple(_files(root, committed)),
+        files=files,
         reasons=tuple(map(_reason, failures)),
         gone=tuple(gone),
         shards=tuple(look_at_shards(root, division)) if division else (),
+        nucleotides=read_suspects(root, {file.source for file in files}),
     )
 
 

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         say(json.dumps(telling.as_json(plan), indent=1))
     else:
         say("\n".join(telling.in_words(plan)))
-    for sentence in tell_nucleotides(find_nucleotides(plan.listing.files)):
+    for sentence in tell_nucleotides(f.source for f in find_nucleotides(plan.listing.files)):
         print(printable(sentence), file=sys.stderr)
     for sentence in plan.refusals:
         complain(sentence)

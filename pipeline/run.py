@@ -34,9 +34,8 @@ from pipeline.terminal import EXIT_USAGE, allow_any_text, complain
 from pipeline.watching.rounds import check_watch, watch
 from pipeline.watching.stream import stream
 from transforms import events
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, LostError
 from transforms.output.commits import read_commits
-from transforms.output.locks import LostError
 from transforms.output.resuming import tidy
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What a run leaves behind for people: report, failures log and summary.
+"""What a run leaves behind for people and programs: the report, and the log of failures."""
 
 All of it is derived from the commit records and the parts, which are the truth.
 """
@@ -14,16 +14,17 @@ from typing import Any, BinaryIO
 
 from pipeline.checks import Plan
 from pipeline.failures import (
-    MOST_SHOWN,
     Failures,
-    count_failed,
     count_failures,
-    describe_failed,
     iterate_dead_letters,
 )
 from pipeline.listening.pace import Pace
-from pipeline.outputs import FAILURES_LOG, REPORT
-from pipeline.reporting.past import read_run_report
+from pipeline.outputs import FAILURES_LOG, REPORT, read_run_report
+from pipeline.remarks import (
+    NUCLEOTIDES,
+    count_sharing_an_id,
+    find_suspects,
+)
 from pipeline.settled import read_settled
 from pipeline.versions import read_versions
 from transforms import storage
@@ -31,7 +32,7 @@ from transforms.items import DeadLetter
 from transforms.output.commits import Commits, PartRecord
 from transforms.output.parts import is_of_run
 from transforms.output.reopened import read_reopened
-from transforms.text import counted, printable
+from transforms.text import printable
 
 MEASURED = (
     "options", "device", "toks_per_batch", "versions", "seconds", "metrics", "pace", "measured_in",
@@ -81,6 +82,8 @@ class Report:
         failure: What stopped the graph; None if nothing did.
         details: Configuration, versions, metrics and times.
         committed: What all of this was read from.
+        nucleotides: Files that seem to hold nucleotides.
+        sharing_an_id: Rows with an id that another one has too; None where that is not known.
     """
 
     files: tuple[FileOutcome, ...]
@@ -90,6 +93,8 @@ class Report:
     failure: str | None
     details: Mapping[str, Any]
     committed: Commits = field(default_factory=lambda: Commits({}, {}))
+    nucleotides: tuple[str, ...] = ()
+    sharing_an_id: int | None = None
 
     def total(self, name: str) -> int:
         """Returns a count of :class:`FileOutcome`, summed over the files."""
@@ -166,6 +171,8 @@ def make_report(
             "passed_over_by_name": plan.listing.passed_over,
         },
         committed=committed,
+        nucleotides=find_suspects(plan.output.root, plan.listing, sources),
+        sharing_an_id=count_sharing_an_id(plan.output.root, committed),
     )
 
 
@@ -219,6 +226,8 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
         | {name: report.total(name) for name in names},
         **report.details,
         "measured_in": report.details.get("run"),
+        NUCLEOTIDES: list(report.nucleotides),
+        "sharing_an_id": report.sharing_an_id,
         "files": [asdict(outcome) for outcome in report.files],
     }
     if not report.details.get("metrics"):
@@ -250,48 +259,3 @@ def log_line(letter: DeadLetter) -> str:
     fields = (letter.time, letter.source, letter.id, letter.error_type, letter.message)
     shown = (printable(" ".join(field.split())) for field in fields)
     return " | ".join(_SEPARATOR_LIKE.sub(r"\|", field) for field in shown)
-
-
-def in_words(report: Report, plan: Plan) -> list[str]:
-    """Returns the lines that a person reads at the end of a run."""
-    root = printable(plan.output.root)
-    new = counted(report.total("embedded_this_run"), "protein") or "Nothing"
-    lines = [f"{new} embedded in {report.seconds:,.1f} s."]
-    if not plan.todo:
-        is_whole = not report.unfinished and not report.failed
-        lines = [f"Nothing to do{': every file is finished' * is_whole}."]
-    files = counted(len(report.files), "file") or "no file"
-    lines.append(
-        f"{root} now holds {report.total('embedded'):,} vectors of "
-        f"{plan.checkpoint.hidden_size} values from {files}:"
-    )
-    if report.total("embedded"):
-        lines.append("  embeddings/*.parquet  one row per protein")
-    if any(outcome.pt for outcome in report.files):
-        lines.append("  pt/*_ESM.pt           one per FASTA file")
-    lines.append("  run_report.json       what became of each file")
-    if plan.listing.passed_over:
-        others = counted(plan.listing.passed_over, "file")
-        lines.append(f"Passed over for want of a FASTA name: {others}.")
-    if report.unfinished:
-        others = counted(len(report.unfinished), "file")
-        first = printable(report.unfinished[0].source, MOST_SHOWN)
-        lines.append(f"Not finished, and not among the inputs: {others}, the first: {first}.")
-    if report.dead_letters:
-        lines += _tell_dead_letters(report)
-    if plan.checkpoint.model == "demo":
-        lines.append("The demo model has random weights: these vectors carry no biology.")
-        lines.append("For real ones give --model Synthyra/FastESM2_650.")
-    return lines
-
-
-def _tell_dead_letters(report: Report) -> list[str]:
-    files = len(report.failed)
-    records = report.dead_letters - files
-    failed = count_failed(records, files)
-    lines = [f"{failed} failed: see dead_letters/ and {FAILURES_LOG}."]
-    for failures in report.failures:
-        first = failures.first
-        told = describe_failed(first.source, first.ordinal, first.id, first.message)
-        lines.append(f"  {failures.count:,} {first.error_type} ({first.stage}), the first: {told}")
-    return lines

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(options: argparse.Namespace) -> int:
     """Searches an output, writes what was found, and returns the exit code."""
-    from pipeline.searching.hits import as_json, as_tsv
+    from pipeline.searching.hits import as_json, as_tsv, tell_homonyms
     from pipeline.searching.nearest import search_output
     from pipeline.searching.queries import SearchConfig
     from transforms.text import counted
@@ -54,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     _write((as_json if options.json else as_tsv)(found.hits), options.out)
     for letter in found.failures:
         print(f"failed: {_describe(letter)}", file=sys.stderr)
-    queries = counted(found.queries, "protein") or "nothing"
+    for sentence in tell_homonyms(found.proteins):
+        print(sentence, file=sys.stderr)
+    queries = counted(len(found.proteins), "protein") or "nothing"
     told = f"searched with {queries} among {found.rows:,} in {found.seconds:.2f} s"
     print(told, file=sys.stderr)
     return EXIT_DEAD_LETTERS if found.failures else EXIT_OK

@@ -8,6 +8,8 @@ from typing import Any
 
 from pipeline.failures import count_failed, describe_failed
 from pipeline.overview import FileStatus, Overview
+from pipeline.remarks import NUCLEOTIDES
+from transforms.inputs.nucleotides import tell_nucleotides
 from transforms.output.division import ENDS, ShardState, describe_missing
 from transforms.output.holders import Holder, State
 from transforms.output.lock_names import COMPACT, FINISH, RUN
@@ -18,6 +20,8 @@ FILES_TOLD = 20
 """How many files a person is told of."""
 
 _WORK = {RUN: "run", COMPACT: "compaction", FINISH: "completion"}  # by its lock
+
+_SHORT_SECONDS = 10  # of a shorter run much was not the model, so its speed says little
 
 _ORDER: tuple[State, ...] = ("alive", "silent", "dead", "ended")
 
@@ -61,6 +65,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
         "shards": [asdict(shard) for shard in seen.shards],
         "dead_letters": [asdict(reason) for reason in seen.reasons],
         "gone": list(seen.gone),
+        NUCLEOTIDES: list(seen.nucleotides),
         "configuration": dict(seen.configuration),
         "files": [asdict(file) for file in seen.files],
     }
@@ -100,6 +105,7 @@ def in_words(seen: Overview, all_files: bool = False) -> list[str]:
     if lost := sum(file.pt is not None and not file.pt_there for file in seen.files):
         lines.append(f"The .pt of {counted(lost, 'file')} is gone; the next run writes it again.")
     lines += [f"{printable(name)} was committed and is gone." for name in seen.gone]
+    lines += map(printable, tell_nucleotides(seen.nucleotides))
     lines += _tell_reasons(seen)
     lines += _tell_files(seen, len(seen.files) if all_files else FILES_TOLD)
     return lines
@@ -153,7 +159,7 @@ def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
         case "dead":
             yield f"A {what} in {root} has died: {holder}."
         case "ended":
-            yield f"No run is at work in {root}. The last: {holder}."
+            yield f"No run is at work in {root}. The last one ended {ago} ago."
     if holder.progress:
         yield f"  {_tell_progress(holder.progress, state == 'alive')}"
 
@@ -161,14 +167,17 @@ def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
 def _tell_progress(progress: Mapping[str, float], is_alive: bool) -> str:
     done, total = progress.get("residues"), progress.get("residues_total", 0)
     told = "" if done is None else f"{done:,.0f} residues, "
-    if done is not None and total:
+    if done is not None and done == total:
+        told = f"100%: {done:,.0f} residues, "
+    elif done is not None and total:
         told = f"{min(done / total, 1):.0%}: {done:,.0f} of about {total:,.0f} residues, "
     told += (
         f"{progress.get('records', 0):,.0f} records, "
         f"{progress.get('files_done', 0):,.0f} of {progress.get('files', 0):,.0f} files, "
         f"in {duration(progress.get('seconds', 0))}"
     )
-    if (rate := speed(progress)) is not None:
+    is_telling = is_alive or progress.get("seconds", 0) >= _SHORT_SECONDS
+    if is_telling and (rate := speed(progress)) is not None:
         told += f"; {rate:,.0f} residues a second"
     left = seconds_left(progress)
     return f"{told}, about {duration(left)} left." if is_alive and left is not None else f"{told}."

@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
 
 from transforms.text import printable
 
@@ -42,6 +44,26 @@ def say_all(lines: Iterable[str]) -> None:
     except BrokenPipeError:
         # What is left must not be tried again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def refuse_python(error: ModuleNotFoundError) -> NoReturn:
+    """Tells that this Python lacks a package, and exits.
+
+    Args:
+        error: What an import has raised; raised again if it is a module of ours that is missing.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "pipeline", "transforms"):
+        raise error
+    ours = Path(__file__).parents[1] / ".venv" / "bin" / "python"
+    if ours.exists() and Path(sys.prefix) != ours.parents[1]:
+        advice = f"Give the same command with {ours}"
+    elif (ours.parents[2] / "run_local.sh").exists():
+        advice = f"Run {ours.parents[2] / 'run_local.sh'}, which makes .venv, and use {ours}"
+    else:
+        advice = "Install this package again with what it needs"
+    complain(f"{package} is not installed in {sys.executable}. {advice}.")
+    sys.exit(EXIT_USAGE)
 
 
 def complain(text: str, then: str = "") -> None:

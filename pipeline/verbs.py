@@ -11,8 +11,15 @@ from functools import partial
 from typing import NoReturn
 
 from pipeline.parser import Parser
-from pipeline.terminal import EXIT_FAILED, EXIT_USAGE, allow_any_text, complain, quiet_imports
-from transforms.errors import AccountingError, ConfigurationError
+from pipeline.terminal import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    allow_any_text,
+    complain,
+    quiet_imports,
+    refuse_python,
+)
+from transforms.errors import AccountingError, ConfigurationError, LostError
 
 VERBS = {
     "plan": "see what a run would do",
@@ -83,8 +90,6 @@ def end_verb(
 ) -> NoReturn:
     """Runs what was asked for and exits with its code; the arguments are those of run_verb."""
     try:
-        from transforms.output.locks import LostError  # late, as it brings Beam
-
         sys.exit(run())
     except KeyboardInterrupt:
         if stopped:
@@ -93,6 +98,8 @@ def end_verb(
     except ConfigurationError as error:
         complain(str(error))
         sys.exit(EXIT_USAGE)
+    except ModuleNotFoundError as error:
+        refuse_python(error)
     except (AccountingError, LostError, OSError) as error:
         complain(str(error), then)
         sys.exit(failed)

@@ -678,7 +678,13 @@ def test_without_network_a_hub_model_is_refused_and_nothing_else_taken(
     error = capsys.readouterr().err
     assert "Synthyra/FastESM2_650" in error
     assert "--model demo" in error
-    assert not (tmp_path / "out/commits").exists()
+    assert not (tmp_path / "out").exists()
+    args = ("--input", fasta, "--output", tmp_path / "out")
+    assert exit_code(*args, "--model", "demo", "--quiet") == 0
+    capsys.readouterr()
+    assert exit_code(*args) == 2
+    error = capsys.readouterr().err
+    assert "was made with --model demo, not Synthyra/FastESM2_650. Give that" in error
 
 
 def test_parquet_alone(fasta: Path, tmp_path: Path) -> None:

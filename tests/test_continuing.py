@@ -9,9 +9,8 @@ import pytest
 from pipeline import continuing
 from pipeline.continuing import REPORT_PAUSE, Continuing
 from pipeline.runners import GraphError
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, LostError
 from transforms.inputs.stopping import clear_stop, stop_requested
-from transforms.output.locks import LostError
 
 
 class Going(Continuing):

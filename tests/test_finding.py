@@ -35,6 +35,7 @@ def test_a_folder_is_searched_to_its_bottom_for_fasta_names(tree: Path) -> None:
         "a.fasta.gz", "b.faa", "deep/d.fas.XZ", "deep/er/c.FNA", "x[1].fa"
     ]  # fmt: skip
     assert listing.passed_over == 1
+    assert listing.first_passed_over == str(tree / "notes.txt")
 
 
 def test_a_file_is_described(tree: Path) -> None:
@@ -145,6 +146,12 @@ def test_a_given_root_must_hold_every_file(tree: Path) -> None:
         find_fasta([str(tree / "b.faa")], root=str(tree / "deep"))
     with pytest.raises(ConfigurationError, match="does not lie below"):
         find_fasta([str(tree / "deep/er/c.FNA")], root=str(tree / "deep/e"))
+
+
+def test_where_an_output_keeps_its_root_no_other_is_advised(tree: Path) -> None:
+    with pytest.raises(ConfigurationError, match="keeps the input root of its first run") as caught:
+        find_fasta([str(tree / "b.faa")], root=str(tree / "deep"), is_bound=True)
+    assert "--input_root" not in str(caught.value)
 
 
 def test_the_top_of_the_file_system_may_be_the_root(tree: Path) -> None:

@@ -20,12 +20,12 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from tests.helpers import Upload, files_below, no_sleep
+from transforms.errors import LostError
 from transforms.output.holders import Holder, read_holder, read_holders, state_of, write_holder
 from transforms.output.lock_names import PARTS, RUN
 from transforms.output.locks import (
     HeldError,
     Lock,
-    LostError,
     check_held,
     hold,
     hold_parts,

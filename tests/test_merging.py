@@ -24,7 +24,7 @@ from tests.helpers import (
     make_protein,
 )
 from transforms import storage
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, LostError
 from transforms.items import DeadLetter
 from transforms.output import merging, removal
 from transforms.output.commits import (
@@ -43,7 +43,7 @@ from transforms.output.committed import (
     read_rows,
 )
 from transforms.output.lock_names import PARTS
-from transforms.output.locks import LostError, hold, hold_parts
+from transforms.output.locks import hold, hold_parts
 from transforms.output.merging import merge_parts
 from transforms.output.sweeping import MERGED, sweep, sweep_merges
 

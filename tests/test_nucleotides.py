@@ -52,7 +52,7 @@ def found(patterns: list[str]) -> list[str]:
 def test_files_are_named_with_what_to_do(tmp_path: Path) -> None:
     patterns = write(tmp_path, a_faa=f">p\n{PROTEIN}\n", genes_fna=f">g\n{GENE}\n>h\n{GENE}\n")
     files = find_nucleotides(find_fasta(patterns).files)
-    (sentence,) = tell_nucleotides(files)
+    (sentence,) = tell_nucleotides(file.source for file in files)
     assert sentence.startswith("note: genes.fna seems to hold nucleotides.")
     assert "give the translated proteins" in sentence
 

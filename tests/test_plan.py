@@ -217,16 +217,6 @@ def test_the_price_of_a_gpu_is_not_put_on_a_run_without_one(tmp_path: Path) -> N
         make_forecast(config)
 
 
-def test_ids_that_end_at_a_blank_and_are_alike_are_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "a.fa").write_text(">my protein 1\nMKT\n>my protein 2\nMKV\n>b\nMK\n>b\nMK\n")
-    assert exit_code("--input", tmp_path / "a.fa", "--model", "demo") == 0
-    assert "Ids: 2 records with the id of another" in capsys.readouterr().out
-    assert exit_code("--input", tmp_path / "a.fa", "--model", "demo", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["totals"]["shared_ids"] == 2
-
-
 def test_lengths_are_told_in_bins_that_double() -> None:
     told = describe_lengths(Counter({1: 2, 7: 1, 8: 3, 300: 1}))
     assert (told["min"], told["median"], told["max"]) == (1, 8, 300)

@@ -47,3 +47,27 @@ def test_elsewhere_plain_lines_come_now_and_then() -> None:
     assert "75% 1.50k of 2.00k residues" in line
     assert "100 residues/s, 00:05 left" in line
     assert "\r" not in line
+
+
+def test_what_was_committed_before_does_not_count_in_the_speed() -> None:
+    stream = io.StringIO()
+    seconds = 0.0
+    tally = Tally(files=1, size=10, clock=lambda: seconds)
+    shown = Progress(tally, stream)
+    seconds = SECONDS_BETWEEN_LINES
+    for event in (OPENED, events.RecordsSkipped(1, 1000), events.RecordsEmbedded(1, 750)):
+        tell(event, tally)
+    shown.show()
+    assert "88% 1.75k of 2.00k residues, 50.0 residues/s, 00:05 left" in stream.getvalue()
+
+
+def test_nor_does_it_on_a_terminal() -> None:
+    terminal = Terminal()
+    tally = Tally(files=1, size=10)
+    shown = Progress(tally, terminal)
+    for event in (OPENED, events.RecordsSkipped(1, 1000)):
+        tell(event, tally, shown)
+    shown.close()
+    last = terminal.getvalue().split("\r")[-1]
+    assert "1.00k/2.00k" in last
+    assert "? residues/s" in last

@@ -167,7 +167,7 @@ def test_a_damaged_file_is_one_dead_letter_and_nothing_else(
     )  # fmt: skip
     digest = hashlib.sha256(data).hexdigest()
     assert (letter.stage, letter.error_type, letter.file_sha256) == ("read", error_type, digest)
-    with pytest.raises(ValueError, match=f"^mem://in/d/a.faa: .*{place}"):
+    with pytest.raises(ValueError, match=place):
         raise ValueError(letter.message)
     assert [type(event) for event in heard] == [events.RecordFailed]
 

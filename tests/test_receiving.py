@@ -20,10 +20,9 @@ from pipeline.verify import main as verify
 from tests.fake_subscription import FakeSubscription, make_message, receive, subscribe
 from tests.helpers import files_below
 from transforms import storage
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, LostError
 from transforms.messages import Message
 from transforms.output.commits import read_commits
-from transforms.output.locks import LostError
 
 GOOD = ">a one\nMKTAYIAKQR\n>b\nGGGSSS\n"
 MESSAGES = [

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.outputs import read_run_report
 from pipeline.overview import FileStatus
 from pipeline.reporting import sequences
 from pipeline.reporting.accounting import account, adds_up, of_most_interest
@@ -23,15 +24,15 @@ from pipeline.reporting.histogram import Histogram
 from pipeline.reporting.labels import read_labels
 from pipeline.reporting.moments import Moments
 from pipeline.reporting.outliers import LIMIT, modified_z
-from pipeline.reporting.past import find_computed, find_growth, find_pace, read_run_report
+from pipeline.reporting.past import find_computed, find_growth, find_pace
 from pipeline.reporting.projection import project_pca
 from pipeline.reporting.sample import choose_places
 from pipeline.reporting.scatter import HEIGHT, MARGIN, WIDTH, place
 from pipeline.reporting.scheme import DARK, LIGHT
 from pipeline.reporting.sequences import NoSequencesError, read_sequences
+from pipeline.reporting.shared_ids import SharedIds
 from pipeline.reporting.survey import survey_rows
 from pipeline.reporting.twins import Twins, cosine_distance, tolerance
-from pipeline.shared_ids import SharedIds
 from tests.helpers import DIM, commit, make_block, make_output, make_protein, vector_of
 from transforms.errors import ConfigurationError
 from transforms.output.commits import FileRecord, PartRecord, PartSource, read_commits

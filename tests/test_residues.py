@@ -96,12 +96,12 @@ def test_strict_refuses_what_clean_would_change(sequence: str, position: int) ->
 @pytest.mark.parametrize(
     ("sequence", "told"),
     [
-        ("mkt", "'m' at position 1, the first of 3, is not allowed as it is written (--residues "
-         "strict); --residues clean would take the sequence"),
+        ("mkt", "'m' at position 1, the first of 3 such letters, is not allowed as it is written "
+         "(--residues strict); --residues clean would take the sequence"),
         ("MKT*", "'*' at position 4 is not allowed as it is written (--residues strict); "
          "--residues clean would take the sequence"),
-        ("m1", "'m' at position 1, the first of 2, is not allowed as it is written (--residues "
-         "strict)"),
+        ("m1", "'m' at position 1, the first of 2 such letters, is not allowed as it is written "
+         "(--residues strict)"),
         ("*", "'*' at position 1 is not allowed as it is written (--residues strict)"),
     ],
 )  # fmt: skip
@@ -222,3 +222,8 @@ def test_what_comes_together_stays_together() -> None:
     good, end, letter = batch.items
     assert (good, end) == (apply_policy(raw("mkt"), CLEAN), items[1])
     assert isinstance(letter, DeadLetter)
+
+
+def test_a_refusal_says_what_to_do_about_numbers() -> None:
+    assert "take the numbers out" in str(refusal("1MK", CLEAN))
+    assert "take the numbers out" not in str(refusal("M-K", CLEAN))

@@ -180,8 +180,12 @@ def test_another_model_is_refused_and_an_id_needs_none(
 def test_what_cannot_be_searched_is_refused(out: Path, tmp_path: Path, call: Search) -> None:
     made = make_output(tmp_path)
     for where, args, reason in (
-        (out, ("--id", "same", "--id", "no\x1bone"), r"No protein no\x1bone is committed"),
-        (out, ("--id", "same", "--source", "c.faa"), "No protein same is committed of c.faa"),
+        (
+            out,
+            ("--id", "same", "--id", "no\x1bone"),
+            r"no protein with the id or accession 'no\x1bone'",
+        ),
+        (out, ("--id", "same", "--source", "c.faa"), "c.faa in "),
         (out, ("--query", tmp_path / "none.faa"), "none.faa"),
         (out, ("--query", "x", "--source", "a.faa"), "--source"),
         (out, ("--id", "same", "--out", tmp_path / "no/where.tsv"), "there is no folder"),
@@ -227,3 +231,12 @@ def test_a_search_by_id_does_not_wait_for_torch(out: Path) -> None:
     done = run_without_model_libraries("search", out, "--id", "P12345")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(HEADER)
+
+
+def test_which_of_the_rows_of_an_id_each_list_is_for_is_told(out: Path, call: Search) -> None:
+    code, said, told = call(out, "--id", "same", "--top", "2")
+    assert code == 0
+    assert [line.split("\t")[1] for line in said.splitlines()] == ["rank", "1", "2", "1", "2"]
+    first = "2 lists are for same, in order: a.faa, ordinal 150; b.faa, ordinal 40"
+    assert told.splitlines()[0] == first
+    assert "lists are for" not in call(out, "--id", "P12345")[2]

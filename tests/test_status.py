@@ -239,7 +239,7 @@ def test_a_run_that_ended_is_told_so(output: Output) -> None:
         pass
     seen = look(output.root, no_sleep)
     assert as_json(seen)["state"] == "ended"
-    assert in_words(seen)[0].startswith(f"No run is at work in {output.root}. The last: run first")
+    assert in_words(seen)[0].startswith(f"No run is at work in {output.root}. The last one ended ")
 
 
 def test_a_run_that_still_loads_its_model_is_told_of(tmp_path: Path) -> None:
@@ -434,6 +434,7 @@ def test_the_json_is_whole_and_the_libraries_of_the_model_are_not_loaded(output:
             }
         ],
         "gone": [],
+        "seem_nucleotides": [],
         "configuration": {"model": "str", "dim": "int"},
         "files": [
             {
@@ -442,3 +443,15 @@ def test_the_json_is_whole_and_the_libraries_of_the_model_are_not_loaded(output:
             }
         ],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("seconds", "speed_told"), [(2.0, ""), (20.0, "; 450 residues a second")])
+def test_the_end_of_a_run_is_told_without_about_and_a_short_one_without_speed(
+    seconds: float, speed_told: str, output: Output
+) -> None:
+    progress = {**PROGRESS, "residues": 10_000, "residues_total": 10_000, "seconds": seconds}
+    with hold(output.root, "first") as lock, lock.watched(lambda: progress, print):
+        pass
+    second = in_words(look(output.root, no_sleep))[1]
+    assert second.startswith("  100%: 10,000 residues, ")
+    assert second.endswith(f", in {seconds:.0f} s{speed_told}.")

@@ -19,6 +19,22 @@ def test_the_total_is_reckoned_from_bytes_until_all_files_are_open() -> None:
     assert tally.residues_total == 90
 
 
+def test_nothing_more_is_to_come_of_a_file_that_cannot_be_read() -> None:
+    tally = Tally(files=3, size=400)
+    for event in (
+        events.FileBegun("a", size=100),
+        events.FileOpened("a", size=100, records=1, residues=80),
+        events.RecordsEmbedded(1, 80),
+        events.FileBegun("b", size=200),
+        events.RecordFailed("b", None, "", 0, "read", "not_fasta", "m"),
+    ):
+        tally(event)
+    assert tally.residues_total == 160
+    tally(events.FileBegun("c", size=100))
+    tally(events.RecordFailed("c", None, "", 0, "read", "truncated", "m"))
+    assert tally.residues_total == tally.residues == 80
+
+
 def test_each_outcome_counts_once() -> None:
     tally = Tally(files=3, size=1)
     for event in (

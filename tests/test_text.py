@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from transforms.text import nearest, printable
+from transforms.text import counted, nearest, printable
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,9 @@ def test_a_long_text_is_cut_before_it_is_escaped() -> None:
 def test_the_nearest_name_is_found(given: str, expected: str | None) -> None:
     known = ["--input", "--input_root", "--model", "--truncation_seq_length"]
     assert nearest(given, known) == expected
+
+
+def test_a_count_has_the_plural_of_its_thing() -> None:
+    assert [counted(1, "pass"), counted(2, "pass")] == ["1 pass", "2 passes"]
+    assert [counted(2, "batch"), counted(1000, "file")] == ["2 batches", "1,000 files"]
+    assert counted(0, "file") == ""

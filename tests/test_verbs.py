@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,9 +15,11 @@ import pytest
 from pipeline import compact, export, finish, plan, run, search, status, verify
 from pipeline.compaction import compact_output
 from pipeline.overview import look
-from pipeline.terminal import complain
+from pipeline.terminal import complain, refuse_python
 from tests.command import exit_code_of
-from transforms.output.locks import LostError
+from transforms.errors import LostError
+
+REPO = Path(__file__).parents[1]
 
 Main = Callable[[Sequence[str] | None], NoReturn]
 
@@ -122,3 +126,18 @@ def test_an_output_that_may_not_be_looked_into_is_not_taken_for_none(
     monkeypatch.setattr(os.path, "exists", lambda path: f"{shut}/" not in path and exists(path))
     assert exit_code_of(main, output) == 2
     assert f"{output} cannot be read ([Errno 13] Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["", ".status", ".plan"])
+def test_a_python_without_our_packages_is_told_in_a_sentence(verb: str) -> None:
+    # -S leaves out what is installed, as a Python has it that is not the one of .venv.
+    command = [sys.executable, "-S", "-m", f"pipeline{verb}"]
+    args = ["--input", "examples"] if verb != ".status" else ["out"]
+    done = subprocess.run([*command, *args], cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: \w+ is not installed in .*\.venv/bin/python\b.*\n", done.stderr)
+
+
+def test_a_module_of_ours_that_is_missing_is_no_matter_of_the_python() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        refuse_python(ModuleNotFoundError("gone", name="pipeline.gone"))

@@ -190,7 +190,9 @@ def test_the_command_says_one_line_about_a_clean_output(out: Path) -> None:
         cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(r"97 rows in \d+ parts, 3 files: everything agrees.\n", done.stdout)
+    assert re.fullmatch(
+        r"97 rows in \d+ parts, 3 finished files: everything agrees.\n", done.stdout
+    )
 
 
 def test_a_clean_output_agrees_and_nothing_in_it_is_changed(out: Path, check: Verify) -> None:
@@ -199,7 +201,7 @@ def test_a_clean_output_agrees_and_nothing_in_it_is_changed(out: Path, check: Ve
     assert code == 0, said
     assert ds.dataset(out / "embeddings", format="parquet").count_rows() == 97
     assert "97 rows in" in said
-    assert "3 files: everything agrees." in said
+    assert "3 finished files: everything agrees." in said
     assert "7 vectors computed again" in said
     assert {name: (out / name).read_bytes() for name in files_below(out)} == before
 

@@ -26,6 +26,10 @@ class AccountingError(Exception):
     """Records read, embedded and dead-lettered do not add up (exit code 1)."""
 
 
+class LostError(Exception):
+    """Another run has taken a lock over; the message says which (exit code 1)."""
+
+
 def damaged(url: str, or_newer: bool = False) -> ConfigurationError:
     """Returns what is said of a file of an output that does not hold what it must.
 

@@ -57,9 +57,10 @@ class RunEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class FileBegun(Event):
-    """A file is going to be read."""
+    """A file is going to be read; ``size`` is what it was listed with."""
 
     source: str
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,10 @@ def check_alphabet(sequence: str, residues: Residues = "clean") -> None:
     found = _FORBIDDEN.search(sequence)
     assert found is not None
     count = len(_FORBIDDEN.findall(sequence))
-    more = f", the first of {count}," if count > 1 else ""
-    fault = "an amino acid letter"
+    more = f", the first of {count} such letters," if count > 1 else ""
+    fault = "an amino acid letter: mend the record"
+    if found.group().isdigit():
+        fault = "an amino acid letter: take the numbers out, or fetch the sequence as FASTA"
     if residues == "strict":
         fault = "allowed as it is written (--residues strict)"
         if (cleaned := clean_sequence(sequence)[0]) and _is_allowed(cleaned):

@@ -33,8 +33,9 @@ def printable(text: str, most: int | None = None) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """Returns ``1 file`` or ``2,000 files``, and nothing for none."""
-    return f"{number:,} {thing}{'s' * (number != 1)}" if number else ""
+    """Returns ``1 file``, ``2,000 files`` or ``2 batches``, and nothing for none."""
+    ending = "es" if thing.endswith(("ch", "ss")) else "s"
+    return f"{number:,} {thing}{ending * (number != 1)}" if number else ""
 
 
 def duration(seconds: float) -> str:

@@ -32,11 +32,13 @@ class Counted(Protocol):
 
     Attributes:
         residues: Residues of the records that have an outcome.
+        residues_skipped: How many of them earlier runs have committed.
         residues_total: Residues of all, as far as is known.
         seconds: Seconds since the beginning.
     """
 
     residues: int
+    residues_skipped: int
 
     @property
     def residues_total(self) -> int:
@@ -61,7 +63,13 @@ class Progress:
         self._shown = tally.seconds
         self._bar: tqdm | None = None
         if stream.isatty():
-            self._bar = tqdm(unit=" residues", unit_scale=True, file=stream, dynamic_ncols=True)
+            self._bar = tqdm(
+                unit=" residues",
+                unit_scale=True,
+                file=stream,
+                dynamic_ncols=True,
+                smoothing=0,  # the mean speed, as the status tells it
+            )
 
     def __call__(self, event: events.Event) -> None:
         """Shows what the tally has come to."""
@@ -71,6 +79,7 @@ class Progress:
         """Shows what the tally has come to, at any moment."""
         if self._bar is not None:
             self._bar.total = self._tally.residues_total
+            self._bar.initial = self._tally.residues_skipped  # which says nothing of the speed
             self._bar.update(self._tally.residues - self._bar.n)
         elif self._tally.seconds - self._shown >= SECONDS_BETWEEN_LINES:
             self._shown = self._tally.seconds
@@ -82,6 +91,7 @@ class Progress:
                 self._tally.residues,
                 self._tally.residues_total,
                 self._shown,
+                initial=self._tally.residues_skipped,
                 unit=" residues",
                 unit_scale=True,
                 bar_format="{percentage:3.0f}% {n_fmt} of {total_fmt} residues, {rate_fmt}, "

@@ -13,7 +13,7 @@ class Tally:
 
     The residues of a file are known once it has been opened; those of the files still to come
     are reckoned from their bytes, so an ETA is there from the first file on and exact at the
-    last.
+    last. Of a file that cannot be read none are to come.
 
     Args:
         files: Files to be read.
@@ -22,10 +22,12 @@ class Tally:
 
     Attributes:
         residues: Residues of the records that have an outcome.
+        residues_skipped: How many of them earlier runs have committed.
     """
 
     def __init__(self, files: int, size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.residues = 0
+        self.residues_skipped = 0
         self._files = files
         self._size = size
         self._clock = clock
@@ -33,22 +35,29 @@ class Tally:
         self._files_done = 0
         self._records = 0
         self._dead_letters = 0
-        self._skipped_residues = 0
         self._opened_bytes = 0
         self._opened_residues = 0
+        self._failed_bytes = 0
+        self._begun: dict[str, int] = {}  # bytes of files of which nothing more is known yet
 
     def __call__(self, event: events.Event) -> None:
         """Takes note of an event."""
         match event:
-            case events.FileOpened(size=size, residues=residues):
+            case events.FileBegun(source=source, size=size):
+                self._begun[source] = size
+            case events.FileOpened(source=source, size=size, residues=residues):
+                self._begun.pop(source, None)
                 self._opened_bytes += size
                 self._opened_residues += residues
             case events.RecordsEmbedded(records=records, residues=residues):
                 self._count(records, residues)
             case events.RecordsSkipped(records=records, residues=residues):
                 self._count(records, residues)
-                self._skipped_residues += residues
-            case events.RecordFailed(ordinal=None) | events.FileFinished():
+                self.residues_skipped += residues
+            case events.RecordFailed(ordinal=None, source=source):
+                self._failed_bytes += self._begun.pop(source, 0)
+                self._files_done += 1
+            case events.FileFinished():
                 self._files_done += 1
             case events.RecordFailed(residues=residues, stage=stage):
                 self._dead_letters += 1
@@ -65,7 +74,7 @@ class Tally:
         """Residues of the run, as far as is known."""
         if not self._opened_bytes:
             return 0
-        rest = max(self._size - self._opened_bytes, 0)
+        rest = max(self._size - self._opened_bytes - self._failed_bytes, 0)
         reckoned = self._opened_residues + rest * self._opened_residues // self._opened_bytes
         return max(reckoned, self.residues)  # a shard's share may be more than an even one
 
@@ -84,6 +93,6 @@ class Tally:
             "records": self._records,
             "dead_letters": self._dead_letters,
             "residues": self.residues,
-            "residues_skipped": self._skipped_residues,
+            "residues_skipped": self.residues_skipped,
             "residues_total": self.residues_total,
         }

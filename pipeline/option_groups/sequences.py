@@ -18,16 +18,16 @@ def add_sequence_options(parser: argparse.ArgumentParser) -> None:
         "--residues",
         choices=("clean", "strict"),
         default="clean",
-        help="clean: upper-case, drop one terminal *, map J to X, dead-letter what is then not "
-        "an amino acid letter; strict: dead-letter anything that is not one as written "
+        help="clean: upper-case, drop one terminal *, map J to X, let fail what is then not "
+        "an amino acid letter; strict: let fail anything that is not one as written "
         "(default: %(default)s)",
     )
     add(
         "--long_sequences",
         choices=("truncate", "reject", "window"),
         default="truncate",
-        help="what is done beyond --truncation_seq_length: keep the first residues, dead-letter "
-        "the record, or average overlapping windows (default: %(default)s)",
+        help="what is done beyond --truncation_seq_length: keep the first residues, let the "
+        "record fail, or average overlapping windows (default: %(default)s)",
     )
     add(
         "--truncation_seq_length",

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pipeline.planning.work import Schedule
-from pipeline.shared_ids import SharedIds
 from transforms import events
 from transforms.inputs.finding import FastaFile
 from transforms.inputs.reading import in_batches, look_again, read_items
@@ -92,9 +91,9 @@ class Survey:
         residues_used: Residues that it is given.
         refused: The dead letters, by stage and error type.
         sample: Some of the records.
-        digests: The beginning of the SHA-256 of each record's sequence: these 8 bytes, and 16 of
-            ``shared_ids``, are all that grows with the input, beside the files.
-        shared_ids: Records whose ids are alike, though their headers are not.
+        digests: The beginning of the SHA-256 of each record's sequence. These 8 bytes a record
+            and those of its id are all that grows with the input, beside the files.
+        ids: The hash of each record's id.
     """
 
     files: list[FileSurvey] = field(default_factory=list)
@@ -104,7 +103,7 @@ class Survey:
     refused: dict[tuple[str, str], Refused] = field(default_factory=dict)
     sample: Sample = field(default_factory=Sample)
     digests: array[int] = field(default_factory=lambda: array("Q"))
-    shared_ids: SharedIds = field(default_factory=SharedIds)
+    ids: array[int] = field(default_factory=lambda: array("q"))
 
     def total(self, name: str) -> int:
         """Returns a count of :class:`FileSurvey`, summed over the files."""
@@ -114,6 +113,11 @@ class Survey:
         """Returns how many records have the sequence of one before them."""
         held = np.frombuffer(self.digests, np.uint64)
         return len(held) - len(np.unique(held))
+
+    def count_sharing_an_id(self) -> int:
+        """Returns how many records have an id that another one has too."""
+        _, counts = np.unique(np.frombuffer(self.ids, np.int64), return_counts=True)
+        return int(counts[counts > 1].sum())
 
     def add(self, item: Item) -> None:
         """Takes note of an item of the file that is last in the list."""
@@ -125,7 +129,7 @@ class Survey:
                 self.truncated += used < len(sequence)
                 self.residues_used += used
                 self.digests.append(short_digest(item.sequence_sha256))
-                self.shared_ids.add([(item.id, item.description)])
+                self.ids.append(hash(item.id))
                 self.sample.add(item)
             case DeadLetter(ordinal=ordinal, stage=stage, error_type=error_type):
                 kind = self.refused.setdefault((stage, error_type), Refused())

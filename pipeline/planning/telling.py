@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.failures import count_failed, describe_failed
 from pipeline.planning.forecast import Forecast
 from pipeline.planning.work import Work
+from pipeline.remarks import tell_passed_over, tell_sharing_an_id
 from transforms.items import DeadLetter
 from transforms.text import counted, duration, printable, sized
 
@@ -34,7 +35,7 @@ def as_json(plan: Forecast) -> dict[str, Any]:
             "residues_used": seen.residues_used,
             "truncated": seen.truncated,
             "duplicates": duplicates,
-            "shared_ids": seen.shared_ids.count(),
+            "sharing_an_id": seen.count_sharing_an_id(),
         },
         "lengths": describe_lengths(seen.lengths),
         "dead_letters": [
@@ -126,22 +127,25 @@ def _tell_input(plan: Forecast) -> Iterator[str]:
     seen = plan.survey
     yield (
         f"{printable(plan.listing.root)}: {counted(len(seen.files), 'file')}, "
-        f"{sized(seen.total('size'))}, with {seen.total('read'):,} records of "
+        f"{sized(seen.total('size'))}, with {_records(seen.total('read'))} of "
         f"{seen.total('residues'):,} residues."
     )
-    if plan.listing.passed_over:
-        yield f"Passed over for want of a FASTA name: {counted(plan.listing.passed_over, 'file')}."
+    yield from tell_passed_over(plan.listing)
     yield (
-        f"To be embedded: {seen.total('to_embed'):,} records, of which the model gets "
+        f"To be embedded: {_records(seen.total('to_embed'))}, of which the model gets "
         f"{seen.residues_used:,} residues."
     )
+
+
+def _records(number: int) -> str:
+    return counted(number, "record") or "no records"
 
 
 def _tell_dead_letters(plan: Forecast) -> Iterator[str]:
     seen = plan.survey
     records, files = seen.total("dead_lettered"), sum(not file.readable for file in seen.files)
     if failed := count_failed(records, files):
-        yield f"To be dead letters: {failed}."
+        yield f"Would fail: {failed}."
     for (stage, error_type), refused in seen.refused.items():
         yield f"  {refused.count:,} {error_type} ({stage}), the first:"
         for letter in refused.first:
@@ -174,13 +178,12 @@ def _tell_lengths(plan: Forecast) -> Iterator[str]:
 def _tell_work(plan: Forecast) -> Iterator[str]:
     duplicates = counted(plan.survey.count_duplicates(), "record") or "no record"
     yield f"Duplicates: {duplicates} with the sequence of one before."
-    if shared := plan.survey.shared_ids.count():
-        yield (
-            f"Ids: {counted(shared, 'record')} with the id of another whose header goes on "
-            "differently; an id ends at the first blank."
-        )
+    if shared := plan.survey.count_sharing_an_id():
+        yield f"Ids: {tell_sharing_an_id(shared)}"
     for work in plan.works:
         setting = work.setting
+        # Cores side by side are given smaller ones at the end of a batch.
+        at_least = " or more" if setting.device == "cpu" else ""
         memory_allows = setting.device.startswith("cuda") and not plan.config.toks_per_batch
         yield (
             f"On {setting.device}, {setting.dtype}, {setting.pass_tokens:,} tokens a pass"
@@ -188,17 +191,21 @@ def _tell_work(plan: Forecast) -> Iterator[str]:
         )
         yield (
             f"  {work.computed_tokens:,} tokens to compute, {work.saved:.1%} saved by duplicates, "
-            f"in {work.batches:,} batches"
+            f"in {counted(work.batches, 'batch') or 'no batches'}"
         )
         yield (
-            f"  packed: no padding, {work.passes:,} passes, {work.fill:.0%} full; "
-            f"padded: {work.padding:.1%} padding, {work.padded_passes:,} passes"
+            f"  packed: no padding, {_passes(work.passes)}{at_least}, {work.fill:.0%} full; "
+            f"padded: {work.padding:.1%} padding, {_passes(work.padded_passes)}{at_least}"
         )
         yield (
             f"  memory: weights {sized(work.weights_bytes)}, vectors kept for duplicates "
             f"{sized(work.kept_bytes)}, a part {sized(plan.part_bytes)}"
         )
     yield "  Beside these memory holds Python with torch and Beam, and what a pass works with."
+
+
+def _passes(number: int) -> str:
+    return counted(number, "pass") or "no passes"
 
 
 def _tell_needs(plan: Forecast) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.failures import Failures, count_failures, iterate_dead_letters
+from pipeline.outputs import read_run_report
 from pipeline.overview import Overview, make_overview
 from pipeline.reporting.closeness import Agreement, Closeness, agree, find_closest
 from pipeline.reporting.composition import composition
@@ -20,7 +21,6 @@ from pipeline.reporting.past import (
     find_computed,
     find_growth,
     find_pace,
-    read_run_report,
 )
 from pipeline.reporting.projection import Projection, project_pca, project_umap
 from pipeline.reporting.sample import Sample

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.outputs import REPORT
-from transforms import storage
 from transforms.output.commits import PartRecord
 
 MOST_STEPS = 1_000
@@ -70,20 +67,6 @@ def find_growth(parts: Iterable[PartRecord]) -> Growth:
     stride = -(-len(ordered) // MOST_STEPS) or 1
     kept = range(len(ordered) - 1, -1, -stride)[::-1]  # the last one too
     return Growth(tuple(ordered[at][0] for at in kept), tuple(rows[at] for at in kept))
-
-
-def read_run_report(root: str) -> Mapping[str, Any]:
-    """Returns what the last run that has ended says of itself; empty where none does.
-
-    A run replaces its report as a whole. One that cannot be read as JSON is as good as none: what
-    counts are the commits.
-    """
-    url = storage.join(root, REPORT)
-    try:
-        report = json.loads(storage.read_bytes(url)) if storage.exists(url) else {}
-    except (OSError, ValueError):
-        return {}
-    return report if isinstance(report, dict) else {}
 
 
 def find_pace(report: Mapping[str, Any]) -> RunPace | None:

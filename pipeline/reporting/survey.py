@@ -13,8 +13,8 @@ from pipeline.reporting.extremes import Extremes, Row
 from pipeline.reporting.histogram import Histogram
 from pipeline.reporting.moments import Moments
 from pipeline.reporting.sample import Sampler, choose_places
+from pipeline.reporting.shared_ids import SharedIds
 from pipeline.reporting.twins import Twins
-from pipeline.shared_ids import SharedIds
 from transforms import storage
 from transforms.arrays import Flags
 from transforms.errors import damaged

@@ -6,11 +6,15 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
+from pipeline.searching.queries import Query
 from transforms.output.neighbours import DECIMALS
 from transforms.text import printable
 
 COLUMNS = ("query", "rank", "cosine", "source", "ordinal", "id", "accession", "description",
            "sequence_length")  # fmt: skip
+
+
+_MOST_PLACES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +66,18 @@ def as_json(hits: Iterable[Hit]) -> Iterator[str]:
     """Yields a JSON object for each hit."""
     for hit in hits:
         yield json.dumps(asdict(hit))
+
+
+def tell_homonyms(proteins: Iterable[Query]) -> Iterator[str]:
+    """Yields a sentence for each id that several proteins have which were searched with.
+
+    Their neighbours come in the order in which they are named.
+    """
+    named: dict[str, list[str]] = {}
+    for protein in proteins:
+        place = f"{protein.source}, ordinal {protein.ordinal}"
+        named.setdefault(protein.id, []).append(place)
+    for name, places in named.items():
+        if len(places) > 1:
+            shown = "; ".join(places[:_MOST_PLACES]) + "; …" * (len(places) > _MOST_PLACES)
+            yield printable(f"{len(places):,} lists are for {name or 'no id'}, in order: {shown}")

@@ -35,14 +35,14 @@ class Found:
     Attributes:
         hits: The neighbours of each protein, the nearest first, in the order of the queries.
         failures: Records and files of the query that could not be embedded.
-        queries: How many proteins were searched with.
+        proteins: What was searched with.
         rows: How many were searched.
         seconds: What the search took, without the model.
     """
 
     hits: tuple[Hit, ...]
     failures: tuple[DeadLetter, ...]
-    queries: int
+    proteins: tuple[Query, ...]
     rows: int
     seconds: float
 
@@ -104,7 +104,7 @@ def search_rows(root: str, top: int, queries: Queries, committed: Commits) -> Fo
     hits = tuple(_hits(root, parts, queries.proteins, found))
     seconds = time.perf_counter() - started
     return Found(
-        hits, queries.failures, len(queries.proteins), sum(part.rows for part in parts), seconds
+        hits, queries.failures, queries.proteins, sum(part.rows for part in parts), seconds
     )
 
 

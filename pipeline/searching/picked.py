@@ -32,8 +32,8 @@ def pick_queries(root: str, config: SearchConfig, committed: Commits) -> Queries
     if missing := [name for name in config.ids if name not in named]:
         where = root if config.source is None else f"{config.source} in {root}"
         raise ConfigurationError(
-            f"No protein {missing[0]} is committed of {where}. Give an id, the first word of a "
-            "FASTA header, or an accession as they are in the columns id and accession."
+            f"{where} holds no protein with the id or accession {missing[0]!r}. Give the first "
+            "word of its FASTA header, or its accession; descriptions are not looked through."
         )
     asked = {name: number for number, name in reversed(list(enumerate(config.ids)))}
 

@@ -17,7 +17,8 @@ from pipeline.checks import Plan, make_output
 from pipeline.ending import exit_code
 from pipeline.failures import MOST_SHOWN
 from pipeline.recorded import read_bound
-from pipeline.run_report import Report, in_words, make_report, write_report
+from pipeline.run_report import Report, make_report, write_report
+from pipeline.summary import in_words
 from pipeline.terminal import EXIT_FAILED
 from transforms import storage
 from transforms.embed import EmbedConfig

@@ -190,7 +190,7 @@ class AllProgress:
     def __init__(
         self, root: str, shards: Sequence[Shard], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.residues = self.residues_total = 0
+        self.residues = self.residues_skipped = self.residues_total = 0
         self._root = root
         self._shards = shards
         self._clock = clock
@@ -212,8 +212,12 @@ class AllProgress:
         except OSError:  # a server that is away for a moment
             return
         told = [holder.progress or {} for holder in holders if holder]
-        self.residues = int(sum(numbers.get("residues", 0) for numbers in told))
-        self.residues_total = int(sum(numbers.get("residues_total", 0) for numbers in told))
+
+        def together(name: str) -> int:
+            return int(sum(numbers.get(name, 0) for numbers in told))
+
+        self.residues, self.residues_total = together("residues"), together("residues_total")
+        self.residues_skipped = together("residues_skipped")
         if self.residues_total:
             self._progress.show()
 

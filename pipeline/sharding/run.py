@@ -24,10 +24,9 @@ from pipeline.runners import GraphError
 from pipeline.sharding.finishing import finish_output
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say, say_all
 from transforms import events
-from transforms.errors import AccountingError, ConfigurationError
+from transforms.errors import AccountingError, ConfigurationError, LostError
 from transforms.esm.under_way import clear_notes
 from transforms.output.division import ShardEnd, has_ended, note_end
-from transforms.output.locks import LostError
 from transforms.shares import Share, read_shares
 from transforms.text import counted, printable
 

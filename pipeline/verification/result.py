@@ -107,14 +107,15 @@ class Result:
     def in_words(self) -> list[str]:
         """Returns the lines that a person reads."""
         counts = f"{_number(self.rows, 'row')} in {_number(self.parts, 'part')}, "
-        counts += _number(self.files, "file")
+        counts += _number(self.files, "finished file")
         total = sum(self.faults.counts.values())
         if not total:
             lines = [f"{counts}: everything agrees."]
         else:
             lines = [f"{counts}: {_number(total, 'difference')}:", *self.faults.lines(), _ADVICE]
         if self.sampled:
-            lines.append(f"{_number(self.sampled, 'vector')} computed again (--seed {self.seed}).")
+            computed = f"{_number(self.sampled, 'vector')} computed again"
+            lines.append(f"{computed}, drawn at random; --seed {self.seed} draws the same ones.")
         if self.remarks.counts:
             lines += ["Not checked, or left for the next run:", *self.remarks.lines()]
         return lines

@@ -22,13 +22,13 @@ from pipeline.options import RunConfig
 from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, run_graph
 from transforms import events
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, LostError
 from transforms.inputs.arriving import is_temporary
 from transforms.inputs.finding import find_fasta
 from transforms.inputs.stopping import forget_end, request_end, request_stop
 from transforms.inputs.watching import Watched, WatchFasta
 from transforms.output.commits import read_commits
-from transforms.output.locks import LostError, check_held
+from transforms.output.locks import check_held
 from transforms.output.resuming import tidy
 from transforms.text import counted, printable
 

@@ -219,7 +219,7 @@ def _check_preamble(text: bytes, line: int, is_rest_of_line: bool) -> None:
             f"line {number:,} stands before the first header (a line that starts with '>'): "
             f"{quoted!r}; "
             + (f"this seems to be {seems}" if seems else "this is not FASTA")
-            + ". Give the sequences as FASTA"
+            + ". Give the sequences as FASTA, each below a line with '>' and its id"
         )
 
 

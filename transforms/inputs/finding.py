@@ -71,6 +71,7 @@ class Listing:
         root: The input root, without a slash at its end.
         files: The files, those of one pattern sorted by URL, in the order of the patterns.
         passed_over: How many files in folders have no FASTA name and were not taken.
+        first_passed_over: The first of them by URL; empty for none.
         unnamed: Why other files were not taken: no output can name them.
     """
 
@@ -78,6 +79,7 @@ class Listing:
     files: tuple[FastaFile, ...]
     passed_over: int
     unnamed: tuple[str, ...] = ()
+    first_passed_over: str = ""
 
 
 @dataclass
@@ -112,7 +114,10 @@ class _Pattern:
 
 
 def find_fasta(
-    patterns: Sequence[str], root: str | None = None, are_coming: bool = False
+    patterns: Sequence[str],
+    root: str | None = None,
+    are_coming: bool = False,
+    is_bound: bool = False,
 ) -> Listing:
     """Lists the files that patterns match.
 
@@ -123,6 +128,7 @@ def find_fasta(
             in common.
         are_coming: Whether files are still to come: then a pattern may match nothing, and a file
             that cannot be named is passed over.
+        is_bound: Whether an output is bound to the input root, so that no other can be given.
 
     Raises:
         ConfigurationError: A pattern is empty or matches nothing, or a file does not lie below
@@ -142,15 +148,20 @@ def find_fasta(
     unnamed: list[str] = []
     for found in taken.values():
         try:
-            source = _source(found.url, root)
+            source = _source(found.url, root, is_bound)
         except ConfigurationError as error:
             if not are_coming:
                 raise
             unnamed.append(str(error))
         else:
             files.append(FastaFile(found.url, source, found.size, found.mtime))
+    passed_over -= taken.keys()
     return Listing(
-        root or "/", tuple(files), len(passed_over - taken.keys()), unnamed=tuple(unnamed)
+        root or "/",
+        tuple(files),
+        len(passed_over),
+        unnamed=tuple(unnamed),
+        first_passed_over=min(passed_over, default=""),
     )
 
 
@@ -222,13 +233,16 @@ def _common_folder(matched: Iterable[_Pattern]) -> str:
     return folder
 
 
-def _source(url: str, root: str) -> str:
+def _source(url: str, root: str, is_bound: bool) -> str:
     prefix = root + "/"
     if not url.startswith(prefix):
-        raise ConfigurationError(
-            f"{url} does not lie below the input root {root or '/'}: give an --input_root that it "
-            "lies below, or another --output"
-        )
+        advice = "give an --input_root that it lies below, or another --output"
+        if is_bound:
+            advice = (
+                "an output keeps the input root of its first run, so copy the file below it, or "
+                "give another --output"
+            )
+        raise ConfigurationError(f"{url} does not lie below the input root {root or '/'}: {advice}")
     source = url.removeprefix(prefix)
     try:
         url.encode()

@@ -8,6 +8,7 @@ consists of hardly anything else is worth a word.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 from transforms import storage
 from transforms.errors import FastaFormatError
@@ -42,11 +43,13 @@ def find_nucleotides(
         open_chunks: Returns the bytes of a URL in chunks of a size.
     """
     likely_first = sorted(files, key=lambda file: ".fna" not in file.source.lower())
-    return [
-        file
-        for file in likely_first[:MOST_FILES]
-        if seems_nucleotides(_beginning(file.url, open_chunks))
-    ]
+    return [file for file in likely_first[:MOST_FILES] if _seems(file, open_chunks)]
+
+
+# Who makes a report now and then does not read the files for it again.
+@lru_cache(maxsize=256)
+def _seems(file: FastaFile, open_chunks: Callable[[str, int], Iterator[bytes]]) -> bool:
+    return seems_nucleotides(_beginning(file.url, open_chunks))
 
 
 def _beginning(url: str, open_chunks: Callable[[str, int], Iterator[bytes]]) -> list[str]:
@@ -57,10 +60,10 @@ def _beginning(url: str, open_chunks: Callable[[str, int], Iterator[bytes]]) -> 
         return []  # what is wrong with it is told by whoever reads it
 
 
-def tell_nucleotides(files: Iterable[FastaFile]) -> Iterator[str]:
+def tell_nucleotides(sources: Iterable[str]) -> Iterator[str]:
     """Yields a sentence for each file, with what to do."""
-    for file in files:
+    for source in sources:
         yield (
-            f"note: {file.source} seems to hold nucleotides. They are embedded as if each letter "
+            f"note: {source} seems to hold nucleotides. They are embedded as if each letter "
             "were an amino acid, which means nothing: give the translated proteins."
         )

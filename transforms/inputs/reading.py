@@ -74,7 +74,7 @@ class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: FastaFile) -> Iterator[Item]:
         if not stop_requested():
-            events.emit(events.FileBegun(element.source))
+            events.emit(events.FileBegun(element.source, element.size))
         yield from in_batches(read_items(look_again(element), shard=self._shard))
 
 
@@ -134,8 +134,7 @@ def read_items(
             for _ in chunks:  # to the end, so that the digest is that of the file
                 pass
             error_type = _ERROR_TYPES.get(type(error), "not_fasta")
-            message = f"{file.url}: {error}"
-            yield file_failed(file.source, error_type, message, digest.hexdigest())
+            yield file_failed(file.source, error_type, str(error), digest.hexdigest())
             return
     except StoppedError:
         return

@@ -26,7 +26,7 @@ class _CutDoFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: FastaFile) -> Iterator[FileRange]:
         if not stop_requested():
-            events.emit(events.FileBegun(element.source))
+            events.emit(events.FileBegun(element.source, element.size))
         yield from cut_file(look_again(element), self._range_bytes)
 
 

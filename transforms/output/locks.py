@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import replace
 
 from transforms import storage
+from transforms.errors import LostError
 from transforms.output.holders import (
     INTERVAL,
     LOCKS,
@@ -50,10 +51,6 @@ logger = logging.getLogger(__name__)
 
 class HeldError(Exception):
     """Another run holds the lock; the message says in words which."""
-
-
-class LostError(Exception):
-    """Another run has taken the lock over; the message says which."""
 
 
 class Lock:

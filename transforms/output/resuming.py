@@ -46,6 +46,11 @@ class Work:
     removals: Mapping[str, Removal] = field(default_factory=dict)
     touched: tuple[FileRecord, ...] = ()
 
+    @property
+    def changed(self) -> list[str]:
+        """Files that are embedded anew as a whole, for their content is another."""
+        return [source for source, removal in self.removals.items() if removal == EVERYTHING]
+
 
 def _refuse(file: FastaFile, error: ConfigurationError) -> None:
     raise error
