@@ -1,4 +1,4 @@
-"""What a run leaves behind for people and programs: the report, and the log of failures."""
+"""What a run leaves behind for people and programs: the report, and the log of failures.
 
 All of it is derived from the commit records and the parts, which are the truth.
 """
