@@ -80,7 +80,7 @@ def _check_items(chunks: list[bytes]) -> None:
     records, error = read(chunks)
     *items, end = reading.read_items(FILE, lambda url: iter(chunks))
     if error:
-        told = (items, end.ordinal, end.message.startswith(f"{FILE.url}: {error}"))
+        told = (items, end.ordinal, end.message.startswith(error))
         assert told == ([], None, True), f"not one dead letter: {items}, {end}, {error}"
         return
     fields = attrgetter("ordinal", "id", "description", "sequence")
