@@ -7,6 +7,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import logging
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ import pytest
 from benchmarks.weights import Shape, make_model
 from transforms import beam_metrics
 from transforms.esm.model import _CACHE
+
+# A shell that starts this in the background, and nohup, have signals ignored that tests send.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 LEVELS = {n: logging.getLogger(n).level for n in ("", "apache_beam", "pipeline", "transforms")}
 
