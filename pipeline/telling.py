@@ -165,6 +165,8 @@ def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
 
 
 def _tell_progress(progress: Mapping[str, float], is_alive: bool) -> str:
+    if not (is_alive or progress.get("files", 0) or progress.get("records", 0)):
+        return "It found nothing to do."
     done, total = progress.get("residues"), progress.get("residues_total", 0)
     told = "" if done is None else f"{done:,.0f} residues, "
     if done is not None and done == total:

@@ -242,6 +242,18 @@ def test_a_run_that_ended_is_told_so(output: Output) -> None:
     assert in_words(seen)[0].startswith(f"No run is at work in {output.root}. The last one ended ")
 
 
+def test_a_run_that_found_nothing_to_do_is_told_so(output: Output) -> None:
+    with hold(output.root, "first"):
+        pass
+    held = read_holder(output.root, "all")
+    assert held is not None
+    numbers = dict.fromkeys(("residues", "residues_total", "records", "files", "files_done"), 0)
+    write_holder(output.root, replace(held, progress={**numbers, "seconds": 0.1}))
+    assert in_words(look(output.root, no_sleep))[1] == "  It found nothing to do."
+    write_holder(output.root, replace(held, progress={**numbers, "records": 3, "seconds": 0.1}))
+    assert "3 records" in in_words(look(output.root, no_sleep))[1]
+
+
 def test_a_run_that_still_loads_its_model_is_told_of(tmp_path: Path) -> None:
     with hold(str(tmp_path), "first"):
         seen = look(str(tmp_path), no_sleep)
