@@ -148,7 +148,7 @@ class _Compactor:
                 sleep(SECONDS_BETWEEN)
             with hold_parts(self.root, self.name):
                 self._merge(group, done)
-            logger.info("%d of %d merges are done.", position + 1, len(groups))
+            logger.info("Merges done: %d of %d.", position + 1, len(groups))
         return done
 
     def _taken_back(self) -> frozenset[str]:
