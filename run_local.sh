@@ -71,6 +71,12 @@ case "${1:-}" in
     install "$(installed_extras)"
     exec "$here/.venv/bin/fastesm-beam" --input "$here/examples/well_known.fasta" --output out --model demo
     ;;
+  --help | -h)
+    awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "${BASH_SOURCE[0]}"
+    [ -e "$here/.venv/installed" ] || { echo; echo "Nothing is installed yet: ./run_local.sh does it, and then tells the options too."; exit; }
+    echo
+    exec "$here/.venv/bin/fastesm-beam" "$@"
+    ;;
   *)
     install "$(installed_extras)"
     exec "$here/.venv/bin/fastesm-beam" "$@"

@@ -72,6 +72,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(autouse=True)
+def _short_runs_have_a_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.reporting.run_charts._SHORT_SECONDS", 0)
+
+
+@pytest.fixture(autouse=True)
 def _no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if it were not installed: it takes seconds each time."""
     monkeypatch.setitem(sys.modules, "umap", None)
@@ -489,3 +494,12 @@ def test_the_same_output_makes_the_same_pictures(
         found.append({path.name: path.read_bytes() for path in pictures})
     assert found[0] == found[1]
     assert len(found[0]) == 8
+
+
+def test_of_a_run_of_seconds_no_speed_is_told(
+    out: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.reporting.run_charts._SHORT_SECONDS", 10)
+    page = report_of(call, out)
+    assert "Speed of the last run" not in page.pictures
+    assert "of so short a run much was not the model" in page.text

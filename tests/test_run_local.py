@@ -45,7 +45,7 @@ class Clone:
         )
         self.said = done.stderr
         lines = self.log.read_text().splitlines()
-        assert lines[-1] == "--help"
+        assert lines[-1] == "--version"
         return [line for line in lines if "pip" in line]
 
 
@@ -55,21 +55,34 @@ def clone(tmp_path: Path) -> Clone:
 
 
 def test_it_installs_once_also_if_the_index_is_named_only_the_first_time(clone: Clone) -> None:
-    torch, ours = clone.installs("--help", TORCH_INDEX_URL="https://torch.invalid/cpu")
+    torch, ours = clone.installs("--version", TORCH_INDEX_URL="https://torch.invalid/cpu")
     assert torch.endswith("torch --index-url https://torch.invalid/cpu")
     assert ours.endswith(f"-e {clone.folder}")
     assert "Installing PyTorch" in clone.said
     assert "Installing the other packages" in clone.said
-    assert clone.installs("--help") == []
+    assert clone.installs("--version") == []
     assert clone.said == ""
-    assert clone.installs("--help", TORCH_INDEX_URL="https://torch.invalid/cpu") == []
+    assert clone.installs("--version", TORCH_INDEX_URL="https://torch.invalid/cpu") == []
 
 
 def test_another_index_or_other_versions_are_installed_anew(clone: Clone) -> None:
-    assert len(clone.installs("--help")) == 2
-    (other, _) = clone.installs("--help", TORCH_INDEX_URL="https://torch.invalid/cpu")
+    assert len(clone.installs("--version")) == 2
+    (other, _) = clone.installs("--version", TORCH_INDEX_URL="https://torch.invalid/cpu")
     assert "torch.invalid" in other
     with (clone.folder / "constraints.txt").open("a") as handle:
         handle.write("# another version\n")
-    assert "torch.invalid" in clone.installs("--help")[0]  # the build that was chosen stays
-    assert "--index-url" not in clone.installs("--help", TORCH_INDEX_URL="")[0]
+    assert "torch.invalid" in clone.installs("--version")[0]  # the build that was chosen stays
+    assert "--index-url" not in clone.installs("--version", TORCH_INDEX_URL="")[0]
+
+
+def test_its_help_installs_nothing(clone: Clone) -> None:
+    command = ["bash", clone.folder / "run_local.sh", "--help"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "./run_local.sh --input" in said
+    assert "Nothing is installed yet" in said
+    assert not clone.log.exists()
+    clone.installs("--version")
+    clone.log.write_text("")
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "Nothing is installed yet" not in said
+    assert clone.log.read_text() == "--help\n"

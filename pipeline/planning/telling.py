@@ -175,6 +175,12 @@ def _tell_lengths(plan: Forecast) -> Iterator[str]:
         )
 
 
+def _place(device: str) -> str:
+    """Returns the beginning of a sentence of what would be on a device, here or elsewhere."""
+    kind, _, _ = device.partition(":")
+    return {"cpu": "On a CPU", "cuda": f"On a GPU ({device})"}.get(kind, f"On {device}")
+
+
 def _tell_work(plan: Forecast) -> Iterator[str]:
     duplicates = counted(plan.survey.count_duplicates(), "record") or "no record"
     yield f"Duplicates: {duplicates} with the sequence of one before."
@@ -186,7 +192,7 @@ def _tell_work(plan: Forecast) -> Iterator[str]:
         at_least = " or more" if setting.device == "cpu" else ""
         memory_allows = setting.device.startswith("cuda") and not plan.config.toks_per_batch
         yield (
-            f"On {setting.device}, {setting.dtype}, {setting.pass_tokens:,} tokens a pass"
+            f"{_place(setting.device)}, {setting.dtype}, {setting.pass_tokens:,} tokens a pass"
             f"{' where memory allows' * memory_allows}:"
         )
         yield (

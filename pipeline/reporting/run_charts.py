@@ -18,6 +18,7 @@ from transforms.text import duration, printable
 _MOST_KINDS, _LONGEST_KIND = 12, 40
 _MOST_DOTS = 100
 _A_MINUTE = timedelta(minutes=1)
+_SHORT_SECONDS = 10
 _TIME = "%Y-%m-%d %H:%M:%S"
 
 
@@ -66,6 +67,9 @@ def speed_chart(found: Findings) -> Chart:
         return Chart(name, title, _why_no_pace(found), None)
     rates = np.array(pace.residues) / pace.span
     times = np.arange(len(rates) + 1) * pace.span
+    if times[-1] < _SHORT_SECONDS:
+        told = f"Not told of {duration(times[-1])}: of so short a run much was not the model."
+        return Chart(name, title, told, None)
     unit, scale = _time_unit(times[-1])
     busy = rates[rates > 0]
 
