@@ -12,7 +12,6 @@ import gc
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from benchmarks.ceiling import measure_ceiling, measure_sustained
 from benchmarks.compare import choose_warm_up
 from benchmarks.entries import ENTRIES, OURS, REFERENCE
 from benchmarks.machine import RESULTS, count_cores, describe
+from benchmarks.measure import time_run
 from benchmarks.mixes import MIXES, cut, write_fasta
 from benchmarks.peer import Passes, Setting, Vectors
 from benchmarks.quality import compare
@@ -160,25 +160,16 @@ def _measure(
             fasta = write_fasta(setting.work / f"{mix}.fasta", sequences)
             peer.embed(warm_up)
             _CACHE.learned.clear()  # as if it were the first run of its process
-            setting.passes.take()
-            _finish(setting.device)
-            started, worked = time.perf_counter(), time.process_time()
-            embedded = peer.embed(fasta)
-            _finish(setting.device)
-            seconds, cpu = time.perf_counter() - started, time.process_time() - worked
-            passes, vectors = setting.passes.take(), peer.collect(embedded)
+            run, vectors = time_run(peer, setting, fasta)
             yield what | {
                 "mix": mix,
                 "records": len(sequences),
-                "seconds": seconds,
-                "cpu_seconds": cpu,
-                "forward_seconds": passes.seconds,
-                "padding": 1 - passes.tokens / passes.slots,
-                "vectors": len(vectors),
-                **_shares(sequences, seconds, facts, shape),
+                **run,
+                "padding": 1 - run["tokens"] / run["slots"],
+                **_shares(sequences, run["seconds"], facts, shape),
                 **compare(vectors, references[mix]),
             }
-            del vectors, embedded
+            del vectors
     except Exception as error:  # whatever a program fails with is its result
         yield what | {"failure": f"{type(error).__name__}: {error}"[:300]}
     gc.collect()
@@ -200,10 +191,3 @@ def _shares(
             shares[f"share_of_{ceiling}"] = every / flops
             shares[f"share_of_{ceiling}_unique"] = unique / flops
     return shares
-
-
-def _finish(device: str) -> None:
-    if device == "cuda":
-        import torch
-
-        torch.cuda.synchronize()

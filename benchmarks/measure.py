@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.entries import ENTRIES, REFERENCE, Entry
 from benchmarks.machine import read_peak_megabytes, read_versions
-from benchmarks.peer import Passes, Setting, Vectors
+from benchmarks.peer import Passes, Peer, Setting, Vectors
 
 _LONGEST_MESSAGE = 300  # characters
 _LONGEST_SECONDS = 3 * 3600
@@ -140,28 +140,44 @@ def measure(job: Job, work: Path) -> dict[str, Any]:
 def _measure_budget(job: Job, entry: Entry, setting: Setting) -> dict[str, Any]:
     peer = entry.load(setting)
     peer.embed(Path(job.warm_up))
-    _finish(job.device, is_begin=True)
+    run, vectors = time_run(peer, setting, Path(job.fasta))
+    if job.vectors:
+        _write(Path(job.vectors), vectors)
+    return {"budget": setting.budget} | run
+
+
+def time_run(peer: Peer, setting: Setting, fasta: Path) -> tuple[dict[str, Any], Vectors]:
+    """Embeds a file with a program that is warm.
+
+    Args:
+        peer: The program, loaded.
+        setting: What it was loaded with.
+        fasta: The file.
+
+    Returns:
+        Times in seconds, ``slots`` and ``tokens``, peaks of memory in megabytes, and the number
+        of vectors; and the vectors.
+    """
+    _finish(setting.device, is_begin=True)
     setting.passes.take()
     started, worked = time.perf_counter(), time.process_time()
-    embedded = peer.embed(Path(job.fasta))
-    _finish(job.device)
+    embedded = peer.embed(fasta)
+    _finish(setting.device)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
     peak = read_peak_megabytes()
     passes = setting.passes.take()
     vectors = peer.collect(embedded)
-    if job.vectors:
-        _write(Path(job.vectors), vectors)
-    return {
-        "budget": setting.budget,
+    run = {
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
         "forward_seconds": passes.seconds,
         "slots": passes.slots,
         "tokens": passes.tokens,
         "peak_mb": peak,
-        "peak_cuda_mb": _read_peak_cuda(job.device),
+        "peak_cuda_mb": _read_peak_cuda(setting.device),
         "vectors": len(vectors),
     }
+    return run, vectors
 
 
 def _write(path: Path, vectors: Vectors) -> None:

@@ -67,7 +67,7 @@ class _Learned:
     Attributes:
         vectors: Of sequences that it was given whole.
         budgets: Tokens of a pass, by ``toks_per_batch``.
-        running: What it was given last.
+        running: What was last deferred.
     """
 
     vectors: KnownVectors
@@ -121,7 +121,7 @@ class _ModelCache:
 
 _CACHE = _ModelCache()
 # Threads of a worker share one model; two passes at once would need twice the memory.
-_INFERENCE = threading.RLock()
+_INFERENCE = threading.Lock()
 
 
 def keep_model(name: str, model: nn.Module) -> None:
@@ -204,7 +204,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
             if (learned := _CACHE.learned.get(model)) is None:
                 learned = _Learned(KnownVectors(affordable_bytes(model)))
                 _CACHE.learned[model] = learned
-            learned.running = running = RunningBatch(
+            running = RunningBatch(
                 batch.proteins,
                 model,
                 learned.budget(model, self._config.toks_per_batch),
@@ -215,6 +215,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
             )
             if not (self._defers and launches_ahead(model)):
                 return _collect(batch.items, running.finish())
+            learned.running = running
 
         def resolve() -> list[Item]:
             with _INFERENCE:
