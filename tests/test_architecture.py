@@ -9,8 +9,8 @@ import pytest
 
 from tests.model_helpers import copy_checkpoint
 from transforms.errors import ConfigurationError
-from transforms.esm.architecture import ESM2_650M, count_parameters, find_config
-from transforms.esm.checkpoints import find_checkpoint
+from transforms.esm.architecture import ESM2_650M, count_parameters
+from transforms.esm.checkpoints import find_checkpoint, find_config
 from transforms.esm.weights import load_encoder
 
 

@@ -14,8 +14,9 @@ from transformers import EsmModel
 
 from tests.model_helpers import copy_checkpoint
 from transforms.errors import ConfigurationError
-from transforms.esm import checkpoints
-from transforms.esm.checkpoints import Checkpoint, encoder_config, find_checkpoint
+from transforms.esm import hub as real_hub
+from transforms.esm.architecture import read_config
+from transforms.esm.checkpoints import Checkpoint, find_checkpoint
 from transforms.esm.weights import load_encoder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -61,9 +62,7 @@ class TestDirectory:
         self, tiny_checkpoint: Path, tmp_path: Path
     ) -> None:
         other = copy_checkpoint(tiny_checkpoint, tmp_path / "m", auto_map={"AutoModel": "x.Y"})
-        assert encoder_config(find_checkpoint(str(other))) == encoder_config(
-            find_checkpoint(str(tiny_checkpoint))
-        )
+        assert read_config(other) == read_config(tiny_checkpoint)
 
     @pytest.mark.parametrize("model", ["./nothing", "/no/such/dir", "~/nothing/here", "a/b/c"])
     def test_that_is_not_there_is_not_taken_for_a_hub_id(self, model: str) -> None:
@@ -177,12 +176,12 @@ class TestHub:
 
         monkeypatch.setattr(huggingface_hub, "HfApi", lambda: fake)
         monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-        checkpoints._find_snapshot.cache_clear()
+        real_hub.fetch.cache_clear()
         return fake
 
     def forget(self) -> None:
         """Does as a new process does."""
-        checkpoints._find_snapshot.cache_clear()
+        real_hub.fetch.cache_clear()
 
     def test_a_model_is_fetched_and_its_commit_recorded(
         self, hub: FakeHub, tiny_checkpoint: Path

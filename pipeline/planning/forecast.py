@@ -16,8 +16,8 @@ from pipeline.planning.survey import Survey, survey
 from pipeline.planning.work import Schedule, Setting, Work
 from transforms import events
 from transforms.errors import ConfigurationError
-from transforms.esm.architecture import ESM2_650M, count_parameters, find_config
-from transforms.esm.checkpoints import DEFAULT_MODEL
+from transforms.esm.architecture import ESM2_650M, count_parameters
+from transforms.esm.checkpoints import DEFAULT_MODEL, find_config
 from transforms.esm.devices import check_device_name, resolve_dtype
 from transforms.esm.pass_budget import usual_tokens
 from transforms.filling import PART_RECORDS
@@ -162,13 +162,7 @@ def find_settings(config: PlanConfig, rate: Rate | None) -> list[Setting]:
 
 
 def _find_config_of_model(config: PlanConfig) -> Mapping[str, Any] | None:
-    try:
-        found = find_config(config.model, config.revision)
-    except OSError as error:
-        raise ConfigurationError(
-            f"--model {config.model} cannot be read ({error.strerror or error}). Make its files "
-            "readable, or give another --model."
-        ) from error
+    found = find_config(config.model, config.revision)
     if found:
         check_width(config.model, found["hidden_size"], config.expected_dim)
     return found

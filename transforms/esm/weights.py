@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from transforms.errors import ConfigurationError
+from transforms.esm.architecture import DEMO_CONFIG, read_config
 from transforms.esm.bisection import is_out_of_memory
-from transforms.esm.checkpoints import Checkpoint, encoder_config
+from transforms.esm.checkpoints import Checkpoint
 
 # Not part of the encoder's computation, or computed where the checkpoint lacks it.
 _NOT_NEEDED = ("contact_head.", "rotary_embeddings.inv_freq")
@@ -57,11 +59,12 @@ def load_encoder(checkpoint: Checkpoint, dtype: str, device: str) -> nn.Module:
 def _read(checkpoint: Checkpoint, dtype: str) -> tuple[nn.Module, dict[str, Any]]:
     from transformers import EsmConfig, EsmModel
 
-    config = EsmConfig(**encoder_config(checkpoint))
+    folder = checkpoint.directory
+    config = EsmConfig(**(DEMO_CONFIG if folder is None else read_config(Path(folder))))
     encoder, report = EsmModel.from_pretrained(
-        checkpoint.directory,
+        folder,
         config=config,
-        state_dict=_draw_demo_weights(config) if checkpoint.directory is None else None,
+        state_dict=_draw_demo_weights(config) if folder is None else None,
         add_pooling_layer=False,
         attn_implementation="sdpa",
         dtype=getattr(torch, dtype),
