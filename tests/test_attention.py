@@ -66,28 +66,29 @@ def test_where_no_kernel_is_for_it_batches_are_padded(device: str, dtype: torch.
 class TestTrial:
     """On CUDA a back end is tried first; here the trial runs on the CPU, with stand-ins for it."""
 
+    seconds: dict[Any, float] = {}
+
     @pytest.fixture(autouse=True)
     def _on_this_cpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        tried = attention._agrees
+        try_out = attention._try_out
 
-        def try_here(name: str, attend: Any, device: Any, *rest: Any) -> bool:
-            return tried(name, attend, torch.device("cpu"), *rest)
+        def try_here(attend: Any, device: Any, *rest: Any) -> None:
+            try_out(attend, torch.device("cpu"), *rest)
 
-        monkeypatch.setattr(attention, "_agrees", try_here)
+        monkeypatch.setattr(attention, "_try_out", try_here)
         monkeypatch.setattr(attention, "_time", lambda attend, *_: self.seconds.get(attend, 1.0))
-
-    seconds: dict[Any, float] = {}
 
     def install(self, monkeypatch: pytest.MonkeyPatch, varlen_attn: Callable[..., Tensor]) -> None:
         module = types.ModuleType("torch.nn.attention.varlen")
         module.varlen_attn = varlen_attn  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", module)
+        monkeypatch.setitem(sys.modules, "transforms.esm.triton_kernels", None)
 
     def choose(self) -> str | None:
         chosen = choose_attention(torch.device("cuda"), torch.float16, 4, 8)
         return chosen[0] if chosen else None
 
-    def test_flash_is_pinned_where_torch_lets_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_flash_is_pinned(self, monkeypatch: pytest.MonkeyPatch) -> None:
         seen = []
 
         def varlen_attn(
@@ -103,42 +104,44 @@ class TestTrial:
         assert self.choose() == "varlen flash"
         assert seen == [1]
 
-    def test_the_fastest_is_chosen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_fastest_of_what_works_is_chosen(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def slow(*arguments: Any) -> Tensor:
             return attend_each(*arguments)
 
         def wrong(query: Tensor, *_: Any) -> Tensor:
             return torch.zeros_like(query)
 
-        first, second = [("wrong", wrong), ("slow", slow)], [("fast", attend_each)]
-        monkeypatch.setattr(attention, "_triton_kernels", lambda: iter(first))
-        monkeypatch.setattr(attention, "_varlen_kernels", lambda: iter(second))
+        there = {"wrong": wrong, "slow": slow, "fast": attend_each}
+        monkeypatch.setattr(attention, "_ON_CUDA", there)
         monkeypatch.setattr(TestTrial, "seconds", {slow: 3.0, attend_each: 2.0, wrong: 1.0})
         assert self.choose() == "fast"
 
-    def test_an_older_torch_has_no_such_option(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def varlen_attn(q: Tensor, k: Tensor, v: Tensor, cu: Tensor, *_: Any) -> Tensor:
-            return attend_each(q, k, v, cu, 130)
-
-        self.install(monkeypatch, varlen_attn)
-        assert self.choose() == "varlen"
-
-    def test_what_the_card_cannot_do_is_not_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def varlen_attn(*_: Any, num_splits: int | None = None) -> Tensor:
+    @pytest.mark.parametrize("said", ["only supports Ampere", "unexpected keyword", "is off by"])
+    def test_what_does_not_work_here_is_named_and_not_taken(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, said: str
+    ) -> None:
+        def varlen_of_old_card(*_: Any, num_splits: int) -> Tensor:
             raise RuntimeError("FlashAttention only supports Ampere GPUs or newer.")
 
-        self.install(monkeypatch, varlen_attn)
-        assert self.choose() is None
+        def varlen_of_old_torch(q: Tensor, *_: Any) -> Tensor:
+            return q
 
-    def test_what_leaks_between_sequences_is_not_taken(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def varlen_attn(q: Tensor, k: Tensor, v: Tensor, cu: Tensor, *_: Any) -> Tensor:
+        def varlen_that_leaks(
+            q: Tensor, k: Tensor, v: Tensor, cu: Tensor, *_: Any, num_splits: int
+        ) -> Tensor:
             return attend_each(q, k, v, cu[[0, -1]], 202)
 
-        self.install(monkeypatch, varlen_attn)
+        varlen = {
+            "only supports Ampere": varlen_of_old_card,
+            "unexpected keyword": varlen_of_old_torch,
+            "is off by": varlen_that_leaks,
+        }
+        caplog.set_level("INFO")
+        self.install(monkeypatch, varlen[said])
         assert self.choose() is None
+        assert any("varlen flash" in line and said in line for line in caplog.messages)
 
     def test_a_torch_without_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", None)
+        monkeypatch.setitem(sys.modules, "transforms.esm.triton_kernels", None)
         assert self.choose() is None

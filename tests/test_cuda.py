@@ -16,10 +16,11 @@ from transforms import events
 from transforms.awaiting import Deferred
 from transforms.esm.encoder import PackedEncoder
 from transforms.esm.forward import _pool
-from transforms.esm.fused import _differ, _load_triton
 from transforms.esm.graphs import Graphs
 from transforms.esm.model import EsmModelHandler, ModelConfig
 from transforms.esm.packing import Pack, Row, pack
+from transforms.esm.rotary_and_norm import _load_triton, _prepare_trial
+from transforms.esm.trial import check_kernel
 from transforms.items import Batch, EmbeddingBlock
 
 pytestmark = [
@@ -75,7 +76,7 @@ def passes() -> Iterator[list[events.PassComputed]]:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(("heads", "width"), [(4, 8), (20, 16), (20, 64), (3, 24)])
 def test_the_kernels_compute_what_torch_does(dtype: torch.dtype, heads: int, width: int) -> None:
-    assert _differ(_load_triton(), CUDA, dtype, heads, width) <= 0.02
+    check_kernel(*_prepare_trial(_load_triton(), CUDA, dtype, heads, width))
 
 
 def test_they_are_what_is_used(encoder: PackedEncoder) -> None:

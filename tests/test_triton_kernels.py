@@ -43,16 +43,18 @@ for heads, width in ((3, 16), (2, 64)):
     assert torch.equal(cut[:8], before[:8]) and torch.equal(cut[138:202], before[138:202])
 """
 
-FUSED = """
+ROTARY_AND_NORM = """
 import torch
-from transforms.esm.fused import _differ, _load_triton
+from transforms.esm.rotary_and_norm import _load_triton, _prepare_trial
+from transforms.esm.trial import largest_difference
 
 for heads, width in ((4, 8), (3, 24), (2, 64)):
-    assert _differ(_load_triton(), torch.device("cpu"), torch.float16, heads, width) < 1e-3
+    ways = _prepare_trial(_load_triton(), torch.device("cpu"), torch.float16, heads, width)
+    assert largest_difference(*ways) < 1e-3
 """
 
 
-@pytest.mark.parametrize("program", [ATTENTION, FUSED], ids=["attention", "fused"])
+@pytest.mark.parametrize("program", [ATTENTION, ROTARY_AND_NORM], ids=["attention", "rotary"])
 def test_they_compute_what_torch_does(program: str) -> None:
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(REPO)}
     done = subprocess.run(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from transforms.esm.trial import check_kernel
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +19,6 @@ Attend = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 returns (T, heads, d). Scores are divided by the square root of d."""
 
 _TRIAL_LENGTHS = (7, 1, 130, 64)
-_TRIAL_TOLERANCE = 0.02  # of values of about 1, in half precision
 _TIMED_LENGTHS = tuple(range(100, 700, 10))  # a tenth of a millisecond on a fast card
 _TIMED_CALLS = 10
 
@@ -38,20 +36,31 @@ def attend_each(
     return attended
 
 
-def attend_varlen(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    boundaries: Tensor,
-    longest: int,
-    **options: Any,
+def _attend_varlen(
+    query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, longest: int
 ) -> Tensor:
     """Attends in all sequences at once by torch's flash kernel for CUDA, in half precision."""
     from torch.nn.attention.varlen import varlen_attn
 
-    attended = varlen_attn(query, key, value, boundaries, boundaries, longest, longest, **options)
+    # One split is what makes a sequence's numbers independent of its company, and cuDNN, which
+    # newer versions of torch may take unasked at a quarter of the speed, refuses it.
+    attended = varlen_attn(
+        query, key, value, boundaries, boundaries, longest, longest, num_splits=1
+    )
     assert isinstance(attended, Tensor)  # nothing else was asked for
     return attended
+
+
+def _attend_triton(
+    query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, longest: int
+) -> Tensor:
+    """Attends in all sequences at once by our own kernel for CUDA."""
+    from transforms.esm.triton_kernels import attend
+
+    return attend(query, key, value, boundaries, longest)
+
+
+_ON_CUDA: dict[str, Attend] = {"Triton": _attend_triton, "varlen flash": _attend_varlen}
 
 
 def choose_attention(
@@ -76,33 +85,16 @@ def choose_attention(
     if device.type != "cuda" or dtype not in (torch.float16, torch.bfloat16):
         return None
     kind = device, dtype, heads, width
-    works = [
-        next(((name, attend) for name, attend in kernels if _agrees(name, attend, *kind)), None)
-        for kernels in (_triton_kernels(), _varlen_kernels())
-    ]
-    seconds = {each: _time(each[1], *kind) for each in works if each}
+    seconds = {}
+    for name, attend in _ON_CUDA.items():
+        try:
+            _try_out(attend, *kind)
+        except Exception as error:  # whatever this build lacks for this card
+            logger.info("Attention by %s is not used: %s", name, error)
+        else:
+            seconds[name, attend] = _time(attend, *kind)
     logger.debug("Attention, seconds: %s", {name: each for (name, _), each in seconds.items()})
     return min(seconds, key=lambda candidate: seconds[candidate], default=None)
-
-
-def _triton_kernels() -> Iterator[tuple[str, Attend]]:
-    try:
-        from transforms.esm.triton_kernels import attend
-    except ImportError:
-        return
-    yield "Triton", attend
-
-
-def _varlen_kernels() -> Iterator[tuple[str, Attend]]:
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return
-    # One split is what makes a sequence's numbers independent of its company, and cuDNN, which
-    # newer versions of torch may take unasked at a quarter of the speed, refuses it.
-    if "num_splits" in inspect.signature(varlen_attn).parameters:
-        yield "varlen flash", partial(attend_varlen, num_splits=1)
-    yield "varlen", attend_varlen
 
 
 def _draw(
@@ -132,19 +124,8 @@ def _time(
     return best
 
 
-@torch.inference_mode()
-def _agrees(
-    name: str, attend: Attend, device: torch.device, dtype: torch.dtype, heads: int, width: int
-) -> bool:
+def _try_out(
+    attend: Attend, device: torch.device, dtype: torch.dtype, heads: int, width: int
+) -> None:
     arguments = _draw(_TRIAL_LENGTHS, device, dtype, heads, width)
-    try:
-        difference = float(
-            (attend(*arguments).float() - attend_each(*arguments).float()).abs().max()
-        )
-    except Exception as error:  # whatever this build lacks for this card
-        logger.debug("Attention %s cannot be used: %s", name, error)
-        return False
-    if not difference <= _TRIAL_TOLERANCE:
-        logger.warning("Attention %s is off by %g on this device; not used.", name, difference)
-        return False
-    return True
+    check_kernel(lambda: [attend(*arguments)], lambda: [attend_each(*arguments)])

@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from transforms.esm.attention import Attend, choose_attention
 from transforms.esm.encoding import EOS, VOCAB
-from transforms.esm.fused import PLAIN, Angles, Fused, choose_fused
 from transforms.esm.packing import Pack
+from transforms.esm.rotary_and_norm import PLAIN, Angles, RotaryAndNorm, choose_rotary_and_norm
 
 # oneDNN keeps what it makes for a shape, and each pass has a number of tokens of its own: the 1,024
 # that it would keep take 300 MB and save no time. It looks when it is first used.
@@ -32,20 +32,22 @@ class PackedEncoder(nn.Module):
         encoder: transformers' ``EsmModel`` with rotary positions, on its device.
         attention: Name of the back end.
         attend: The back end.
-        fused: How what surrounds it is computed.
+        around: How rotary positions and layer norms are computed.
 
     Attributes:
         name: Of attention and kernels, for reports.
     """
 
-    def __init__(self, encoder: Any, attention: str, attend: Attend, fused: Fused = PLAIN) -> None:
+    def __init__(
+        self, encoder: Any, attention: str, attend: Attend, around: RotaryAndNorm = PLAIN
+    ) -> None:
         super().__init__()
-        self.name = ", ".join(filter(None, (attention, fused.name)))
-        self._fused = fused
+        self.name = ", ".join(filter(None, (attention, around.name)))
+        self._around = around
         self._embeddings = nn.Buffer(_embed_each_token(encoder))
         heads = encoder.config.num_attention_heads
         layers = encoder.encoder.layer
-        self._layers = nn.ModuleList(_Layer(layer, heads, attend, fused) for layer in layers)
+        self._layers = nn.ModuleList(_Layer(layer, heads, attend, around) for layer in layers)
         # One before each layer's attention, and one behind the last.
         norms = [layer.attention.LayerNorm for layer in layers]
         self._norms = nn.ModuleList([*norms, encoder.encoder.emb_layer_norm_after])
@@ -56,7 +58,7 @@ class PackedEncoder(nn.Module):
     def forward(self, packed: Pack) -> Tensor:
         """Returns the last hidden states of all tokens, (T, D), in the dtype of the parameters."""
         longest = packed.longest
-        angles = self._fused.choose_angles(packed.positions, *self.tabulate_angles(longest))
+        angles = self._around.choose_angles(packed.positions, *self.tabulate_angles(longest))
         hidden = functional.embedding(packed.token_ids, self._embeddings)
         normed = self._norms[0](hidden)
         for layer, norm in zip(self._layers, islice(self._norms, 1, None), strict=True):
@@ -81,13 +83,13 @@ class PackedEncoder(nn.Module):
 
 
 class _Layer(nn.Module):
-    def __init__(self, layer: Any, heads: int, attend: Attend, fused: Fused) -> None:
+    def __init__(self, layer: Any, heads: int, attend: Attend, around: RotaryAndNorm) -> None:
         super().__init__()
         attention = layer.attention
         projections = [getattr(attention.self, name) for name in ("query", "key", "value")]
         self._heads = heads
         self._attend = attend
-        self._fused = fused
+        self._around = around
         self._qkv_weight = nn.Buffer(torch.cat([p.weight for p in projections]))
         self._qkv_bias = nn.Buffer(torch.cat([p.bias for p in projections]))
         self._attention_output: nn.Module = attention.output.dense
@@ -107,13 +109,13 @@ class _Layer(nn.Module):
         """Returns the hidden states behind the layer, and their norm for the next one."""
         qkv = functional.linear(normed, self._qkv_weight, self._qkv_bias)
         qkv = qkv.view(len(qkv), 3 * self._heads, -1)
-        query, key, value = self._fused.rotate(qkv, self._heads, angles)
+        query, key, value = self._around.rotate(qkv, self._heads, angles)
         attended = self._attend(query, key, value, boundaries, longest)
-        hidden, normed = self._fused.add_and_norm(
+        hidden, normed = self._around.add_and_norm(
             hidden, self._attention_output(attended.flatten(1)), self._feed_forward_norm
         )
         intermediate = functional.gelu(self._intermediate(normed))
-        return self._fused.add_and_norm(hidden, self._output(intermediate), next_norm)
+        return self._around.add_and_norm(hidden, self._output(intermediate), next_norm)
 
 
 @torch.inference_mode()
@@ -146,4 +148,4 @@ def pack_encoder(encoder: Any) -> nn.Module:
     if not (chosen := choose_attention(*kind)):
         plain: nn.Module = encoder
         return plain
-    return PackedEncoder(encoder, *chosen, choose_fused(*kind)).eval()
+    return PackedEncoder(encoder, *chosen, choose_rotary_and_norm(*kind)).eval()

@@ -20,22 +20,27 @@ _QUERIES, _KEYS = 64, 32  # of a block of attention
 _LOG2_E = 1.4426950408889634
 
 
-def rotate_in_place(qkv: Tensor, heads: int, positions: Tensor, cos: Tensor, sin: Tensor) -> None:
-    """Applies rotary positions to queries and keys, computing in float32.
+def rotate(qkv: Tensor, heads: int, angles: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Applies rotary positions to queries and keys in place, computing in float32.
 
     Args:
         qkv: Queries, keys and values, contiguous, (T, 3 heads, d).
         heads: Number of heads.
-        positions: Of each token in its sequence, integers of shape (T,).
-        cos: By position, float32 of shape (P, d / 2), contiguous.
-        sin: The same.
+        angles: The position of each token in its sequence, integers of shape (T,), and cosine and
+            sine by position, float32 of shape (P, d / 2), contiguous.
+
+    Returns:
+        Queries, keys and values, (T, heads, d) each.
     """
+    positions, cos, sin = angles
     tokens, rows, width = qkv.shape
     pairs = tokens * 2 * heads * (width // 2)
     grid = (triton.cdiv(pairs, _BLOCK),)
     _rotate[grid](
         qkv, positions, cos, sin, pairs, 2 * heads, rows * width, width // 2, block=_BLOCK
     )
+    query, key, value = qkv.chunk(3, dim=1)
+    return query, key, value
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -59,8 +64,8 @@ def _rotate(  # type: ignore[no-untyped-def]
     tl.store(first + half, (b * c + a * s).to(qkv.dtype.element_ty), mask=is_one)
 
 
-def add_and_norm(hidden: Tensor, update: Tensor, norm: nn.LayerNorm) -> Tensor:
-    """Adds to the hidden states in place, and returns their layer norm, computed in float32.
+def add_and_norm(hidden: Tensor, update: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    """Adds to the hidden states in place; returns them and their layer norm, from float32.
 
     Args:
         hidden: Contiguous, (T, D).
@@ -73,7 +78,7 @@ def add_and_norm(hidden: Tensor, update: Tensor, norm: nn.LayerNorm) -> Tensor:
     _add_and_norm[(tokens,)](
         hidden, update, norm.weight, norm.bias, normed, norm.eps, width, block=block
     )
-    return normed
+    return hidden, normed
 
 
 @triton.jit  # type: ignore[untyped-decorator]

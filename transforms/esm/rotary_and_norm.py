@@ -8,20 +8,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+
+from transforms.esm.trial import Run, check_kernel
 
 logger = logging.getLogger(__name__)
 
 Angles = tuple[Tensor, ...]
 
 _TRIAL_TOKENS = 37
-_TRIAL_TOLERANCE = 0.02  # to values that are rounded to 8 bits
 
 
 @dataclass(frozen=True)
-class Fused:
+class RotaryAndNorm:
     """A way to compute them.
 
     Attributes:
@@ -60,25 +62,12 @@ def _add_and_norm(hidden: Tensor, update: Tensor, norm: nn.LayerNorm) -> tuple[T
     return hidden, norm(hidden)
 
 
-PLAIN = Fused("", _select_angles, _rotate, _add_and_norm)
+PLAIN = RotaryAndNorm("", _select_angles, _rotate, _add_and_norm)
 
 
-def _load_triton() -> Fused:
-    from transforms.esm import triton_kernels
-
-    def rotate(qkv: Tensor, heads: int, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
-        positions, cos, sin = angles
-        triton_kernels.rotate_in_place(qkv, heads, positions, cos, sin)
-        query, key, value = qkv.chunk(3, dim=1)
-        return query, key, value
-
-    def add_and_norm(hidden: Tensor, update: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
-        return hidden, triton_kernels.add_and_norm(hidden, update, norm)
-
-    return Fused("fused kernels", lambda *tables: tables, rotate, add_and_norm)
-
-
-def choose_fused(device: torch.device, dtype: torch.dtype, heads: int, width: int) -> Fused:
+def choose_rotary_and_norm(
+    device: torch.device, dtype: torch.dtype, heads: int, width: int
+) -> RotaryAndNorm:
     """Returns the fastest way that works on a device.
 
     On CUDA the kernels are tried first, on the device and against torch's operations.
@@ -93,21 +82,29 @@ def choose_fused(device: torch.device, dtype: torch.dtype, heads: int, width: in
         return PLAIN
     try:
         triton = _load_triton()
-        difference = _differ(triton, device, dtype, heads, width)
+        check_kernel(*_prepare_trial(triton, device, dtype, heads, width))
     except Exception as error:  # what is missing: Triton, a compiler, support of the card
-        logger.warning("Triton's kernels cannot be used, passes take half as long again: %s", error)
-        return PLAIN
-    if not difference <= _TRIAL_TOLERANCE:
-        logger.warning("Triton's kernels are off by %g on this device; not used.", difference)
+        logger.warning("Triton's kernels are not used, passes take half as long again: %s", error)
         return PLAIN
     return triton
 
 
+def _load_triton() -> RotaryAndNorm:
+    from transforms.esm import triton_kernels
+
+    return RotaryAndNorm(
+        "fused kernels",
+        lambda *tables: tables,
+        triton_kernels.rotate,
+        triton_kernels.add_and_norm,
+    )
+
+
 @torch.inference_mode()
-def _differ(
-    fused: Fused, device: torch.device, dtype: torch.dtype, heads: int, width: int
-) -> float:
-    """Returns the largest difference from torch's operations, in proportion."""
+def _prepare_trial(
+    tried: RotaryAndNorm, device: torch.device, dtype: torch.dtype, heads: int, width: int
+) -> tuple[Run, Run]:
+    """Returns what runs a way, and what runs torch's operations, on the same numbers."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -121,13 +118,9 @@ def _differ(
     qkv = draw(_TRIAL_TOKENS, 3 * heads, width)
     hidden, update = draw(_TRIAL_TOKENS, heads * width), draw(_TRIAL_TOKENS, heads * width)
 
-    def run(way: Fused) -> list[Tensor]:
+    def run(way: RotaryAndNorm) -> tuple[Tensor, ...]:
         chosen = way.choose_angles(positions, angles.cos(), angles.sin())
         rotated = way.rotate(qkv.clone(), heads, chosen)
-        results = [*rotated, *way.add_and_norm(hidden.clone(), update, norm)]
-        return [result.float() for result in results]
+        return *rotated, *way.add_and_norm(hidden.clone(), update, norm)
 
-    pairs = zip(run(fused), run(PLAIN), strict=True)
-    return max(
-        float(((found - expected).abs() / (1 + expected.abs())).max()) for found, expected in pairs
-    )
+    return partial(run, tried), partial(run, PLAIN)
