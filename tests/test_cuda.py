@@ -14,9 +14,8 @@ from pipeline.run import main
 from tests.helpers import make_protein
 from transforms import events
 from transforms.awaiting import Deferred
+from transforms.esm.cuda_graphs import Graphs
 from transforms.esm.encoder import PackedEncoder
-from transforms.esm.forward import _pool
-from transforms.esm.graphs import Graphs
 from transforms.esm.model import EsmModelHandler, ModelConfig
 from transforms.esm.packing import Pack, Row, pack
 from transforms.esm.rotary_and_norm import _load_triton, _prepare_trial
@@ -94,18 +93,18 @@ def test_vectors_are_those_of_the_cpu(tiny_checkpoint: Path, dtype: str) -> None
 class TestGraphs:
     @torch.inference_mode()
     def test_give_what_launching_one_by_one_gives(self, encoder: PackedEncoder) -> None:
-        graphs = Graphs(_pool)
+        graphs = Graphs()
         for seed in range(6):  # other numbers of sequences, other mock sequences
             packed = make_pack(draw(20 - seed, 90, 110, seed))
             found = graphs.run(encoder, packed, 2200).clone()
             np.testing.assert_array_equal(
-                found.cpu().numpy(), _pool(encoder, packed).cpu().numpy(), str(seed)
+                found.cpu().numpy(), encoder.embed(packed).cpu().numpy(), str(seed)
             )
         assert set(graphs._graphs) == {(2200, 64, 384), (1925, 64, 384)}
 
     @torch.inference_mode()
     def test_changing_a_sequence_changes_no_other_by_a_bit(self, encoder: PackedEncoder) -> None:
-        graphs = Graphs(_pool)
+        graphs = Graphs()
         sequences = draw(20, 95, 100)
         graphs.run(encoder, make_pack(sequences), 2048)
         before = graphs.run(encoder, make_pack(sequences), 2048).clone()
@@ -116,17 +115,17 @@ class TestGraphs:
 
     @torch.inference_mode()
     def test_are_made_again_for_another_size(self, encoder: PackedEncoder) -> None:
-        graphs = Graphs(_pool)
+        graphs = Graphs()
         for full, count in ((2048, 20), (1024, 10), (2048, 20)):
             packed = make_pack(draw(count, 99, 99))
             for _ in range(3):
                 found = graphs.run(encoder, packed, full).clone()
-                torch.testing.assert_close(found, _pool(encoder, packed))
+                torch.testing.assert_close(found, encoder.embed(packed))
             assert len(graphs._graphs) == 1
 
     @torch.inference_mode()
     def test_are_not_made_for_what_comes_once(self, encoder: PackedEncoder) -> None:
-        graphs = Graphs(_pool)
+        graphs = Graphs()
         for count in (20, 10, 5):
             graphs.run(encoder, make_pack(draw(count, 99, 99)), 2048)
         assert not graphs._graphs

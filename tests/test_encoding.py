@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import EsmTokenizer
 
-from transforms.esm.encoding import CLS, EOS, PAD, VOCAB, encode, pad
+from transforms.esm.encoding import CLS, EOS, PAD, VOCAB, encode
 from transforms.residues import ALLOWED_RESIDUES
 
 allowed_sequences = st.text(ALLOWED_RESIDUES, min_size=1, max_size=200)
@@ -63,16 +63,3 @@ def test_the_first_character_without_a_token_is_named(character: str) -> None:
 def test_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="without residues"):
         encode("")
-
-
-@given(sequences=st.lists(allowed_sequences, min_size=1, max_size=8))
-def test_padding_changes_no_token(sequences: list[str]) -> None:
-    encoded = [encode(sequence) for sequence in sequences]
-    ids, attention_mask = pad(encoded)
-    assert ids.shape == attention_mask.shape == (len(sequences), max(map(len, sequences)) + 2)
-    for row, expected in enumerate(encoded):
-        assert attention_mask[row].tolist() == [1] * len(expected) + [0] * (
-            ids.shape[1] - len(expected)
-        )
-        assert ids[row, : len(expected)].tolist() == expected.tolist()
-        assert set(ids[row, len(expected) :].tolist()) <= {PAD}

@@ -65,6 +65,19 @@ class PackedEncoder(nn.Module):
             hidden, normed = layer(hidden, normed, norm, angles, packed.boundaries, longest)
         return cast(Tensor, normed)
 
+    def embed(self, packed: Pack) -> Tensor:
+        """Returns for each sequence the mean over the residues that count.
+
+        Sums in float32, and one sequence by itself, so that nothing leaks from its neighbours.
+
+        Returns:
+            float32 of shape (B, D).
+        """
+        states = self(packed).float()
+        # Unchecked: to check, the lengths would have to be asked of the device.
+        sums = torch.segment_reduce(states, "sum", lengths=packed.segments, unsafe=True)
+        return sums[1::3] / packed.segments[1::3, None]
+
     def tabulate_angles(self, longest: int) -> Tensor:
         """Returns cosine and sine for each position and frequency.
 

@@ -72,22 +72,3 @@ def _refuse(sequence: str) -> None:
     for position, residue in enumerate(sequence, 1):
         if residue not in ALLOWED_RESIDUES:
             raise ValueError(f"{residue!r} at position {position} has no token of its own")
-
-
-def pad(rows: Sequence[TokenIds]) -> tuple[TokenIds, TokenIds]:
-    """Brings encoded sequences to one length.
-
-    Args:
-        rows: B arrays as :func:`encode` returns them, B >= 1.
-
-    Returns:
-        Token ids and attention mask (1 for a token, 0 for padding), both int64 of shape (B, T),
-        T being the length of the longest.
-    """
-    shape = len(rows), max(len(ids) for ids in rows)
-    padded = np.full(shape, PAD, dtype=np.int64)
-    attention_mask = np.zeros(shape, dtype=np.int64)
-    for row, ids in enumerate(rows):
-        padded[row, : len(ids)] = ids
-        attention_mask[row, : len(ids)] = 1
-    return padded, attention_mask

@@ -7,18 +7,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from transforms import events
 from transforms.arrays import Vectors
 from transforms.esm.bisection import is_out_of_memory
+from transforms.esm.cuda_graphs import Graphs
 from transforms.esm.encoder import PackedEncoder
-from transforms.esm.encoding import encode, pad
-from transforms.esm.graphs import Graphs
 from transforms.esm.packing import Pack, Row, pack
-from transforms.esm.pooling import mean_pool, pool_segments
+from transforms.esm.padded import embed_padded
 
 Rows = Sequence[Row] | Pack
 Fetch = Callable[[], Vectors]
@@ -98,29 +96,23 @@ def launch_rows(model: nn.Module, rows: Rows, full: int = 0) -> Fetch:
     Raises:
         ValueError: A sequence is empty, or holds what is not an amino acid letter.
     """
+    device = _device_of(model)
     if not isinstance(model, PackedEncoder):
         assert not isinstance(rows, Pack)
-        return partial(_announced, *_padded(model, rows))
-    packed = rows if isinstance(rows, Pack) else pack(rows, _device_of(model))
+        vectors, slots, seconds = embed_padded(model, rows, device)
+        tokens = sum(row.tokens for row in rows)
+        return partial(_announced, vectors, tokens, slots, seconds)
+    packed = rows if isinstance(rows, Pack) else pack(rows, device)
     if launches_ahead(model):
         return _launch(model, packed, full)
     started = time.perf_counter()
-    vectors = _pool(model, packed).numpy()
-    return partial(_announced, vectors, _count(packed), time.perf_counter() - started)
+    vectors, tokens = model.embed(packed).numpy(), len(packed.token_ids)
+    return partial(_announced, vectors, tokens, tokens, time.perf_counter() - started)
 
 
-def _announced(vectors: Vectors, counts: tuple[int, int, int], seconds: float) -> Vectors:
-    events.emit(events.PassComputed(*counts, seconds))
+def _announced(vectors: Vectors, tokens: int, slots: int, seconds: float) -> Vectors:
+    events.emit(events.PassComputed(len(vectors), tokens, slots, seconds))
     return vectors
-
-
-def _count(packed: Pack) -> tuple[int, int, int]:
-    """Returns sequences, their tokens, and those that are computed."""
-    return len(packed), len(packed.token_ids), len(packed.token_ids)
-
-
-def _pool(model: PackedEncoder, packed: Pack) -> Tensor:
-    return pool_segments(model(packed), packed.segments)
 
 
 def _launch(model: PackedEncoder, packed: Pack, full: int) -> Fetch:
@@ -129,7 +121,7 @@ def _launch(model: PackedEncoder, packed: Pack, full: int) -> Fetch:
         began, ended = _make_event(), _make_event()
         began.record()
         if model not in _GRAPHS:
-            _GRAPHS[model] = Graphs(_pool)
+            _GRAPHS[model] = Graphs()
         pooled = _GRAPHS[model].run(model, packed, full)
         vectors = torch.empty(pooled.shape, dtype=pooled.dtype, pin_memory=True)
         vectors.copy_(pooled, non_blocking=True)
@@ -137,31 +129,14 @@ def _launch(model: PackedEncoder, packed: Pack, full: int) -> Fetch:
 
     def fetch() -> Vectors:
         ended.synchronize()
-        seconds = began.elapsed_time(ended) / 1000
-        return _announced(vectors.numpy(), _count(packed), seconds)
+        seconds, tokens = began.elapsed_time(ended) / 1000, len(packed.token_ids)
+        return _announced(vectors.numpy(), tokens, tokens, seconds)
 
     return fetch
 
 
 def _make_event() -> torch.cuda.Event:
     return torch.cuda.Event(enable_timing=True, blocking=True)  # type: ignore[no-untyped-call]
-
-
-def _padded(model: nn.Module, rows: Sequence[Row]) -> tuple[Vectors, tuple[int, int, int], float]:
-    """Returns vectors, what was computed (see :func:`_count`), and seconds."""
-    device = _device_of(model)
-    arrays = (
-        *pad([encode(row.residues) for row in rows]),
-        np.array([1 + row.first for row in rows]),
-        np.array([1 + row.last for row in rows]),
-    )
-    started = time.perf_counter()
-    ids, mask, starts, stops = (torch.from_numpy(array).to(device) for array in arrays)
-    hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
-    # .cpu() waits for the device, so that its errors come up here, in the pass they belong to.
-    vectors = mean_pool(hidden, starts, stops).cpu().numpy()
-    seconds = time.perf_counter() - started
-    return vectors, (len(rows), sum(row.tokens for row in rows), ids.numel()), seconds
 
 
 def _device_of(model: nn.Module) -> torch.device:

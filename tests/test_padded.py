@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from transforms.esm.pooling import mean_pool
+from transforms.esm.encoding import PAD, encode
+from transforms.esm.padded import mean_pool, pad
+from transforms.residues import ALLOWED_RESIDUES
+
+allowed_sequences = st.text(ALLOWED_RESIDUES, min_size=1, max_size=200)
 
 
 def hidden_states(lengths: list[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -64,3 +70,16 @@ def test_a_window_averages_its_own_positions() -> None:
     pooled = mean_pool(hidden, torch.tensor([3, 1]), torch.tensor([5, 2]))
     torch.testing.assert_close(pooled[0], hidden[0, 3:5].mean(0))
     torch.testing.assert_close(pooled[1], hidden[1, 1])
+
+
+@given(sequences=st.lists(allowed_sequences, min_size=1, max_size=8))
+def test_padding_changes_no_token(sequences: list[str]) -> None:
+    encoded = [encode(sequence) for sequence in sequences]
+    ids, attention_mask = pad(encoded)
+    assert ids.shape == attention_mask.shape == (len(sequences), max(map(len, sequences)) + 2)
+    for row, expected in enumerate(encoded):
+        assert attention_mask[row].tolist() == [1] * len(expected) + [0] * (
+            ids.shape[1] - len(expected)
+        )
+        assert ids[row, : len(expected)].tolist() == expected.tolist()
+        assert set(ids[row, len(expected) :].tolist()) <= {PAD}

@@ -29,7 +29,6 @@ _STEP_OF_LONGEST = 384  # three blocks of queries of the flash kernel
 _MOST_GRAPHS = 64
 
 Key = tuple[int, int, int]  # tokens, sequences, tokens of the longest
-Run = Callable[[PackedEncoder, Pack], Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,9 @@ class Graphs:
     """The graphs of one encoder, made when first needed.
 
     For one thread at a time. What they are given is computed in the order of calls.
-
-    Args:
-        run: Computes a pack with an encoder, (B, D), without asking the device for anything.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self) -> None:
         self._full = 0
         self._seen: set[Key] = set()
         self._graphs: dict[Key, _Graph] = {}
@@ -89,7 +84,7 @@ class Graphs:
                 self._full = full
             if graph := self._find(encoder, packed):
                 return graph.replay(packed)
-        return self._run(encoder, packed)
+        return encoder.embed(packed)
 
     def _find(self, encoder: PackedEncoder, packed: Pack) -> _Graph | None:
         key = choose_places(packed, self._full)
@@ -99,7 +94,7 @@ class Graphs:
         places = make_places(*key, packed.token_ids.device)
         fill_places(places, packed)
         # Once before: what is compiled or looked up at a first call cannot be recorded.
-        if not self._has_room(lambda: self._run(encoder, places)):
+        if not self._has_room(lambda: encoder.embed(places)):
             logger.info("No CUDA graphs: there is no memory for them.")
             self._is_usable = False
             self._forget()
@@ -138,7 +133,7 @@ class Graphs:
         held = encoder.tabulate_angles(places.longest)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            pooled = self._run(encoder, places)
+            pooled = encoder.embed(places)
         return _Graph(places, graph, pooled, held)
 
 

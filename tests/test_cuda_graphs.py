@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transforms.esm import graphs
+from transforms.esm import cuda_graphs
+from transforms.esm.cuda_graphs import Graphs, choose_places, fill_places, make_places
 from transforms.esm.encoder import PackedEncoder
-from transforms.esm.forward import _pool
-from transforms.esm.graphs import Graphs, choose_places, fill_places, make_places
 from transforms.esm.model import EsmModelHandler, ModelConfig
 from transforms.esm.packing import Pack, Row, pack
 
@@ -60,7 +59,7 @@ def test_what_is_mock_changes_no_vector_by_a_bit(encoder: PackedEncoder) -> None
     for seed in range(4):  # each leaves its tokens to the mock sequence of the next
         packed = make_pack([90 + seed] * (20 - seed), seed)
         fill_places(places, packed)
-        assert torch.equal(_pool(encoder, places)[: len(packed)], _pool(encoder, packed))
+        assert torch.equal(encoder.embed(places)[: len(packed)], encoder.embed(packed))
 
 
 class Recorder:
@@ -85,7 +84,7 @@ class Recorder:
             def replay(self, packed: Pack) -> Tensor:
                 recorded.captured.append(-len(places.token_ids))
                 fill_places(places, packed)
-                return _pool(encoder, places)[: len(packed)]
+                return encoder.embed(places)[: len(packed)]
 
         return Graph()
 
@@ -98,11 +97,11 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 @torch.inference_mode()
 def run(made: Graphs, encoder: PackedEncoder, count: int, full: int) -> None:
     packed = make_pack([98] * count)
-    torch.testing.assert_close(made.run(encoder, packed, full), _pool(encoder, packed))
+    torch.testing.assert_close(made.run(encoder, packed, full), encoder.embed(packed))
 
 
 def test_what_comes_a_second_time_is_recorded(encoder: PackedEncoder, recorder: Recorder) -> None:
-    made = Graphs(_pool)
+    made = Graphs()
     for count in (20, 10, 20, 20, 5):
         run(made, encoder, count, 2000)
     assert recorder.captured == [2000, -2000, -2000]
@@ -111,7 +110,7 @@ def test_what_comes_a_second_time_is_recorded(encoder: PackedEncoder, recorder: 
 def test_for_passes_of_another_size_all_begins_anew(
     encoder: PackedEncoder, recorder: Recorder
 ) -> None:
-    made = Graphs(_pool)
+    made = Graphs()
     for full in (2000, 2000, 1000, 1000, 2000):
         run(made, encoder, 10, full)
     assert recorder.captured == [1000, -1000, 1000, -1000]
@@ -120,7 +119,7 @@ def test_for_passes_of_another_size_all_begins_anew(
 def test_more_than_a_full_pass_is_launched_as_it_is(
     encoder: PackedEncoder, recorder: Recorder
 ) -> None:
-    made = Graphs(_pool)
+    made = Graphs()
     for _ in range(3):
         run(made, encoder, 20, 1000)
     assert recorder.captured == []
@@ -133,10 +132,10 @@ def test_where_recording_does_not_work_it_is_given_up(
     caplog: pytest.LogCaptureFixture,
     reason: str,
 ) -> None:
-    caplog.set_level(logging.INFO, graphs.__name__)
+    caplog.set_level(logging.INFO, cuda_graphs.__name__)
     recorder.room = reason != "memory"
     recorder.failure = RuntimeError("operation not permitted when stream is capturing")
-    made = Graphs(_pool)
+    made = Graphs()
     for _ in range(4):
         run(made, encoder, 20, 2000)
     assert recorder.captured == []
@@ -146,7 +145,7 @@ def test_where_recording_does_not_work_it_is_given_up(
 
 def test_a_broken_device_is_told_of(encoder: PackedEncoder, recorder: Recorder) -> None:
     recorder.failure = RuntimeError("CUDA error: an illegal memory access was encountered")
-    made = Graphs(_pool)
+    made = Graphs()
     run(made, encoder, 20, 2000)
     with pytest.raises(RuntimeError, match="illegal memory"):
         run(made, encoder, 20, 2000)
