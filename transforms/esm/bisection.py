@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,20 +10,12 @@ from typing import TypeVar
 import torch
 
 from transforms import events
+from transforms.esm.device_errors import is_fatal, is_out_of_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _MAX_MESSAGE = 500
-
-_OUT_OF_MEMORY = re.compile(
-    r"out of memory|can(no|')t allocate memory|not enough memory|STATUS_ALLOC_FAILED",
-    re.IGNORECASE,
-)
-_BROKEN_DEVICE = re.compile(
-    r"CUDA error|CUBLAS_STATUS_|CUDNN_STATUS_|device-side assert|illegal memory access",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +34,8 @@ class Failure:
     attempts: int
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tells whether less work at a time may help: CUDA, MPS or the CPU ran out of memory."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
-
-
-def is_fatal(error: BaseException) -> bool:
-    """Tells whether the device is broken for this process: every later call would fail too."""
-    if is_out_of_memory(error):
-        return False
-    return isinstance(error, torch.AcceleratorError) or (
-        isinstance(error, RuntimeError) and bool(_BROKEN_DEVICE.search(str(error)))
-    )
-
-
-def free_memory() -> None:
-    """Gives back what torch's allocators hold but do not use."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
 def run_isolated(
-    run: Callable[[Sequence[T]], Sequence[R]],
-    items: Sequence[T],
-    free: Callable[[], None] = free_memory,
+    run: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], attempts: int = 1
 ) -> list[R | Failure]:
     """Runs a batch; where it fails, its halves, down to the record.
 
@@ -82,7 +46,7 @@ def run_isolated(
     Args:
         run: Returns one result for each item, in order.
         items: What to run.
-        free: Called after each out-of-memory error, when nothing holds its tensors any more.
+        attempts: How many calls they have been in, with this one.
 
     Returns:
         One result or failure for each item, in order.
@@ -90,15 +54,8 @@ def run_isolated(
     Raises:
         Exception: What ``run`` raised, where :func:`is_fatal` says that no later call can work.
     """
-    return _run(run, items, free, attempts=1) if items else []
-
-
-def _run(
-    run: Callable[[Sequence[T]], Sequence[R]],
-    items: Sequence[T],
-    free: Callable[[], None],
-    attempts: int,
-) -> list[R | Failure]:
+    if not items:
+        return []
     try:
         results = run(items)
     except Exception as error:
@@ -112,15 +69,24 @@ def _run(
     # Only here is the traceback gone, and with it the frames that hold the tensors.
     if failure.error_type == "oom":
         events.emit(events.OutOfMemory(len(items)))
-        free()
+        _free_memory()
     if len(items) == 1:
         return [failure]
     middle = len(items) // 2
-    first = _run(run, items[:middle], free, attempts + 1)
-    return first + _run(run, items[middle:], free, attempts + 1)
+    first = run_isolated(run, items[:middle], attempts + 1)
+    return first + run_isolated(run, items[middle:], attempts + 1)
 
 
 def _describe(error: Exception, attempts: int) -> Failure:
     error_type = "oom" if is_out_of_memory(error) else type(error).__name__
     message = " ".join(str(error).split()) or type(error).__name__
     return Failure(error_type, message[:_MAX_MESSAGE], attempts)
+
+
+def _free_memory() -> None:
+    """Gives back what torch's allocators hold but do not use."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()

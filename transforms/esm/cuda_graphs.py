@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transforms.esm.bisection import is_fatal, is_out_of_memory
+from transforms.esm.device_errors import is_fatal, is_out_of_memory
 from transforms.esm.encoder import PackedEncoder
 from transforms.esm.packing import Pack
 

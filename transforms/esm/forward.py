@@ -12,8 +12,8 @@ from torch import nn
 
 from transforms import events
 from transforms.arrays import Vectors
-from transforms.esm.bisection import is_out_of_memory
 from transforms.esm.cuda_graphs import Graphs
+from transforms.esm.device_errors import is_out_of_memory
 from transforms.esm.encoder import PackedEncoder
 from transforms.esm.packing import Pack, Row, pack
 from transforms.esm.padded import embed_padded

@@ -26,7 +26,8 @@ from transforms.esm.encoder import pack_encoder
 from transforms.esm.forward import attention_of, launches_ahead
 from transforms.esm.known_vectors import KnownVectors, affordable_bytes
 from transforms.esm.pass_budget import PassBudget, find_budget, full_pass
-from transforms.esm.running import RunningBatch
+from transforms.esm.passes import Outcomes
+from transforms.esm.running_batch import RunningBatch
 from transforms.esm.under_way import open_notes
 from transforms.esm.weights import load_encoder
 from transforms.items import Batch, EmbeddingBlock, Item, Protein
@@ -244,7 +245,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         return "EsmModelHandler"
 
 
-def _collect(items: Iterable[Item], outcomes: Mapping[str, Vector | Failure]) -> list[Item]:
+def _collect(items: Iterable[Item], outcomes: Outcomes) -> list[Item]:
     """Puts the vectors into one block, before everything else that there was in the batch."""
     proteins: list[Protein] = []
     vectors: list[Vector] = []

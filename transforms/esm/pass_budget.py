@@ -56,7 +56,7 @@ def find_budget(model: nn.Module) -> PassBudget:
 
     On CUDA a small pass is run to see what a token takes.
     """
-    from transforms.esm.bisection import is_out_of_memory
+    from transforms.esm.device_errors import is_out_of_memory
 
     parameter = next(model.parameters(), None)
     if parameter is None or parameter.device.type != "cuda":

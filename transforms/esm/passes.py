@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -15,8 +16,9 @@ import numpy as np
 from torch import nn
 
 from transforms.arrays import Vector
-from transforms.esm.bisection import Failure, is_out_of_memory, run_isolated
+from transforms.esm.bisection import Failure, run_isolated
 from transforms.esm.cores import run_side_by_side
+from transforms.esm.device_errors import is_out_of_memory
 from transforms.esm.encoding import encode_packed
 from transforms.esm.forward import (
     Fetch,
@@ -31,16 +33,27 @@ from transforms.esm.packing import Row
 from transforms.esm.pass_budget import PassBudget
 from transforms.esm.slicing import most_workers, slice_passes
 from transforms.esm.under_way import Notes
-from transforms.esm.windows import Window, cut_windows
+from transforms.esm.windows import cut_windows
+
+Outcome = Vector | Failure
+Outcomes = dict[str, Outcome]
+"""By the residues of each sequence."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
-    """What goes through the model as one row: a window of a sequence."""
+    """What goes through the model as one row: a sequence, or one of its windows.
+
+    Attributes:
+        sequence: The whole of it.
+        digest: Of the whole.
+        windows: How many windows it has.
+        row: What the model is given.
+    """
 
     sequence: str
     digest: str
-    window: Window
+    windows: int
     row: Row
 
 
@@ -48,46 +61,31 @@ class _Piece:
 # are computed one after the other.
 _LAUNCHER = ThreadPoolExecutor(1, "launcher")
 
-_Pass = tuple[Sequence[_Piece], list[Vector | Failure]]
+_Pass = tuple[Sequence[_Piece], list[Outcome]]
 
 
 def _cut(sequence: str, max_residues: int) -> list[_Piece]:
     digest = hashlib.sha256(sequence.encode()).hexdigest()
-    return [
-        _Piece(sequence, digest, window, _row_of(sequence, window))
-        for window in cut_windows(len(sequence), max_residues)
-    ]
+    windows = cut_windows(len(sequence), max_residues)
+    rows = (
+        Row(sequence[each.start : each.stop], each.first - each.start, each.last - each.start)
+        for each in windows
+    )
+    return [_Piece(sequence, digest, len(windows), row) for row in rows]
 
 
-def _row_of(sequence: str, window: Window) -> Row:
-    residues = sequence[window.start : window.stop]
-    return Row(residues, window.first - window.start, window.last - window.start)
+def _average(windows: Sequence[tuple[int, Outcome]]) -> Outcome:
+    """Returns the mean of windows, weighted by how many residues count in each.
 
-
-class _OpenMean:
-    """The mean of a sequence of several windows, weighted by the residues that count in each."""
-
-    def __init__(self, windows: Sequence[Window]) -> None:
-        self._missing = len(windows)
-        self._residues = windows[-1].last
-        self._sum: Any = 0.0
-        self._failure: Failure | None = None
-
-    def add(self, window: Window, outcome: Vector | Failure) -> bool:
-        """Adds the outcome of a window; tells whether it was the last."""
-        self._missing -= 1
+    A window that fails fails the sequence.
+    """
+    total: Any = 0.0
+    for residues, outcome in windows:
         if isinstance(outcome, Failure):
-            self._failure = self._failure or outcome
-        else:
-            self._sum = self._sum + outcome.astype(np.float64) * window.weight
-        return self._missing == 0
-
-    def close(self) -> Vector | Failure:
-        """Returns the mean, or why there is none: a window that fails fails the sequence."""
-        if self._failure is not None:
-            return self._failure
-        mean: Vector = (self._sum / self._residues).astype(np.float32)
-        return mean
+            return outcome
+        total = total + outcome.astype(np.float64) * residues
+    mean: Vector = (total / sum(residues for residues, _ in windows)).astype(np.float32)
+    return mean
 
 
 def embed_passes(
@@ -96,7 +94,7 @@ def embed_passes(
     budget: PassBudget,
     max_residues: int,
     notes: Notes | None = None,
-) -> Iterator[dict[str, Vector | Failure]]:
+) -> Iterator[Outcomes]:
     """Embeds sequences, each of them once.
 
     Where passes can wait on the device, they are launched while this returns.
@@ -119,10 +117,10 @@ def embed_passes(
     """
     notes = notes or Notes()
     distinct = dict.fromkeys(sequences)
-    settled: dict[str, Vector | Failure] = dict(_refuse(list(distinct)))
+    settled: Outcomes = dict(_refuse(list(distinct)))
     suspects: list[list[_Piece]] = []
     others: list[_Piece] = []
-    means: dict[str, _OpenMean] = {}
+    open_windows: dict[str, list[tuple[int, Outcome]]] = defaultdict(list)
     for sequence in distinct:
         if sequence in settled:
             continue
@@ -130,8 +128,6 @@ def embed_passes(
         if failure := notes.condemned(pieces[0].digest):
             settled[sequence] = failure
             continue
-        if len(pieces) > 1:
-            means[sequence] = _OpenMean([piece.window for piece in pieces])
         if notes.is_suspect(pieces[0].digest):
             suspects.append(pieces)
         else:
@@ -139,14 +135,16 @@ def embed_passes(
     if (suspects or others) and notes.is_untried:
         _try_out(model)
 
-    def complete(passes: Iterable[_Pass]) -> Iterator[dict[str, Vector | Failure]]:
+    def complete(passes: Iterable[_Pass]) -> Iterator[Outcomes]:
         for members, outcomes in passes:
-            completed: dict[str, Vector | Failure] = {}
+            completed: Outcomes = {}
             for piece, outcome in zip(members, outcomes, strict=True):
-                if mean := means.get(piece.sequence):
-                    if not mean.add(piece.window, outcome):
+                if piece.windows > 1:
+                    windows = open_windows[piece.sequence]
+                    windows.append((piece.row.last - piece.row.first, outcome))
+                    if len(windows) < piece.windows:
                         continue
-                    outcome = mean.close()
+                    outcome = _average(open_windows.pop(piece.sequence))
                 completed[piece.sequence] = outcome
                 notes.clear(piece.digest)
             yield completed

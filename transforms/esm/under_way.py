@@ -26,7 +26,8 @@ from itertools import takewhile
 from typing import BinaryIO
 
 from transforms import storage
-from transforms.esm.bisection import Failure, is_fatal
+from transforms.esm.bisection import Failure
+from transforms.esm.device_errors import is_fatal
 from transforms.text import counted
 
 logger = logging.getLogger(__name__)

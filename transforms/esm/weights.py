@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from transforms.errors import ConfigurationError
 from transforms.esm.architecture import DEMO_CONFIG, read_config
-from transforms.esm.bisection import is_out_of_memory
 from transforms.esm.checkpoints import Checkpoint
+from transforms.esm.device_errors import is_out_of_memory
 
 # Not part of the encoder's computation, or computed where the checkpoint lacks it.
 _NOT_NEEDED = ("contact_head.", "rotary_embeddings.inv_freq")

@@ -24,11 +24,6 @@ class Window:
     first: int
     last: int
 
-    @property
-    def weight(self) -> int:
-        """How many residues are averaged."""
-        return self.last - self.first
-
 
 def cut_windows(length: int, size: int) -> list[Window]:
     """Cuts a sequence into windows that the model can take.

@@ -22,7 +22,7 @@ from transforms.esm.model import EsmModelHandler, ModelConfig
 from transforms.esm.packing import Pack
 from transforms.esm.pass_budget import PassBudget
 from transforms.esm.passes import _LAUNCHER
-from transforms.esm.running import RunningBatch
+from transforms.esm.running_batch import RunningBatch
 from transforms.esm.under_way import Notes, _read_note, count_deaths
 from transforms.items import Batch, DeadLetter, EmbeddingBlock, Item
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from torch import nn
 
 from transforms import events
-from transforms.arrays import Vector
 from transforms.esm.bisection import Failure
 from transforms.esm.known_vectors import KnownVectors
 from transforms.esm.pass_budget import PassBudget
-from transforms.esm.passes import embed_passes
+from transforms.esm.passes import Outcomes, embed_passes
 from transforms.esm.under_way import Notes
 from transforms.items import Protein
-
-Outcomes = dict[str, Vector | Failure]
 
 
 class RunningBatch:
@@ -95,7 +92,7 @@ class RunningBatch:
         self._outcomes.update(outcomes)
         self._announce(outcomes)
 
-    def _announce(self, outcomes: Mapping[str, Vector | Failure]) -> None:
+    def _announce(self, outcomes: Outcomes) -> None:
         embedded = [
             protein
             for sequence, outcome in outcomes.items()
