@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from transforms.esm import attention
-from transforms.esm.attention import attend_each, choose_attention
+from transforms.esm.kernels import attention
+from transforms.esm.kernels.attention import attend_each, choose_attention
 
 LENGTHS = (3, 17, 1, 60)
 
@@ -82,7 +82,7 @@ class TestTrial:
         module = types.ModuleType("torch.nn.attention.varlen")
         module.varlen_attn = varlen_attn  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", module)
-        monkeypatch.setitem(sys.modules, "transforms.esm.triton_kernels", None)
+        monkeypatch.setitem(sys.modules, "transforms.esm.kernels.triton_kernels", None)
 
     def choose(self) -> str | None:
         chosen = choose_attention(torch.device("cuda"), torch.float16, 4, 8)
@@ -143,5 +143,5 @@ class TestTrial:
 
     def test_a_torch_without_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", None)
-        monkeypatch.setitem(sys.modules, "transforms.esm.triton_kernels", None)
+        monkeypatch.setitem(sys.modules, "transforms.esm.kernels.triton_kernels", None)
         assert self.choose() is None

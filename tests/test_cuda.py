@@ -16,10 +16,10 @@ from transforms import events
 from transforms.awaiting import Deferred
 from transforms.esm.cuda_graphs import Graphs
 from transforms.esm.encoder import PackedEncoder
+from transforms.esm.kernels.rotary_and_norm import _load_triton, _prepare_trial
+from transforms.esm.kernels.trial import check_kernel
 from transforms.esm.model import EsmModelHandler, ModelConfig
 from transforms.esm.packing import Pack, Row, pack
-from transforms.esm.rotary_and_norm import _load_triton, _prepare_trial
-from transforms.esm.trial import check_kernel
 from transforms.items import Batch, EmbeddingBlock
 
 pytestmark = [

@@ -11,10 +11,10 @@ from transformers import EsmModel
 
 from tests.model_helpers import copy_checkpoint, embed_alone, hidden_states, worst_difference
 from tests.model_helpers import load_reference as load_exact
-from transforms.esm.attention import attend_each
 from transforms.esm.checkpoints import find_checkpoint
 from transforms.esm.encoder import PackedEncoder, pack_encoder
 from transforms.esm.forward import attention_of, embed_rows, is_padded
+from transforms.esm.kernels.attention import attend_each
 from transforms.esm.packing import Row, pack
 from transforms.esm.weights import load_encoder
 from transforms.residues import ALLOWED_RESIDUES

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from transforms.esm.trial import check_kernel
+from transforms.esm.kernels.trial import check_kernel
 
 
 def near() -> list[Tensor]:

@@ -18,8 +18,8 @@ REPO = Path(__file__).parents[1]
 
 ATTENTION = """
 import torch
-from transforms.esm.attention import _draw, attend_each
-from transforms.esm.triton_kernels import attend
+from transforms.esm.kernels.attention import _draw, attend_each
+from transforms.esm.kernels.triton_kernels import attend
 
 for heads, width in ((3, 16), (2, 64)):
     lengths = (7, 1, 130, 64, 200)
@@ -45,8 +45,8 @@ for heads, width in ((3, 16), (2, 64)):
 
 ROTARY_AND_NORM = """
 import torch
-from transforms.esm.rotary_and_norm import _load_triton, _prepare_trial
-from transforms.esm.trial import largest_difference
+from transforms.esm.kernels.rotary_and_norm import _load_triton, _prepare_trial
+from transforms.esm.kernels.trial import largest_difference
 
 for heads, width in ((4, 8), (3, 24), (2, 64)):
     ways = _prepare_trial(_load_triton(), torch.device("cpu"), torch.float16, heads, width)

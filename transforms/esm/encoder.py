@@ -15,10 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transforms.esm.attention import Attend, choose_attention
 from transforms.esm.encoding import EOS, VOCAB
+from transforms.esm.kernels.attention import Attend, choose_attention
+from transforms.esm.kernels.rotary_and_norm import (
+    PLAIN,
+    Angles,
+    RotaryAndNorm,
+    choose_rotary_and_norm,
+)
 from transforms.esm.packing import Pack
-from transforms.esm.rotary_and_norm import PLAIN, Angles, RotaryAndNorm, choose_rotary_and_norm
 
 # oneDNN keeps what it makes for a shape, and each pass has a number of tokens of its own: the 1,024
 # that it would keep take 300 MB and save no time. It looks when it is first used.

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from transforms.esm.trial import Run, check_kernel
+from transforms.esm.kernels.trial import Run, check_kernel
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def choose_rotary_and_norm(
 
 
 def _load_triton() -> RotaryAndNorm:
-    from transforms.esm import triton_kernels
+    from transforms.esm.kernels import triton_kernels
 
     return RotaryAndNorm(
         "fused kernels",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from transforms.esm.trial import check_kernel
+from transforms.esm.kernels.trial import check_kernel
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def _attend_triton(
     query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, longest: int
 ) -> Tensor:
     """Attends in all sequences at once by our own kernel for CUDA."""
-    from transforms.esm.triton_kernels import attend
+    from transforms.esm.kernels.triton_kernels import attend
 
     return attend(query, key, value, boundaries, longest)
 
