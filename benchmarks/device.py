@@ -148,7 +148,7 @@ def _measure(
     shape: Shape,
 ) -> Any:
     """Yields what was measured of an entry on each input, or why it was not."""
-    from transforms.esm.model import _CACHE
+    from transforms.esm.loaded import MODELS
 
     what = {"entry": entry, "budget": budget}
     setting = replace(setting, budget=budget, passes=Passes())
@@ -159,7 +159,7 @@ def _measure(
             warm_up = write_fasta(setting.work / "warm_up.fasta", choose_warm_up(sequences))
             fasta = write_fasta(setting.work / f"{mix}.fasta", sequences)
             peer.embed(warm_up)
-            _CACHE.learned.clear()  # as if it were the first run of its process
+            MODELS.forget()  # as if it were the first run of its process
             run, vectors = time_run(peer, setting, fasta)
             yield what | {
                 "mix": mix,

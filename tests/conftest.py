@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.weights import Shape, make_model
 from transforms import beam_metrics
-from transforms.esm.model import _CACHE
+from transforms.esm.loaded import MODELS
 
 # A shell that starts this in the background, and nohup, have signals ignored that tests send.
 for _number, _usual in (
@@ -37,7 +37,7 @@ def _same_logging() -> None:
 @pytest.fixture(autouse=True)
 def _nothing_known() -> None:
     """Forgets what other tests have left in the process for its next run."""
-    _CACHE.learned.clear()
+    MODELS.forget()
     beam_metrics._held.clear()
 
 

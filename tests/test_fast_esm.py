@@ -11,6 +11,7 @@ import torch
 from transformers import EsmForMaskedLM
 
 from pipeline.fast_esm import extract_fast_esm
+from tests.model_helpers import embed_alone
 from transforms.errors import ConfigurationError, FastaFormatError
 from transforms.esm.checkpoints import find_checkpoint
 from transforms.esm.weights import load_encoder
@@ -53,18 +54,9 @@ def test_it_returns_and_saves_what_the_script_did(
     for sequence, tensor, other in zip(SEQUENCES.values(), data, saved["data"], strict=True):
         assert torch.equal(tensor, other)
         assert tensor.dtype == torch.float32
-        reference = embed_alone(model, sequence[:1024])
+        reference = torch.from_numpy(embed_alone(model, sequence[:1024]))
         torch.testing.assert_close(tensor, reference, atol=1e-5, rtol=0)
     assert sorted(os.listdir(tmp_path)) == ["my.family.fa", "saved_ESM.pt"]
-
-
-def embed_alone(model: torch.nn.Module, sequence: str) -> torch.Tensor:
-    from transforms.esm.encoding import encode
-
-    ids = torch.from_numpy(encode(sequence))[None]
-    with torch.inference_mode():
-        hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-    return hidden[0, 1 : len(sequence) + 1].mean(0)
 
 
 def test_a_saved_file_is_returned_and_not_computed_again(fasta: Path, tmp_path: Path) -> None:

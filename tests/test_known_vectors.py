@@ -13,7 +13,7 @@ def vector(value: float) -> np.ndarray:
 
 def test_a_vector_is_known_by_its_sequence() -> None:
     known = KnownVectors()
-    known.add("ACD", vector(1))
+    known.keep("ACD", vector(1))
     np.testing.assert_array_equal(known.get("ACD"), vector(1))
     assert known.get("ACDE") is None
 
@@ -21,14 +21,14 @@ def test_a_vector_is_known_by_its_sequence() -> None:
 def test_there_is_a_bound() -> None:
     known = KnownVectors(max_bytes=3 * 401)
     for number, sequence in enumerate("ACDE"):
-        known.add(sequence, vector(number))
-        known.add(sequence, vector(number))
+        known.keep(sequence, vector(number))
+        known.keep(sequence, vector(number))
     assert [known.get(sequence) is not None for sequence in "ACDE"] == [False, True, True, True]
 
 
 def test_a_row_does_not_keep_the_matrix_of_its_pass() -> None:
     known = KnownVectors()
-    known.add("ACD", np.ones((1000, 25), np.float32)[0])
+    known.keep("ACD", np.ones((1000, 25), np.float32)[0])
     kept = known.get("ACD")
     assert kept is not None
     assert kept.base is None

@@ -325,14 +325,3 @@ class TestVectors:
         assert block.proteins == batch.items
         expected = np.stack([references[sequence] for sequence in ordered])
         assert worst_difference(block.vectors, expected) < 1e-5
-
-    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-    def test_in_half_precision_agree_in_direction(
-        self, tiny_checkpoint: Path, references: dict[str, np.ndarray], dtype: str
-    ) -> None:
-        handler = EsmModelHandler(ModelConfig(str(tiny_checkpoint), dtype=dtype, device="cpu"))
-        (block,) = handler.run_inference(make_batch(list(references)), handler.load_model())
-        assert isinstance(block, EmbeddingBlock)
-        expected = torch.from_numpy(np.stack(list(references.values())))
-        similarity = torch.cosine_similarity(torch.from_numpy(block.vectors), expected)
-        assert float(similarity.min()) >= 0.999

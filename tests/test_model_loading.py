@@ -16,8 +16,8 @@ from tests.model_helpers import copy_checkpoint
 from transforms import events
 from transforms.beam_metrics import NAMESPACE
 from transforms.errors import ConfigurationError
-from transforms.esm import model as model_module
 from transforms.esm.checkpoints import Checkpoint, find_checkpoint
+from transforms.esm.loaded import LoadedModels
 from transforms.esm.model import EsmModelHandler, ModelConfig, keep_model
 from transforms.esm.weights import load_encoder
 from transforms.items import Batch, EmbeddingBlock, Item
@@ -28,7 +28,7 @@ RUNNERS = ["FnApiRunner", "BundleBasedDirectRunner"]
 @pytest.fixture(autouse=True)
 def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives each test the empty cache of a new process."""
-    monkeypatch.setattr(model_module, "_CACHE", model_module._ModelCache())
+    monkeypatch.setattr("transforms.esm.model.MODELS", LoadedModels())
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         seen.append((dtype, device))
         return load_encoder(checkpoint, dtype, device)
 
-    monkeypatch.setattr(model_module, "load_encoder", load)
+    monkeypatch.setattr("transforms.esm.loaded.load_encoder", load)
     return seen
 
 
@@ -84,7 +84,7 @@ def test_a_load_is_announced(
     tiny_checkpoint: Path, config: ModelConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[events.Event] = []
-    with events.listening(seen.append), caplog.at_level(logging.INFO, "transforms.esm.model"):
+    with events.listening(seen.append), caplog.at_level(logging.INFO, "transforms.esm.loaded"):
         handler = EsmModelHandler(config)
         assert handler.load_model() is handler.load_model()
     (event,) = seen

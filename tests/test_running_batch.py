@@ -14,10 +14,10 @@ from torch import nn
 from tests.helpers import make_output, make_protein
 from transforms import events
 from transforms.awaiting import Deferred
-from transforms.esm import model
 from transforms.esm.bisection import Failure
 from transforms.esm.forward import Fetch, Rows, launch_rows
 from transforms.esm.known_vectors import KnownVectors
+from transforms.esm.loaded import MODELS
 from transforms.esm.model import EsmModelHandler, ModelConfig
 from transforms.esm.packing import Pack
 from transforms.esm.pass_budget import PassBudget
@@ -119,7 +119,7 @@ def test_all_is_launched_and_nothing_is_waited_for(
     vectors = vectors_of(deferred.resolve())
     assert device.fetched == len(device.launched)
     assert sum(embedded) == 40
-    model._CACHE.learned.clear()
+    MODELS.forget()
     np.testing.assert_allclose(vectors, plainly(tiny_checkpoint, sequences), atol=1e-6)
     assert deferred.resolve() is deferred.resolve()
 

@@ -24,7 +24,7 @@ from pipeline.watching import rounds as watch
 from tests.command import exit_code_of
 from tests.faults.outcome import read_outcome
 from transforms import events, skipping, storage
-from transforms.esm import model
+from transforms.esm.loaded import LoadedModels
 from transforms.inputs.finding import Listing, find_fasta
 from transforms.inputs.reading import read_items
 from transforms.output.commits import Commits, read_commits
@@ -287,7 +287,7 @@ def test_a_graph_that_fails_ends_it(
 def test_the_model_is_loaded_once_and_before_the_first_file(
     inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "_CACHE", model._ModelCache())
+    monkeypatch.setattr("transforms.esm.model.MODELS", LoadedModels())
     seen: list[events.Event] = []
 
     def feed() -> None:

@@ -33,24 +33,14 @@ def kept_bytes(sequence: str, vector_bytes: int) -> int:
     return len(sequence) + vector_bytes + _ENTRY_BYTES
 
 
-class KnownVectors:
-    """Keeps the vectors that were used last, up to a bound.
-
-    Not for several threads at once.
-
-    Args:
-        max_bytes: Memory that it may take.
-    """
+class KnownVectors(Recent[Vector]):
+    """Keeps the vectors that were used last, by their sequences, up to a bound of memory."""
 
     def __init__(self, max_bytes: int = MIN_BYTES) -> None:
-        self._vectors: Recent[Vector] = Recent(max_bytes)
+        super().__init__(max_bytes)
 
-    def get(self, sequence: str) -> Vector | None:
-        """Returns the vector of a sequence, or None."""
-        return self._vectors.get(sequence)
-
-    def add(self, sequence: str, vector: Vector) -> None:
+    def keep(self, sequence: str, vector: Vector) -> None:
         """Keeps a copy of a vector, in place of those that were not used for longest."""
-        if sequence not in self._vectors:
+        if sequence not in self:
             # A copy, since a row would keep the matrix of its pass.
-            self._vectors.add(sequence, vector.copy(), kept_bytes(sequence, vector.nbytes))
+            self.add(sequence, vector.copy(), kept_bytes(sequence, vector.nbytes))

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 from torch import nn
 
-from transforms import events
 from transforms.arrays import Vector
 from transforms.awaiting import Deferred
 from transforms.dead_letters import record_failed
 from transforms.esm.bisection import Failure
-from transforms.esm.checkpoints import DEFAULT_MODEL, find_checkpoint
-from transforms.esm.devices import resolve_device, resolve_dtype
-from transforms.esm.encoder import pack_encoder
+from transforms.esm.checkpoints import DEFAULT_MODEL
 from transforms.esm.forward import attention_of, launches_ahead
-from transforms.esm.known_vectors import KnownVectors, affordable_bytes
-from transforms.esm.pass_budget import PassBudget, find_budget, full_pass
+from transforms.esm.loaded import MODELS
+from transforms.esm.pass_budget import full_pass
 from transforms.esm.passes import Outcomes
 from transforms.esm.running_batch import RunningBatch
 from transforms.esm.under_way import open_notes
-from transforms.esm.weights import load_encoder
 from transforms.items import Batch, EmbeddingBlock, Item, Protein
 from transforms.output.commits import Output
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,66 +52,6 @@ class ModelConfig:
         return self.toks_per_batch or full_pass(self.device)
 
 
-@dataclass
-class _Learned:
-    """What has come of using a model in this process.
-
-    Attributes:
-        vectors: Of sequences that it was given whole.
-        budgets: Tokens of a pass, by ``toks_per_batch``.
-        running: What was last deferred.
-    """
-
-    vectors: KnownVectors
-    budgets: dict[int | None, PassBudget] = field(default_factory=dict)
-    running: RunningBatch | None = None
-
-    def budget(self, model: nn.Module, toks_per_batch: int | None) -> PassBudget:
-        """Returns the budget of a pass, which is looked for once."""
-        if toks_per_batch not in self.budgets:
-            found = PassBudget(toks_per_batch) if toks_per_batch else find_budget(model)
-            self.budgets[toks_per_batch] = found
-        return self.budgets[toks_per_batch]
-
-
-@dataclass
-class _ModelCache:
-    """The models of this process.
-
-    Beam 2.77 loads a model for each lifetime of a DoFn: for each bundle on some runners, after
-    each minute of silence on others. These references outlive DoFns.
-    """
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    kept: dict[str, nn.Module] = field(default_factory=dict)
-    loaded: dict[tuple[str | None, ...], tuple[str, nn.Module]] = field(default_factory=dict)
-    learned: WeakKeyDictionary[nn.Module, _Learned] = field(default_factory=WeakKeyDictionary)
-
-    def get(self, config: ModelConfig) -> nn.Module:
-        """Returns a model; loads it the first time, and again when its files have changed."""
-        with self.lock:
-            if config.model in self.kept:
-                return self.kept[config.model]
-            device = resolve_device(config.device)
-            dtype = resolve_dtype(config.dtype, device)
-            checkpoint = find_checkpoint(config.model, config.revision)
-            key = (checkpoint.model, checkpoint.revision, dtype, device)
-            fingerprint, model = self.loaded.get(key, (None, None))
-            if model is not None and fingerprint == checkpoint.fingerprint:
-                return model
-            started = time.perf_counter()
-            model = pack_encoder(load_encoder(checkpoint, dtype, device))
-            seconds = time.perf_counter() - started
-            self.loaded[key] = checkpoint.fingerprint, model
-        attention = attention_of(model)
-        logger.info(
-            "Loaded %s in %.1f s: %s on %s, %s", checkpoint.model, seconds, dtype, device, attention
-        )
-        events.emit(events.ModelLoaded(checkpoint.model, device, dtype, attention, seconds))
-        return model
-
-
-_CACHE = _ModelCache()
 # Threads of a worker share one model; two passes at once would need twice the memory.
 _INFERENCE = threading.Lock()
 
@@ -134,8 +65,7 @@ def keep_model(name: str, model: nn.Module) -> None:
             ``last_hidden_state`` (B, T, D) for ``input_ids`` and ``attention_mask`` (B, T).
             It is put into eval mode.
     """
-    with _CACHE.lock:
-        _CACHE.kept[name] = model.eval()
+    MODELS.keep(name, model)
 
 
 class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[misc]
@@ -179,7 +109,8 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         Raises:
             ConfigurationError: The model, its device or its dtype cannot be had.
         """
-        return _CACHE.get(self._config)
+        config = self._config
+        return MODELS.get(config.model, config.revision, config.dtype, config.device)
 
     def run_inference(
         self, batch: Batch, model: nn.Module, inference_args: dict[str, Any] | None = None
@@ -202,9 +133,7 @@ class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[mis
         """
         Metrics.string_set(self.get_metrics_namespace(), "attention").add(attention_of(model))
         with _INFERENCE:
-            if (learned := _CACHE.learned.get(model)) is None:
-                learned = _Learned(KnownVectors(affordable_bytes(model)))
-                _CACHE.learned[model] = learned
+            learned = MODELS.learned_of(model)
             running = RunningBatch(
                 batch.proteins,
                 model,

@@ -86,7 +86,7 @@ class RunningBatch:
             self._add(done)
         for sequence in self._whole:
             if not isinstance(vector := self._outcomes[sequence], Failure):
-                self._known.add(sequence, vector)
+                self._known.keep(sequence, vector)
 
     def _add(self, outcomes: Outcomes) -> None:
         self._outcomes.update(outcomes)
