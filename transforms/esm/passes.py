@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -184,23 +184,20 @@ def _launch_passes(
     pieces, lengths = _sort(pieces)
     rows = prepare_rows(model, [piece.row for piece in pieces])
 
-    def launch(chosen: Sequence[int]) -> Sequence[Callable[[], Vector]]:
+    def launch(chosen: Sequence[int]) -> Sequence[tuple[Fetch, int]]:
         part = slice(chosen[0], chosen[-1] + 1)
         with _learning(budget, pieces[part]):
             fetch = cache(launch_rows(model, rows[part], budget.tokens))
-        return [partial(_take, fetch, row) for row in range(len(chosen))]
+        return [(fetch, row) for row in range(len(chosen))]
 
-    def launch_all() -> list[tuple[range, list[Callable[[], Vector] | Failure]]]:
+    def launch_all() -> list[tuple[range, list[tuple[Fetch, int] | Failure]]]:
         passes = slice_passes(lengths, budget, padded=False)
         return [(chosen, run_isolated(launch, chosen)) for chosen in passes]
 
     def fetch_all() -> Iterator[_Pass]:
         with noted:
             for chosen, outcomes in launched.result():
-                yield (
-                    pieces[chosen.start : chosen.stop],
-                    [each if isinstance(each, Failure) else each() for each in outcomes],
-                )
+                yield pieces[chosen.start : chosen.stop], list(map(_wait_for, outcomes))
 
     with ExitStack() as stack:
         stack.enter_context(notes.noted([piece.digest for piece in pieces]))
@@ -209,7 +206,10 @@ def _launch_passes(
     return fetch_all()
 
 
-def _take(fetch: Fetch, row: int) -> Vector:
+def _wait_for(launched: tuple[Fetch, int] | Failure) -> Outcome:
+    if isinstance(launched, Failure):
+        return launched
+    fetch, row = launched
     vector: Vector = fetch()[row]
     return vector
 
