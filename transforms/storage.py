@@ -14,10 +14,11 @@ import re
 import shutil
 import stat
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, TextIO, cast
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -271,6 +272,17 @@ def publish_all(root: str, files: Mapping[str, Write]) -> None:
 def _write_staged(path: str, write: Write) -> None:
     with open(path, "wb") as handle:
         write(handle)
+
+
+def open_scratch(root: str) -> BinaryIO:
+    """Opens a file that nobody else sees and that is gone when it is closed.
+
+    Args:
+        root: An output root in which something is published; if it is local, the file is on its
+            disk, where there is room for what belongs there.
+    """
+    folder = os.path.join(root, STAGING) if is_local(root) else None
+    return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
 
 
 def open_log(path: str) -> TextIO:
