@@ -121,7 +121,7 @@ def test_every_content_is_synced_before_any_file_appears_and_every_folder_after(
         replace(path, target)
         done.append(target)
 
-    monkeypatch.setattr("transforms.syncing._FEW", 99)
+    monkeypatch.setattr("transforms.local._FEW", 99)
     monkeypatch.setattr(os, "fsync", syncing)
     monkeypatch.setattr(os, "replace", replacing)
     files = {name: write_of(data) for name, data in CONTENTS.items()}

@@ -113,7 +113,7 @@ class Gathered:
             for run in _split(places, places - np.arange(len(places))):
                 file.seek(int(run[0]) * vectors[0].nbytes)
                 file.write(vectors[self.rows.rows[run]].tobytes())
-        return vectors.shape[1]
+        return int(vectors.shape[1])
 
     def _read_vectors(self, part: int) -> Vectors:
         return read_vectors(self.root, self.parts[part])
