@@ -24,7 +24,7 @@ from tests.helpers import files_below
 from transforms import events, local, storage
 from transforms.output import resuming
 from transforms.output.commits import read_commits
-from transforms.output.lock_names import COMPACT, PARTS
+from transforms.output.holders import COMPACT, PARTS
 from transforms.output.locks import hold, hold_parts
 
 RECORDS = 70

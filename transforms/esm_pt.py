@@ -28,6 +28,7 @@ from transforms.output.commits import (
     read_part_record,
 )
 from transforms.output.committed import Rows
+from transforms.output.file_counts import counts_of
 from transforms.output.gathering import Gathered, check_keys, gather, read_whole
 from transforms.output.pt_format import write_pt
 from transforms.passing import ActOnKinds, act_on_kinds
@@ -60,15 +61,7 @@ def finish_files(
     time_of_all = now("microseconds")
     return [
         FileRecord(
-            source=each.end.source,
-            url=each.end.url,
-            size=each.end.size,
-            mtime=each.end.mtime,
-            sha256=each.end.file_sha256,
-            records=each.end.records,
-            residues=each.end.residues,
-            rows=each.rows,
-            dead_letters=each.dead_letters,
+            **counts_of(each),
             parts=each.parts,
             pt=pt_name(each.end.source) if output.pt else None,
             pt_sha256=digests.get(each.end.source),

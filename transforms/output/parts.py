@@ -31,7 +31,7 @@ from transforms.output.commits import (
     write_part_record,
 )
 from transforms.output.committed import remember_rows
-from transforms.output.lock_names import lock_name
+from transforms.output.holders import lock_name
 from transforms.output.locks import check_held
 from transforms.output.parquet import encode_rows
 from transforms.times import now
