@@ -10,7 +10,7 @@ it counts for nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import apache_beam as beam
@@ -40,8 +40,6 @@ BATCH_RESIDUES = 1 << 14
 
 HELD_BYTES = 1 << 24
 """A file with at most so many bytes of text is read once; its text is held between the passes."""
-
-OpenChunks = Callable[[str], Iterator[bytes]]
 
 _ERROR_TYPES = {TruncatedError: "truncated", CorruptError: "corrupt", BombError: "bomb"}
 
@@ -75,7 +73,7 @@ class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: FastaFile) -> Iterator[Item]:
         if not stop_requested():
             events.emit(events.FileBegun(element.source, element.size))
-        yield from in_batches(read_items(look_again(element), shard=self._shard))
+        yield from in_batches(read_items(look_again(element), self._shard))
 
 
 def look_again(file: FastaFile) -> FastaFile:
@@ -104,11 +102,7 @@ def in_batches(items: Iterable[Item]) -> Iterator[Batch]:
         yield Batch(tuple(held))
 
 
-def read_items(
-    file: FastaFile,
-    open_chunks: OpenChunks = storage.open_chunks,
-    shard: Shard | None = None,
-) -> Iterator[Item]:
+def read_items(file: FastaFile, shard: Shard | None = None) -> Iterator[Item]:
     """Yields the records of a file, lazily, and its EndOfFile.
 
     A record without residues or with too many is a DeadLetter. A file that cannot be read to
@@ -118,7 +112,6 @@ def read_items(
 
     Args:
         file: The file.
-        open_chunks: Returns the bytes of a URL in chunks.
         shard: The shard whose records are yielded and, in the EndOfFile, counted; None for all.
             What is wrong with the file as a whole concerns every shard.
     """
@@ -126,7 +119,7 @@ def read_items(
         return
     digest = hashlib.sha256()
     held: list[bytes] = []
-    chunks = hashed(open_chunks(file.url), digest)
+    chunks = hashed(storage.open_chunks(file.url), digest)
     try:
         try:
             counts = scan_fasta(_hold(decompress(chunks), held))
@@ -144,7 +137,7 @@ def read_items(
     if file.sha256 not in ("", digest.hexdigest()):
         yield changed(file)  # else there would be rows of two versions
         return
-    items = _items_of(file, held, open_chunks, digest.hexdigest(), counts, shard)
+    items = _items_of(file, held, digest.hexdigest(), counts, shard)
     yield from second_pass(file, items)
 
 
@@ -166,7 +159,6 @@ def second_pass(file: FastaFile, items: Iterator[Item]) -> Iterator[Item]:
 def _items_of(
     file: FastaFile,
     held: list[bytes],
-    open_chunks: OpenChunks,
     file_sha256: str,
     counts: Counts,
     shard: Shard | None,
@@ -183,7 +175,7 @@ def _items_of(
     )
     records = residues = 0
     digest = hashlib.sha256()
-    for record in parse_fasta(held or decompress(hashed(open_chunks(file.url), digest))):
+    for record in parse_fasta(held or decompress(hashed(storage.open_chunks(file.url), digest))):
         if stop_requested():
             return
         if shard and not shard.holds(record):
