@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import apache_beam as beam
 
 from transforms import events, storage
-from transforms.dead_letters import announce, file_failed, record_failed
+from transforms.dead_letters import file_failed, record_failed
 from transforms.errors import FastaFormatError
 from transforms.inputs.compression import BombError, CorruptError, TruncatedError, decompress
 from transforms.inputs.fasta import (
@@ -32,7 +32,6 @@ from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.output.commits import Output
 from transforms.output.shards import Shard
 from transforms.retrying import RetriedError
-from transforms.times import now
 
 BATCH_ITEMS = 64
 BATCH_RESIDUES = 1 << 14
@@ -214,28 +213,15 @@ def item_of(
         place: Where it stands, in words for a person; by default its place in the file.
     """
     place = place or place_of(record)
-    if record.sequence is None:
-        return announce(
-            DeadLetter(
-                source=source,
-                ordinal=record.ordinal,
-                id=record.id,
-                description=record.description,
-                sequence=None,
-                length=record.length,
-                sequence_sha256="",
-                file_sha256=file_sha256,
-                stage="read",
-                error_type="too_long",
-                message=f"{place} has {record.length:,} residues; "
-                f"the longest that can be read has {MAX_RECORD_RESIDUES:,}",
-                attempts=1,
-                time=now(),
-            )
-        )
     protein = Protein(
-        source, record.ordinal, record.id, record.description, record.sequence, file_sha256
+        source, record.ordinal, record.id, record.description, record.sequence or "", file_sha256
     )
+    if record.sequence is None:
+        message = (
+            f"{place} has {record.length:,} residues; "
+            f"the longest that can be read has {MAX_RECORD_RESIDUES:,}"
+        )
+        return record_failed(protein, "read", "too_long", message, unheld=record.length)
     if not record.sequence:
         message = f"{place} has a header but no sequence"
         return record_failed(protein, "read", "empty_sequence", message)
