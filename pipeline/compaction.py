@@ -28,7 +28,7 @@ from transforms.output.commits import (
     read_part_record,
 )
 from transforms.output.division import check_undivided, read_division
-from transforms.output.lock_names import COMPACT
+from transforms.output.holders import COMPACT
 from transforms.output.locks import HeldError, hold, hold_parts
 from transforms.output.merging import merge_parts
 from transforms.output.reopened import read_reopened

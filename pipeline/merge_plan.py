@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from transforms.errors import ConfigurationError
 from transforms.output.commits import PartRecord
-from transforms.output.holders import is_gone, read_holder
-from transforms.output.lock_names import RUN
+from transforms.output.holders import RUN, is_gone, read_holder
 from transforms.output.parts import is_of_run
 from transforms.output.sweeping import MERGED
 

@@ -25,7 +25,7 @@ from transforms.messages import has_messages
 from transforms.output import commits
 from transforms.output.commits import INPUTS, MESSAGES
 from transforms.output.configuration import FORMAT, read_configuration
-from transforms.output.lock_names import lock_name
+from transforms.output.holders import lock_name
 from transforms.output.locks import Lock
 from transforms.output.resuming import failed_urls
 from transforms.output.shards import Shard

@@ -13,7 +13,7 @@ from transforms.errors import ConfigurationError
 from transforms.naming import failures_name, pt_name
 from transforms.output import commits
 from transforms.output.commits import Commits
-from transforms.output.lock_names import RUN
+from transforms.output.holders import RUN
 from transforms.output.locks import HeldError, Lock, hold
 from transforms.output.reopened import forget_reopened
 from transforms.output.sweeping import sweep

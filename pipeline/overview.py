@@ -20,8 +20,7 @@ from transforms import storage
 from transforms.output.commits import PT, Commits, read_commits
 from transforms.output.configuration import read_configuration
 from transforms.output.division import Division, ShardState, look_at_shards, read_division
-from transforms.output.holders import Holder, State, read_holders, state_of
-from transforms.output.lock_names import PARTS, RUN
+from transforms.output.holders import PARTS, RUN, Holder, State, read_holders, state_of
 from transforms.output.reopened import read_reopened
 
 

@@ -9,7 +9,7 @@ from pipeline.checks import Plan
 from pipeline.graph import build
 from pipeline.runners import run_graph
 from transforms.inputs.listing import listed
-from transforms.output.lock_names import lock_name
+from transforms.output.holders import lock_name
 from transforms.output.locks import check_held
 
 

@@ -11,8 +11,7 @@ from pipeline.overview import FileStatus, Overview
 from pipeline.remarks import NUCLEOTIDES
 from transforms.inputs.nucleotides import tell_nucleotides
 from transforms.output.division import ENDS, ShardState, describe_missing
-from transforms.output.holders import Holder, State
-from transforms.output.lock_names import COMPACT, FINISH, RUN
+from transforms.output.holders import COMPACT, FINISH, RUN, Holder, State
 from transforms.text import counted, duration, printable
 from transforms.times import seconds_since
 

@@ -27,6 +27,7 @@ from unittest import mock
 
 from zstandard import ZstdDecompressor, ZstdError, compress
 
+from transforms import storage
 from transforms.errors import FastaFormatError
 from transforms.inputs import compression, fasta, reading
 from transforms.inputs.finding import FastaFile
@@ -78,7 +79,8 @@ def _check_records(data: bytes, cuts: Sequence[int]) -> None:
 
 def _check_items(chunks: list[bytes]) -> None:
     records, error = read(chunks)
-    *items, end = reading.read_items(FILE, lambda url: iter(chunks))
+    with mock.patch.object(storage, "open_chunks", side_effect=lambda url: iter(chunks)):
+        *items, end = reading.read_items(FILE)
     if error:
         told = (items, end.ordinal, end.message.startswith(error))
         assert told == ([], None, True), f"not one dead letter: {items}, {end}, {error}"

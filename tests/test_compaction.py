@@ -21,10 +21,10 @@ from pipeline.telling import in_words
 from tests.command import exit_code_of
 from tests.faults.outcome import Outcome, draw_records, read_outcome, write_fasta
 from tests.helpers import files_below
-from transforms import events, storage
+from transforms import events, local, storage
 from transforms.output import resuming
 from transforms.output.commits import read_commits
-from transforms.output.lock_names import COMPACT, PARTS
+from transforms.output.holders import COMPACT, PARTS
 from transforms.output.locks import hold, hold_parts
 
 RECORDS = 70
@@ -166,7 +166,7 @@ def test_a_disk_that_is_full(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "sync_all", fail)
+        patched.setattr(local, "sync_all", fail)
         assert exit_code_of(compact.main, output) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert_same(output, before)

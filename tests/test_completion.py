@@ -25,7 +25,9 @@ def settled(rows: int, dead_letters: int = 0, part: str = "p0", source: str = "a
     return Settled(source, sha256(source), part, rows, dead_letters)
 
 
-counts = st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from(["p2", "p0", "p1"]))
+counts = st.tuples(
+    st.integers(0, 3), st.integers(0, 3), st.sampled_from(["p2", "p0", "p1"])
+).filter(lambda count: count[0] + count[1])
 files = st.dictionaries(
     st.tuples(st.sampled_from(["a.fa", "b.fa", "a b.fa"]), st.sampled_from(["v1", "v2"])),
     st.lists(counts, max_size=5),
@@ -45,16 +47,13 @@ def test_each_file_is_finished_once_and_when_it_is_complete(
         items += [Settled(source, version, part, rows, dead) for rows, dead, part in groups]
 
     open_files: OpenFiles = {}
-    pending = {
-        key: 1 + sum(bool(rows + dead) for rows, dead, _ in groups) for key, groups in held.items()
-    }
+    pending = {key: 1 + len(groups) for key, groups in held.items()}
     for item in data.draw(st.permutations(items)):
         finished = settle(open_files, item)
         open_files = stored(open_files)
         key = item.source, item.file_sha256
-        counts_for_something = isinstance(item, EndOfFile) or bool(item.rows + item.dead_letters)
-        pending[key] -= counts_for_something
-        if not counts_for_something or pending[key]:
+        pending[key] -= 1
+        if pending[key]:
             assert finished is None
             continue
         groups = held[key]
@@ -63,7 +62,7 @@ def test_each_file_is_finished_once_and_when_it_is_complete(
             end=make_end(rows + dead, item.source, file_sha256=item.file_sha256),
             rows=rows,
             dead_letters=dead,
-            parts=tuple(sorted({part for r, d, part in groups if r + d})),
+            parts=tuple(sorted({part for _, _, part in groups})),
         )
     assert open_files == {}
 
@@ -74,14 +73,16 @@ def test_a_file_without_records_is_finished_by_its_end() -> None:
     assert files == {}
 
 
-def test_a_settled_count_of_zero_changes_nothing() -> None:
-    # A dead letter of a whole file: no end will ever come, so nothing may stay open for it.
+def test_a_file_that_fails_in_its_second_pass_is_counted_anew_when_it_comes_again() -> None:
     files: OpenFiles = {}
-    assert settle(files, Settled("broken.fa", "", "p0", 0, 0)) is None
-    assert files == {}
-    settle(files, settled(1, part="p0"))
-    assert settle(files, settled(0, 0, part="p9")) is None
-    assert settle(files, make_end(1)) == FinishedFile(make_end(1), 1, 0, ("p0",))
+    failed = Settled("a.fa", "", "p1", 0, 0)
+    settle(files, settled(1, source="b a.fa"))
+    settle(files, settled(2, part="p0"))
+    assert settle(files, failed) is None
+    assert len(files) == 1  # of the other one: no end will ever come of this
+    settle(files, settled(3, part="p2"))
+    assert settle(files, make_end(3)) == FinishedFile(make_end(3), 3, 0, ("p2",))
+    assert settle(files, failed) is None
 
 
 @pytest.mark.parametrize(

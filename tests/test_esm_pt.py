@@ -223,11 +223,8 @@ def test_the_same_records_give_the_same_bytes(output: Output) -> None:
     assert again.pt_sha256 == first.pt_sha256 == sha256(content)
 
 
-def test_by_length_no_part_is_read_again_for_each_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_by_length_each_part_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = make_output(tmp_path, pt_order="length")
-    monkeypatch.setattr(esm_pt, "BLOCK_BYTES", 16)
     # The shortest and the longest record of each part belong to blocks far apart.
     parts = [[make_protein(i, sequence="M" * (i + 1)) for i in range(at, 40, 8)] for at in range(8)]
     names = write_parts(output, *([make_block(*proteins)] for proteins in parts))
@@ -241,13 +238,12 @@ def test_by_length_no_part_is_read_again_for_each_block(
     monkeypatch.setattr(storage, "read_bytes", counted)
     finish(output, names, rows=40)
     assert load(output)["proteins"] == [f"a.fa-{i}" for i in reversed(range(40))]
-    assert 8 <= reads.total() <= 16  # once for ids and once for vectors
+    assert reads.total() == 16  # each once for ids and once for vectors
 
 
 def test_a_large_file_takes_little_memory(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     parts, rows, dim = 16, 512, 512
     size = rows * dim * 4
-    monkeypatch.setattr(esm_pt, "BLOCK_BYTES", size)
     names = [
         commit(
             output,
@@ -266,8 +262,8 @@ def test_a_large_file_takes_little_memory(output: Output, monkeypatch: pytest.Mo
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # Two parts are kept as they were read, one is being read, and one block is being written; of
-    # dead letters, those of eight parts.
+    # Two parts are kept as they were read, one is being read, one is being written; of dead
+    # letters, those of eight parts.
     assert (Path(output.root) / pt_name("a.fa")).stat().st_size > parts * size
     assert (Path(output.root) / failures_name("a.fa")).stat().st_size > parts * 400_000
     assert peak < 10 * size

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from transforms.inputs.fetching import fetch_all
+from transforms.output.fetching import fetch_all
 
 
 def test_what_lies_on_a_network_is_read_side_by_side() -> None:

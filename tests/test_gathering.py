@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +47,7 @@ def gather_parts(output: Output, *parts: list[Item], rows: int, dead: int = 0) -
 @given(
     part_of=st.lists(st.integers(0, 3), min_size=1, max_size=14),
     failing=st.sets(st.integers(0, 13)),
-    block_rows=st.integers(1, 15),
+    block_rows=st.integers(0, 15),
 )
 def test_records_come_in_fasta_order_whatever_the_parts_and_blocks(
     output: Output, part_of: list[int], failing: set[int], block_rows: int
@@ -65,9 +62,9 @@ def test_records_come_in_fasta_order_whatever_the_parts_and_blocks(
     dead_ordinals = [ordinal for ordinal in range(len(part_of)) if ordinal in failing]
     content = gather_parts(output, *parts, rows=len(rows), dead=len(dead_ordinals))
     assert content.ids == [f"a.fa-{ordinal}" for ordinal in rows]
-    blocks = list(content.read_vectors(block_rows * ROW_BYTES))
-    assert all(len(block) == block_rows for block in blocks[:-1])
-    found = [vector for block in blocks for vector in block]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gathering, "BLOCK_BYTES", block_rows * ROW_BYTES)
+        found = [vector for block in content.read_vectors() for vector in block]
     assert_same_bits(
         np.array(found, np.float32).reshape(-1, DIM),
         [vector_of(make_protein(ordinal)) for ordinal in rows],
@@ -84,20 +81,8 @@ def test_the_longest_first_and_equal_ones_in_fasta_order(output: Output) -> None
     expected = [3, 1, 4, 0, 2, 5]
     assert content.ids == [f"a.fa-{i}" for i in expected]
     assert content.residues_used.tolist() == [9, 7, 7, 5, 5, 5]
-    for block_bytes in (None, 2 * ROW_BYTES):
-        found = np.concatenate(list(content.read_vectors(block_bytes)))
-        assert_same_bits(found, [vector_of(proteins[i]) for i in expected])
-
-
-def test_one_block_of_all_vectors(output: Output) -> None:
-    parts = [[make_block(make_protein(i))] for i in range(4)]
-    (block,) = gather_parts(output, *parts, rows=4).read_vectors(None)
-    assert block.shape == (4, DIM)
-
-
-def test_a_block_holds_one_row_where_a_row_is_larger_than_a_block(output: Output) -> None:
-    content = gather_parts(output, [make_block(*(make_protein(i) for i in range(3)))], rows=3)
-    assert [len(block) for block in content.read_vectors(1)] == [1, 1, 1]
+    found = np.concatenate(list(content.read_vectors()))
+    assert_same_bits(found, [vector_of(proteins[i]) for i in expected])
 
 
 def test_a_file_without_a_row_has_no_block(output: Output) -> None:
@@ -105,40 +90,65 @@ def test_a_file_without_a_row_has_no_block(output: Output) -> None:
     assert list(content.read_vectors()) == []
 
 
-def test_in_fasta_order_no_part_is_read_again_for_each_block(
-    output: Output, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file was read."""
+    committed._VECTORS.clear()
+    counts: Counter[str] = Counter()
+    read_bytes = storage.read_bytes
+
+    def counted(url: str) -> bytes:
+        counts[url] += 1
+        return read_bytes(url)
+
+    monkeypatch.setattr(storage, "read_bytes", counted)
+    return counts
+
+
+def test_each_part_is_read_once_where_one_lies_behind_the_other(
+    output: Output, reads: Counter[str]
 ) -> None:
     starts = range(70, -10, -10)  # the first part holds the last records
     parts = [[make_block(*(make_protein(start + i) for i in range(10)))] for start in starts]
     content = gather_parts(output, *parts, rows=80)
+    reads.clear()
     committed._VECTORS.clear()
-    reads: Counter[str] = Counter()
-    read_bytes = storage.read_bytes
-
-    def counted(url: str) -> bytes:
-        reads[url] += 1
-        return read_bytes(url)
-
-    monkeypatch.setattr(storage, "read_bytes", counted)
-    # Blocks of several parts each, which begin and end within parts.
-    assert len(list(content.read_vectors(25 * ROW_BYTES))) == 4
+    assert [len(block) for block in content.read_vectors()] == [10] * 8
     assert (len(reads), reads.total()) == (8, 8)
 
 
-def test_a_block_is_let_go_before_the_next_one_is_read(
+def test_each_part_is_read_once_where_many_lanes_have_embedded_a_file(
+    output: Output, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `BatchByTokens` spreads them: two records here, two there."""
+    lanes, rows = 16, 640
+    lane_of = [i // 2 * 7 % lanes for i in range(rows)]
+    in_lane = [[i for i in range(rows) if lane_of[i] == lane] for lane in range(lanes)]
+    parts = [
+        [make_block(*(make_protein(i) for i in records[start : start + 20]))]
+        for start in range(0, rows // lanes, 20)
+        for records in in_lane
+    ]
+    content = gather_parts(output, *parts, rows=rows)
+    reads.clear()
+    committed._VECTORS.clear()
+    monkeypatch.setattr(gathering, "BLOCK_BYTES", 100 * ROW_BYTES)
+    blocks = list(content.read_vectors())
+    assert list(map(len, blocks)) == [100] * 6 + [40]
+    assert_same_bits(np.concatenate(blocks), [vector_of(make_protein(i)) for i in range(rows)])
+    assert set(reads.values()) == {1}
+    assert len(reads) == len(parts)
+    assert not list(Path(output.root, storage.STAGING).iterdir())
+
+
+def test_a_few_records_that_were_tried_again_cost_no_copy_of_the_file(
     output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = gather_parts(output, [make_block(*(make_protein(i) for i in range(6)))], rows=6)
-    alive: list[weakref.ref[np.ndarray]] = []
-    empty = np.empty
+    def no_copy(root: str) -> None:
+        raise AssertionError
 
-    def watched(*arguments: Any) -> np.ndarray:
-        assert not [block for block in alive if block() is not None]
-        block = empty(*arguments)
-        alive.append(weakref.ref(block))
-        return block
-
-    blocks = content.read_vectors(2 * ROW_BYTES)
-    monkeypatch.setattr(gathering, "np", SimpleNamespace(**vars(np) | {"empty": watched}))
-    assert list(map(len, blocks)) == [2, 2, 2]
-    assert len(alive) == 3
+    parts = [range(10), [*range(10, 13), *range(14, 20)], [13]]
+    blocks = [[make_block(*(make_protein(i) for i in part))] for part in parts]
+    monkeypatch.setattr(storage, "open_scratch", no_copy)
+    found = gather_parts(output, *blocks, rows=20).read_vectors()
+    assert [len(block) for block in found] == [10, 3, 1, 6]

@@ -149,14 +149,13 @@ def change_while_read(monkeypatch: pytest.MonkeyPatch, path: Path, change: Any) 
     open_chunks, opened = storage.open_chunks, []
 
     def opening(url: str, *args: Any) -> Iterator[bytes]:
-        if url == str(path):
+        if url == str(path) and not args:  # with a size it is only looked into
             opened.append(url)
             if len(opened) == 2:
                 change()
         return open_chunks(url, *args)
 
     monkeypatch.setattr(storage, "open_chunks", opening)
-    monkeypatch.setattr(reading.read_items, "__defaults__", (opening, None))
     monkeypatch.setattr(reading, "HELD_BYTES", 0)  # so that it is read twice
 
 

@@ -21,8 +21,15 @@ from apache_beam.io.filesystems import FileSystems
 
 from tests.helpers import Upload, files_below, no_sleep
 from transforms.errors import LostError
-from transforms.output.holders import Holder, read_holder, read_holders, state_of, write_holder
-from transforms.output.lock_names import PARTS, RUN
+from transforms.output.holders import (
+    PARTS,
+    RUN,
+    Holder,
+    read_holder,
+    read_holders,
+    state_of,
+    write_holder,
+)
 from transforms.output.locks import (
     HeldError,
     Lock,

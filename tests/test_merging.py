@@ -42,7 +42,7 @@ from transforms.output.committed import (
     read_dead_letters,
     read_rows,
 )
-from transforms.output.lock_names import PARTS
+from transforms.output.holders import PARTS
 from transforms.output.locks import hold, hold_parts
 from transforms.output.merging import merge_parts
 from transforms.output.sweeping import MERGED, sweep, sweep_merges

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from transforms import storage
 from transforms.inputs.finding import find_fasta
 from transforms.inputs.nucleotides import (
     MOST_FILES,
@@ -70,7 +71,9 @@ def test_what_cannot_be_read_is_left_to_the_run(tmp_path: Path) -> None:
     assert find_nucleotides(gone.files) == []
 
 
-def test_few_files_are_opened_and_those_named_fna_first(tmp_path: Path) -> None:
+def test_few_files_are_opened_and_those_named_fna_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, **{f"a{n}_faa": f">p\n{PROTEIN}\n" for n in range(9)}, z_fna=f">g\n{GENE}\n")
     opened: list[str] = []
 
@@ -78,7 +81,8 @@ def test_few_files_are_opened_and_those_named_fna_first(tmp_path: Path) -> None:
         opened.append(Path(url).name)
         yield Path(url).read_bytes()
 
-    files = find_nucleotides(find_fasta([str(tmp_path)]).files, open_chunks)
+    monkeypatch.setattr(storage, "open_chunks", open_chunks)
+    files = find_nucleotides(find_fasta([str(tmp_path)]).files)
     assert [file.source for file in files] == ["z.fna"]
     assert opened == ["z.fna", "a0.faa", "a1.faa", "a2.faa"][:MOST_FILES]
 

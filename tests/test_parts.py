@@ -94,11 +94,11 @@ def test_what_a_part_settles(tmp_path: Path) -> None:
     heard: list[events.Event] = []
     with events.listening(heard.append):
         result = write_part(PART, ITEMS, output)
-    # The dead letter of a whole file settles no record.
     assert result == [
         Settled("a.fa", sha256("a.fa"), PART, 2, 1),
         Settled("b.fa", sha256("b.fa"), PART, 1, 0),
         Settled("c.fa", sha256("c.fa"), PART, 0, 1),
+        Settled("broken.fa", "", PART, 0, 0),  # the dead letter of a whole file settles no record
     ]
     assert heard == [events.PartCommitted(PART, 3, 3)]
 

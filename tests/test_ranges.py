@@ -19,7 +19,7 @@ from hypothesis import given, settings
 
 from tests.helpers import make_output, sha256
 from tests.test_fasta_properties import nasty, nasty_and_long
-from transforms import events
+from transforms import events, storage
 from transforms.inputs import fasta, stopping
 from transforms.inputs.fasta import Counts
 from transforms.inputs.finding import FastaFile, FindFasta, find_fasta
@@ -62,11 +62,22 @@ def timeless(items: Iterator[Item]) -> list[Item]:
     return [replace(i, time="") if isinstance(i, DeadLetter) else i for i in items]
 
 
+def cut(data: bytes, size: int, file: FastaFile | None = None) -> list[FileRange]:
+    with mock.patch.object(storage, "open_chunks", Store(data)):
+        return cut_file(file or file_of(data), size)
+
+
+def read(part: FileRange, store: Store) -> Iterator[Item]:
+    with mock.patch.object(storage, "open_chunks", store):
+        yield from read_range(part)
+
+
 def check_cuts(data: bytes, size: int, store: Store) -> None:
     """By ranges of a size the same items come as at once, and no range is smaller than that."""
-    ranges = cut_file(file_of(data), size, store)
-    found = timeless(chain.from_iterable(read_range(each, store) for each in ranges))
-    assert found == timeless(read_items(file_of(data), store))
+    with mock.patch.object(storage, "open_chunks", store):
+        ranges = cut_file(file_of(data), size)
+        found = timeless(chain.from_iterable(map(read_range, ranges)))
+        assert found == timeless(read_items(file_of(data)))
     if ranges[0].stop is None:
         assert len(ranges) == 1
         return
@@ -117,19 +128,19 @@ def test_every_kind_of_line_can_lie_at_a_cut(end: bytes, chunk_size: int, start:
     for size in range(1, len(data)):
         check_cuts(data, size, Store(data, chunk_size))
     # Cut at every record that begins anywhere: a range of one byte ends before the next header.
-    cuts = cut_file(file_of(data), 1, Store(data, chunk_size))
+    cuts = cut(data, 1)
     assert [each.ordinal for each in cuts if each.start][-4:] == [1, 2, 3, 4]
 
 
 def test_a_range_knows_its_records_and_lines() -> None:
     data = b"\n>a\nMK\n>b\n\n>c\nMK\nAC\n"
-    first, second, third, last = cut_file(file_of(data), 1, Store(data))
+    first, second, third, last = cut(data, 1)
     assert (first.start, first.stop, first.ordinal, first.line) == (0, 1, 0, 1)
     assert (second.ordinal, second.line, second.sha256) == (0, 2, sha256(b">a\nMK\n"))
     assert (third.ordinal, third.line, third.counts) == (1, 4, None)
     assert (last.ordinal, last.line, last.counts) == (2, 6, Counts(3, 6))
     assert {each.file_sha256 for each in (first, second, third, last)} == {sha256(data)}
-    (letter,) = read_range(third, Store(data))
+    (letter,) = read(third, Store(data))
     assert isinstance(letter, DeadLetter)
     assert letter.message == "record 2 (line 4) has a header but no sequence"
 
@@ -146,7 +157,7 @@ def test_a_range_knows_its_records_and_lines() -> None:
     ids=["small", "gzip", "zip", "no FASTA", "binary"],
 )
 def test_what_cannot_be_cut_stays_whole(data: bytes) -> None:
-    assert cut_file(file_of(data), 10, Store(data)) == [FileRange(file_of(data))]
+    assert cut(data, 10) == [FileRange(file_of(data))]
     check_cuts(data, 10, Store(data))
 
 
@@ -155,8 +166,8 @@ def test_a_file_that_cannot_be_read_or_is_another_version_stays_whole(tmp_path: 
     assert cut_file(gone, 10) == [FileRange(gone)]
     data = b">a\nMK\n" * 9
     other = replace(file_of(data), sha256=sha256("before"))
-    (whole,) = cut_file(other, 10, Store(data))
-    (letter,) = read_range(whole, Store(data))
+    (whole,) = cut(data, 10, other)
+    (letter,) = read(whole, Store(data))
     assert isinstance(letter, DeadLetter)
     assert letter.error_type == "changed"
 
@@ -164,10 +175,10 @@ def test_a_file_that_cannot_be_read_or_is_another_version_stays_whole(tmp_path: 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_range_that_has_changed_lacks_an_item_and_fails_the_file(place: int) -> None:
     data = b">a\nMK\n>b\nAC\n" * 3
-    ranges = cut_file(file_of(data), 12, Store(data))
+    ranges = cut(data, 12)
     assert len(ranges) == 3
     changed = data[: 12 * place] + b">a\nMK\n>b\nAG\n" + data[12 * place + 12 :]
-    found = [list(read_range(each, Store(changed))) for each in ranges]
+    found = [list(read(each, Store(changed))) for each in ranges]
     *sent, letter = found.pop(place)
     assert isinstance(letter, DeadLetter)
     assert (letter.source, letter.ordinal, letter.error_type) == ("a.faa", None, "changed")
@@ -179,21 +190,21 @@ def test_a_range_that_has_changed_lacks_an_item_and_fails_the_file(place: int) -
 @pytest.mark.parametrize("later", [b"", b">a\nMK\n>b\n", b"not FASTA" * 3, PACKED])
 def test_a_range_of_a_file_that_was_replaced_fails_it(later: bytes) -> None:
     data = b">a\nMK\n>b\nAC\n" * 3
-    for each in cut_file(file_of(data), 12, Store(data))[1:]:
-        *_, letter = read_range(each, Store(later))
+    for each in cut(data, 12)[1:]:
+        *_, letter = read(each, Store(later))
         assert isinstance(letter, DeadLetter)
         assert (letter.ordinal, letter.error_type) == (None, "changed")
 
 
 def test_a_stop_ends_either_pass() -> None:
     data = b">a\nMK\n" * 9
-    first, *_ = cut_file(file_of(data), 24, Store(data))
-    items = read_range(first, Store(data, 100))
+    first, *_ = cut(data, 24)
+    items = read(first, Store(data, 100))
     assert isinstance(next(items), Protein)
     stopping.request_stop()
     assert list(items) == []
-    assert cut_file(file_of(data), 24, Store(data)) == []
-    assert list(read_range(first, Store(data))) == []
+    assert cut(data, 24) == []
+    assert list(read(first, Store(data))) == []
 
 
 def test_a_range_travels_as_plain_values() -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from tests.helpers import make_protein
-from transforms import events
+from transforms import events, storage
 from transforms.inputs import compression, reading, stopping
 from transforms.inputs.fasta import MAX_RECORD_RESIDUES
 from transforms.inputs.finding import FastaFile, FindFasta, find_fasta
@@ -32,7 +33,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def served(*versions: bytes, size: int = 7) -> reading.OpenChunks:
+OpenChunks = Callable[[str], Iterator[bytes]]
+
+
+def served(*versions: bytes, size: int = 7) -> OpenChunks:
     """Opens a file that has the next content at each opening; the last one stays."""
     contents = list(versions)
 
@@ -44,8 +48,14 @@ def served(*versions: bytes, size: int = 7) -> reading.OpenChunks:
     return open_chunks
 
 
+def read(open_chunks: OpenChunks, file: FastaFile = FILE) -> Iterator[Item]:
+    """What is read of a file that is opened so."""
+    with mock.patch.object(storage, "open_chunks", open_chunks):
+        yield from read_items(file)
+
+
 def items_of(data: bytes) -> list[Item]:
-    return list(read_items(FILE, served(data)))
+    return list(read(served(data)))
 
 
 @pytest.fixture
@@ -122,7 +132,7 @@ def test_a_record_without_sequence_is_a_dead_letter(heard: list[events.Event]) -
 def test_a_record_that_is_too_long_is_a_dead_letter(heard: list[events.Event]) -> None:
     length = MAX_RECORD_RESIDUES + 1
     data = b">a giant\n" + b"M" * length + b"\n>b\nMK\n"
-    letter, second, end = read_items(FILE, served(data, size=1 << 20))
+    letter, second, end = read(served(data, size=1 << 20))
     assert isinstance(letter, DeadLetter)
     assert (letter.ordinal, letter.id, letter.description) == (0, "a", "giant")
     assert (letter.sequence, letter.length, letter.sequence_sha256) == (None, length, "")
@@ -184,8 +194,8 @@ def test_a_bomb_is_one_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_version_than_the_one_that_it_must_be_is_one_dead_letter() -> None:
-    assert list(read_items(replace(FILE, sha256=sha256(GOOD)), served(GOOD))) == items_of(GOOD)
-    (letter,) = read_items(replace(FILE, sha256=sha256(b"before")), served(GOOD))
+    assert list(read(served(GOOD), replace(FILE, sha256=sha256(GOOD)))) == items_of(GOOD)
+    (letter,) = read(served(GOOD), replace(FILE, sha256=sha256(b"before")))
     assert isinstance(letter, DeadLetter)
     assert (letter.ordinal, letter.error_type) == (None, "changed")
 
@@ -216,7 +226,7 @@ def test_a_file_that_is_held_is_opened_once_and_a_larger_one_twice(
         opened.append(url)
         return served(GOOD, size=5)(url)
 
-    assert list(read_items(FILE, open_chunks)) == items_of(GOOD)
+    assert list(read(open_chunks)) == items_of(GOOD)
     assert len(opened) == (1 if size >= len(GOOD) else 2)
 
 
@@ -265,7 +275,7 @@ def test_a_file_that_cannot_be_opened_is_one_dead_letter(tmp_path: Path) -> None
 def test_a_file_that_changes_ends_in_a_dead_letter_and_is_never_completed(
     later: bytes, heard: list[events.Event]
 ) -> None:
-    *sent, letter = read_items(FILE, served(GOOD, later))
+    *sent, letter = read(served(GOOD, later))
     assert isinstance(letter, DeadLetter)
     assert (letter.source, letter.ordinal, letter.stage) == ("d/a.faa", None, "read")
     assert (letter.error_type, letter.file_sha256, letter.attempts) == ("changed", "", 1)
@@ -289,7 +299,7 @@ def test_a_file_that_vanishes_between_the_passes_ends_in_a_dead_letter(sent: int
         yield GOOD[: 9 * sent]
         raise FileNotFoundError(2, "No such file or directory", url)
 
-    *proteins, letter = read_items(FILE, open_chunks)
+    *proteins, letter = read(open_chunks)
     assert len(calls) == 2
     assert isinstance(letter, DeadLetter)
     assert (letter.ordinal, letter.stage, letter.error_type) == (None, "read", "unreadable")
@@ -342,14 +352,14 @@ def test_records_come_before_the_second_pass_has_read_on() -> None:
             chunks_read += 1
             yield b">p%d\nMKTAYI\n" % ordinal
 
-    items = read_items(FILE, open_chunks)
+    items = read(open_chunks)
     next(items)
     assert 100 < chunks_read < 105
 
 
 def test_a_stop_ends_between_records_without_an_end() -> None:
     assert not stopping.stop_requested()
-    items = read_items(FILE, served(GOOD, size=100))
+    items = read(served(GOOD, size=100))
     assert isinstance(next(items), Protein)
     stopping.request_stop()
     assert stopping.stop_requested()
@@ -380,7 +390,7 @@ def test_a_stop_ends_within_a_giant_file(stopped_pass: int) -> None:
             raise AssertionError("the reader reads on after the stop")
         yield b"MK\n"
 
-    assert list(read_items(FILE, open_chunks)) == []
+    assert list(read(open_chunks)) == []
     assert passes == stopped_pass
 
 

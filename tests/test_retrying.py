@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from apache_beam.io.filesystem import BeamIOError
 
+from transforms import retrying
 from transforms.retrying import RetriedError, is_transient, retry
 
 
@@ -123,44 +124,53 @@ class Scripted:
 BUSY = os_error("EBUSY")
 
 
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits of the attempts, which nobody waits for."""
+    waits: list[float] = []
+    monkeypatch.setattr(retrying.time, "sleep", waits.append)
+    return waits
+
+
 @pytest.mark.parametrize("failures", [0, 1, 2, 3])
-def test_it_is_tried_until_it_works(failures: int) -> None:
-    action, slept = Scripted(*[BUSY] * failures, "done"), list[float]()
-    assert retry(action, slept.append) == "done"
+def test_it_is_tried_until_it_works(slept: list[float], failures: int) -> None:
+    action = Scripted(*[BUSY] * failures, "done")
+    assert retry(action) == "done"
     assert (action.calls, len(slept)) == (failures + 1, failures)
 
 
-def test_the_waits_double_and_are_not_the_same_for_all() -> None:
+def test_the_waits_double_and_are_not_the_same_for_all(slept: list[float]) -> None:
     runs = []
     for _ in range(50):
-        slept: list[float] = []
-        retry(Scripted(BUSY, BUSY, BUSY, None), slept.append)
-        runs.append(slept)
+        retry(Scripted(BUSY, BUSY, BUSY, None))
+        runs.append(slept[-3:])
     for wait, drawn in zip((1.0, 2.0, 4.0), zip(*runs, strict=True), strict=True):
         assert 0.75 * wait <= min(drawn) < max(drawn) <= 1.25 * wait
 
 
-def test_four_attempts_are_the_end_and_are_told() -> None:
-    action, slept = Scripted(*[BUSY] * 9), list[float]()
+def test_four_attempts_are_the_end_and_are_told(slept: list[float]) -> None:
+    action = Scripted(*[BUSY] * 9)
     with pytest.raises(RetriedError, match=r"busy: 'a\.faa' \(tried 4 times\)$") as caught:
-        retry(action, slept.append)
+        retry(action)
     assert (action.calls, len(slept)) == (4, 3)
     assert (caught.value.attempts, caught.value.errno) == (4, errno.EBUSY)
     assert caught.value.__cause__ is BUSY
 
 
-def test_a_permanent_failure_is_not_tried_again_and_stays_what_it_is() -> None:
+def test_a_permanent_failure_is_not_tried_again_and_stays_what_it_is(slept: list[float]) -> None:
     missing = os_error("ENOENT")
-    action, slept = Scripted(missing, "done"), list[float]()
+    action = Scripted(missing, "done")
     with pytest.raises(FileNotFoundError) as caught:
-        retry(action, slept.append)
+        retry(action)
     assert caught.value is missing
     assert (action.calls, slept) == (1, [])
 
 
-def test_a_permanent_failure_after_transient_ones_ends_it_with_their_number() -> None:
-    action, slept = Scripted(BUSY, os_error("ENOSPC"), "done"), list[float]()
+def test_a_permanent_failure_after_transient_ones_ends_it_with_their_number(
+    slept: list[float],
+) -> None:
+    action = Scripted(BUSY, os_error("ENOSPC"), "done")
     with pytest.raises(RetriedError) as caught:
-        retry(action, slept.append)
+        retry(action)
     assert (action.calls, len(slept), caught.value.attempts) == (2, 1, 2)
     assert caught.value.errno == errno.ENOSPC

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from transforms import storage
-from transforms.inputs.seeking import SeekableFile
+from transforms.output.seeking import SeekableFile
 
 
 def test_it_reads_as_any_file_does(tmp_path: Path) -> None:

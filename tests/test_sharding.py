@@ -8,6 +8,7 @@ import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.faults.outcome import (
 )
 from tests.helpers import files_below
 from transforms import events, storage
+from transforms.inputs import reading
 from transforms.output.division import read_division
 from transforms.output.locks import hold
 
@@ -220,7 +222,7 @@ def test_a_file_that_one_shard_cannot_read_is_finished_when_it_can(
 
     assert shard(inputs, output, 0, 2) == 3
     with monkeypatch.context() as patch:
-        patch.setattr("transforms.inputs.reading.read_items.__defaults__", (fail, None))
+        patch.setattr(reading, "storage", SimpleNamespace(**vars(storage) | {"open_chunks": fail}))
         assert shard(inputs, output, 1, 2) == 1
     told = text(capsys)
     assert "not complete, though all shards have ended" in told

@@ -32,8 +32,7 @@ from transforms.output.commits import (
 )
 from transforms.output.configuration import write_configuration
 from transforms.output.division import ShardState
-from transforms.output.holders import read_holder, write_holder
-from transforms.output.lock_names import FINISH
+from transforms.output.holders import FINISH, read_holder, write_holder
 from transforms.output.locks import hold
 
 exit_code = partial(exit_code_of, status.main)

@@ -11,9 +11,8 @@ from typing import BinaryIO
 import pytest
 from apache_beam.io.filesystems import FileSystems
 
-from tests.helpers import Upload, files_below, sha256
+from tests.helpers import Upload, files_below
 from transforms import storage
-from transforms.hashing import Hashed
 
 
 def publish(root: Path, name: str, data: bytes) -> None:
@@ -32,17 +31,6 @@ def test_a_root_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="The output folder is gone"):
         publish(tmp_path / "out", "a.bin", b"content")
     assert files_below(tmp_path) == []
-
-
-def test_the_digest_is_of_all_writes(tmp_path: Path) -> None:
-    def write(handle: BinaryIO) -> None:
-        handle.write(b"one")
-        handle.flush()
-        handle.write(b"two")
-
-    hashed = Hashed(write)
-    storage.publish(str(tmp_path), "a", hashed)
-    assert hashed.digest == sha256(b"onetwo") == sha256((tmp_path / "a").read_bytes())
 
 
 def test_a_file_of_that_name_is_replaced(tmp_path: Path) -> None:
@@ -133,7 +121,7 @@ def test_every_content_is_synced_before_any_file_appears_and_every_folder_after(
         replace(path, target)
         done.append(target)
 
-    monkeypatch.setattr("transforms.syncing._FEW", 99)
+    monkeypatch.setattr("transforms.local._FEW", 99)
     monkeypatch.setattr(os, "fsync", syncing)
     monkeypatch.setattr(os, "replace", replacing)
     files = {name: write_of(data) for name, data in CONTENTS.items()}

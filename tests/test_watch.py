@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,8 +26,8 @@ from tests.command import exit_code_of
 from tests.faults.outcome import read_outcome
 from transforms import events, skipping, storage
 from transforms.esm.loaded import LoadedModels
+from transforms.inputs import reading
 from transforms.inputs.finding import Listing, find_fasta
-from transforms.inputs.reading import read_items
 from transforms.output.commits import Commits, read_commits
 from transforms.output.locks import HeldError, hold
 
@@ -437,7 +438,8 @@ def test_a_file_that_is_slow_to_begin_holds_nobody_up_and_gets_on(
                 yield b""  # where a stop is heeded
         yield from open_chunks(url, *args)
 
-    monkeypatch.setattr(read_items, "__defaults__", (slowly, None))
+    slow = SimpleNamespace(**vars(storage) | {"open_chunks": slowly})
+    monkeypatch.setattr(reading, "storage", slow)
 
     def feed() -> None:
         n = 0

@@ -7,23 +7,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transforms.batching import BatchByTokens
-    from transforms.completion import CompleteFiles
-    from transforms.embed import Embed, EmbedConfig, Embedding, EmbedProteins
-    from transforms.esm.model import EsmModelHandler, ModelConfig
-    from transforms.esm_pt import WriteEsmPt
-    from transforms.filling import WriteParts
-    from transforms.inputs.finding import FindFasta
-    from transforms.inputs.reading import ReadFasta
-    from transforms.inputs.spreading import ReadRanges
-    from transforms.inputs.watching import Watched, WatchFasta
-    from transforms.items import DeadLetter, EmbeddingBlock, Item, Protein
-    from transforms.output.commits import Output
-    from transforms.pubsub import PullFromPubSub
-    from transforms.pulls import ReadMessages
-    from transforms.residues import CheckResidues, ResiduePolicy
-    from transforms.skipping import SkipCommitted
-    from transforms.validation import ValidateEmbeddings
+    from transforms.batching import BatchByTokens as BatchByTokens
+    from transforms.completion import CompleteFiles as CompleteFiles
+    from transforms.embed import Embed as Embed
+    from transforms.embed import EmbedConfig as EmbedConfig
+    from transforms.embed import Embedding as Embedding
+    from transforms.embed import EmbedProteins as EmbedProteins
+    from transforms.esm.model import EsmModelHandler as EsmModelHandler
+    from transforms.esm.model import ModelConfig as ModelConfig
+    from transforms.esm_pt import WriteEsmPt as WriteEsmPt
+    from transforms.filling import WriteParts as WriteParts
+    from transforms.inputs.finding import FindFasta as FindFasta
+    from transforms.inputs.reading import ReadFasta as ReadFasta
+    from transforms.inputs.spreading import ReadRanges as ReadRanges
+    from transforms.inputs.watching import Watched as Watched
+    from transforms.inputs.watching import WatchFasta as WatchFasta
+    from transforms.items import DeadLetter as DeadLetter
+    from transforms.items import EmbeddingBlock as EmbeddingBlock
+    from transforms.items import Item as Item
+    from transforms.items import Protein as Protein
+    from transforms.output.commits import Output as Output
+    from transforms.pubsub import PullFromPubSub as PullFromPubSub
+    from transforms.pulls import ReadMessages as ReadMessages
+    from transforms.residues import CheckResidues as CheckResidues
+    from transforms.residues import ResiduePolicy as ResiduePolicy
+    from transforms.skipping import SkipCommitted as SkipCommitted
+    from transforms.validation import ValidateEmbeddings as ValidateEmbeddings
 
 _MODULES = {
     "BatchByTokens": "batching",
@@ -53,35 +62,6 @@ _MODULES = {
     "WriteEsmPt": "esm_pt",
     "WriteParts": "filling",
 }
-
-__all__ = [
-    "BatchByTokens",
-    "CheckResidues",
-    "CompleteFiles",
-    "DeadLetter",
-    "Embed",
-    "EmbedConfig",
-    "EmbedProteins",
-    "Embedding",
-    "EmbeddingBlock",
-    "EsmModelHandler",
-    "FindFasta",
-    "Item",
-    "ModelConfig",
-    "Output",
-    "Protein",
-    "PullFromPubSub",
-    "ReadFasta",
-    "ReadMessages",
-    "ReadRanges",
-    "ResiduePolicy",
-    "SkipCommitted",
-    "ValidateEmbeddings",
-    "WatchFasta",
-    "Watched",
-    "WriteEsmPt",
-    "WriteParts",
-]
 
 
 def __getattr__(name: str) -> Any:

@@ -37,7 +37,9 @@ def settle(files: OpenFiles, item: Settled | EndOfFile) -> FinishedFile | None:
     elif item.rows or item.dead_letters:
         rows, dead = rows + item.rows, dead + item.dead_letters
         parts = parts if item.part in parts else (*parts, item.part)
-    else:
+    else:  # it has failed, and no end comes, unless it is read anew: then nothing was counted yet
+        for stale in [key for key in files if key.partition(" ")[2] == item.source]:
+            del files[stale]
         return None
     files[key] = (end, rows, dead, parts)
     if end is None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any
 
 from transforms import events
@@ -17,7 +17,12 @@ _OF_MESSAGES = ("message_id", "publish_time", "attributes")
 
 
 def record_failed(
-    protein: Protein, stage: str, error_type: str, message: str, attempts: int = 1
+    protein: Protein,
+    stage: str,
+    error_type: str,
+    message: str,
+    attempts: int = 1,
+    unheld: int = 0,
 ) -> DeadLetter:
     """Returns the dead letter of one record, which the listeners are told of.
 
@@ -27,8 +32,9 @@ def record_failed(
         error_type: Short class of the failure, e.g. ``invalid_residue``.
         message: One sentence for a person.
         attempts: How often the step was tried.
+        unheld: Residues of a sequence that is too long to be held, and that the record lacks.
     """
-    length = len(protein.sequence)
+    length = unheld or len(protein.sequence)
     return announce(
         DeadLetter(
             source=protein.source,
@@ -37,7 +43,7 @@ def record_failed(
             description=protein.description,
             sequence=protein.sequence if length <= MAX_RECORD_RESIDUES else None,
             length=length,
-            sequence_sha256=hashlib.sha256(protein.sequence.encode()).hexdigest(),
+            sequence_sha256="" if unheld else sha256(protein.sequence.encode()).hexdigest(),
             file_sha256=protein.file_sha256,
             stage=stage,
             error_type=error_type,

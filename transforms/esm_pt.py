@@ -17,7 +17,6 @@ import apache_beam as beam
 
 from transforms import events, storage
 from transforms.dead_letters import encode_dead_letters
-from transforms.hashing import Hashed
 from transforms.items import FinishedFile, Item, Settled
 from transforms.naming import failures_name, pt_name
 from transforms.output.commits import (
@@ -29,7 +28,8 @@ from transforms.output.commits import (
     read_part_record,
 )
 from transforms.output.committed import Rows
-from transforms.output.gathering import BLOCK_BYTES, Gathered, check_keys, gather, read_whole
+from transforms.output.file_counts import counts_of
+from transforms.output.gathering import Gathered, check_keys, gather, read_whole
 from transforms.output.pt_format import write_pt
 from transforms.passing import ActOnKinds, act_on_kinds
 from transforms.times import now
@@ -61,15 +61,7 @@ def finish_files(
     time_of_all = now("microseconds")
     return [
         FileRecord(
-            source=each.end.source,
-            url=each.end.url,
-            size=each.end.size,
-            mtime=each.end.mtime,
-            sha256=each.end.file_sha256,
-            records=each.end.records,
-            residues=each.end.residues,
-            rows=each.rows,
-            dead_letters=each.dead_letters,
+            **counts_of(each),
             parts=each.parts,
             pt=pt_name(each.end.source) if output.pt else None,
             pt_sha256=digests.get(each.end.source),
@@ -99,6 +91,8 @@ def _write_files(
         },
     )
 
+    digests: dict[str, str] = {}
+
     def write_vectors(each: FinishedFile, handle: BinaryIO) -> None:
         source = each.end.source
         content: Gathered | Rows | None = failing.get(source)
@@ -106,25 +100,23 @@ def _write_files(
             content = read_whole(each, parts_of[source], root)
         if content is None:
             content = gather(each, parts_of[source], root)
-        _write_pt(content, output.pt_order, handle)
+        digests[source] = _write_pt(content, output.pt_order, handle)
 
-    writes = {each.end.source: Hashed(partial(write_vectors, each)) for each in finished}
-    storage.publish_all(root, {pt_name(source): write for source, write in writes.items()})
-    for source in writes.keys() - failing.keys():
+    storage.publish_all(
+        root, {pt_name(each.end.source): partial(write_vectors, each) for each in finished}
+    )
+    for source in parts_of.keys() - failing.keys():
         if storage.exists(url := storage.join(root, failures_name(source))):
             storage.delete(url)
-    return {source: write.digest for source, write in writes.items()}
+    return digests
 
 
-def _write_pt(content: Gathered | Rows, order: str, handle: BinaryIO) -> None:
+def _write_pt(content: Gathered | Rows, order: str, handle: BinaryIO) -> str:
     if isinstance(content, Rows):
-        write_pt(handle, content.ids, [content.vectors])
-    elif order == "length":
-        # In FASTA order each part is read when its turn comes; by length all are wanted at once.
+        return write_pt(handle, content.ids, [content.vectors])
+    if order == "length":
         content = content.longest_first()
-        write_pt(handle, content.ids, content.read_vectors(None))
-    else:
-        write_pt(handle, content.ids, content.read_vectors(BLOCK_BYTES))
+    return write_pt(handle, content.ids, content.read_vectors())
 
 
 def _write_failures(content: Gathered, handle: BinaryIO) -> None:

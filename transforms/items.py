@@ -107,9 +107,9 @@ class DeadLetter(Item):
         message: One sentence for a person.
         attempts: How often the step was tried.
         time: When it failed, ISO 8601 in UTC.
-        message_id: The message that held the record; this and the next are empty if a file did.
+        message_id: The message that held it; this and the next two are empty if a file did.
         publish_time: When that was published, ISO 8601 in UTC.
-        attributes: What the publisher said beside it, as JSON; empty for nothing.
+        attributes: What the publisher said beside it, as JSON.
     """
 
     source: str
@@ -139,7 +139,7 @@ class Settled(Item):
         file_sha256: The version of the file that the records belong to.
         part: Name of the part's commit record, without suffix.
         rows: How many were embedded.
-        dead_letters: How many were dead-lettered; a dead letter of the whole file is not one.
+        dead_letters: How many were dead-lettered; if it is the file that failed, 0 as ``rows``.
     """
 
     source: str

@@ -19,7 +19,6 @@ from typing import TypeVar
 from apache_beam.io.filesystem import BeamIOError
 
 Result = TypeVar("Result")
-Sleep = Callable[[float], None]
 
 WAITS = (1.0, 2.0, 4.0)
 """Seconds between one attempt and the next; there is one attempt more than there are waits."""
@@ -106,14 +105,9 @@ def _is_transient_status(status: int) -> bool:
 
 
 class Attempts:
-    """Counts the attempts at one thing, and waits between them.
+    """Counts the attempts at one thing, and waits between them."""
 
-    Args:
-        sleep: Waits so many seconds.
-    """
-
-    def __init__(self, sleep: Sleep | None = None) -> None:
-        self._sleep = sleep or time.sleep
+    def __init__(self) -> None:
         self._failed = 0
 
     def failed(self, error: Exception) -> None:
@@ -126,7 +120,7 @@ class Attempts:
         self._failed += 1
         if is_transient(error) and self._failed <= len(WAITS):
             wait = WAITS[self._failed - 1]
-            self._sleep(wait * random.uniform(1 - _JITTER, 1 + _JITTER))
+            time.sleep(wait * random.uniform(1 - _JITTER, 1 + _JITTER))
         elif self._failed > 1:
             raise RetriedError(error, self._failed) from error
         else:
@@ -137,18 +131,17 @@ class Attempts:
         self._failed = 0
 
 
-def retry(action: Callable[[], Result], sleep: Sleep | None = None) -> Result:
+def retry(action: Callable[[], Result]) -> Result:
     """Returns what an action returns, which is repeated while its failures are transient.
 
     Args:
         action: What is done; it must be safe to repeat.
-        sleep: Waits so many seconds.
 
     Raises:
         RetriedError: It failed more than once; the cause is the last failure.
         Exception: It failed at once, and permanently.
     """
-    attempts = Attempts(sleep)
+    attempts = Attempts()
     while True:
         try:
             return action()

@@ -19,7 +19,7 @@ from transforms.esm_pt import SECONDS_PER_RECORD, announce_finished
 from transforms.items import FinishedFile, Item, Settled
 from transforms.output.commits import COMMITS, FILES_PER_RECORD, Output
 from transforms.output.division import shares_of
-from transforms.output.file_counts import FileCounts
+from transforms.output.file_counts import FileCounts, counts_of
 from transforms.output.json_records import read_json, write_json
 from transforms.output.shards import Shard
 from transforms.passing import ActOnKinds, act_on_kinds
@@ -28,22 +28,6 @@ from transforms.passing import ActOnKinds, act_on_kinds
 @dataclass(frozen=True, slots=True)
 class Share(FileCounts):
     """That the records of a file that fall to a shard, which alone are counted, have an outcome."""
-
-
-def share_of(file: FinishedFile) -> Share:
-    """Returns what is noted of a file, whose end counts the records of the shard alone."""
-    end = file.end
-    return Share(
-        source=end.source,
-        url=end.url,
-        size=end.size,
-        mtime=end.mtime,
-        sha256=end.file_sha256,
-        records=end.records,
-        residues=end.residues,
-        rows=file.rows,
-        dead_letters=file.dead_letters,
-    )
 
 
 def write_shares(root: str, shard: Shard, shares: Iterable[Share]) -> None:
@@ -91,7 +75,9 @@ class _WriteSharesDoFn(ActOnKinds):
 
     def _write(self) -> None:
         if self._held:
-            write_shares(self._output.root, self._shard, map(share_of, self._held))
+            write_shares(
+                self._output.root, self._shard, [Share(**counts_of(file)) for file in self._held]
+            )
         announce_finished(self._held)
         self._held = []
         self._written = time.monotonic()

@@ -1,29 +1,25 @@
-"""Files: the only module that touches a file system.
+"""Files: what all else reads and writes them by, wherever they are.
 
-Local paths go through the operating system, every other scheme through Beam's FileSystems.
-What is published appears whole or not at all: locally it is staged below the output root,
-synced and renamed; an object store does the same for one upload.
+Local paths go through the operating system (:mod:`transforms.local`), every other scheme through
+Beam's FileSystems (:mod:`transforms.remote`). What is published appears whole or not at all.
 """
 
 from __future__ import annotations
 
-import errno
-import glob
 import os
-import re
-import shutil
 import stat
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, TextIO, cast
 
 from apache_beam.io.filesystems import FileSystems
 
-from transforms import remote
+from transforms import local, remote
 from transforms.retrying import Attempts, as_os_error
-from transforms.syncing import sync_all
 
 CHUNK_BYTES = 1 << 20
 STAGING = ".staging"
@@ -81,61 +77,26 @@ def match(pattern: str) -> list[Found]:
     followed. A local path that exists as it is written is not taken for a glob.
     """
     if not is_local(pattern):
-        return _match_remote(pattern)
-    if os.path.isdir(pattern):
-        walk = os.walk(pattern, onerror=_fail)
-        paths = [os.path.join(top, name) for top, _, names in walk for name in names]
-    elif os.path.exists(pattern):
-        paths = [pattern]
-    else:
-        paths = list(_glob(pattern))
-    found = (_stat_file(path) for path in sorted(set(paths)))
-    return [each for each in found if each]
+        files = remote.match(f"{pattern}**" if pattern.endswith("/") else pattern)
+        found = [Found(f.path, f.size_in_bytes, f.last_updated_in_seconds) for f in files]
+        return sorted(found, key=lambda found: found.url)
+    found = []
+    for path in local.list_paths(pattern):
+        # One call: between two of them a file that others move away may go.
+        with suppress(OSError):
+            status = os.stat(path)
+            if stat.S_ISREG(status.st_mode):
+                found.append(Found(path, status.st_size, status.st_mtime))
+    return found
 
 
 def look_up(url: str) -> Found | None:
     """Returns a file as it is now; None, or an OSError, where there is none."""
     if is_local(url):
-        return _stat(url)
+        status = os.stat(url)
+        return Found(url, status.st_size, status.st_mtime)
     # A [ in a name makes it a pattern.
     return next((found for found in match(url) if found.url == url), None)
-
-
-def _fail(error: OSError) -> None:
-    raise error  # else os.walk passes over what it cannot look into
-
-
-def _glob(pattern: str) -> Iterator[str]:
-    # Python's own ** follows links to folders, which may lead round in circles for ever.
-    head, *tail = re.split(r"(?:(?<=/)|^)\*\*(?:/|$)", pattern, maxsplit=1)
-    if not tail:
-        yield from glob.glob(pattern)
-        return
-    for top in glob.glob(head or "."):
-        for folder, names, _ in os.walk(top, onerror=_fail):
-            names[:] = [name for name in names if not name.startswith(".")]
-            yield from _glob(os.path.join(glob.escape(folder), tail[0] or "*"))
-
-
-def _stat(path: str) -> Found:
-    status = os.stat(path)
-    return Found(path, status.st_size, status.st_mtime)
-
-
-def _stat_file(path: str) -> Found | None:
-    # One call: between two of them a file that others move away may go.
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    is_file = stat.S_ISREG(status.st_mode)
-    return Found(path, status.st_size, status.st_mtime) if is_file else None
-
-
-def _match_remote(pattern: str) -> list[Found]:
-    files = remote.match(f"{pattern}**" if pattern.endswith("/") else pattern)
-    found = (Found(f.path, f.size_in_bytes, f.last_updated_in_seconds) for f in files)
-    return sorted(found, key=lambda found: found.url)
 
 
 def open_chunks(
@@ -181,17 +142,12 @@ def list_names(folder: str) -> list[str]:
             return []
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
     prefix = folder.rstrip("/") + "/"
-    return sorted(found.url.removeprefix(prefix) for found in _match_remote(prefix + "*"))
+    return sorted(found.url.removeprefix(prefix) for found in match(prefix + "*"))
 
 
 def delete(url: str) -> None:
     """Removes a file, or a folder with all that is in it; nothing where there is nothing."""
-    if not is_local(url):
-        remote.delete(url)
-    elif os.path.isdir(url):
-        shutil.rmtree(url)
-    elif os.path.lexists(url):
-        os.remove(url)
+    local.delete(url) if is_local(url) else remote.delete(url)
 
 
 def move(path: str, target: str) -> None:
@@ -236,41 +192,22 @@ def publish_all(root: str, files: Mapping[str, Write]) -> None:
         root: The output root.
         files: What writes the content, for each path below it.
     """
-    if not is_local(root):
-        for name, write in files.items():
-            remote.upload(join(root, name), write)
+    if is_local(root):
+        local.publish_all(root, STAGING, files)
         return
-    staging = os.path.join(root, STAGING)
-    try:
-        os.mkdir(staging)
-    except FileExistsError:
-        pass
-    except FileNotFoundError as error:
-        # Not made anew: an output that vanishes under a run must not come back half empty.
-        raise FileNotFoundError(errno.ENOENT, "The output folder is gone", root) from error
-    # By their names it is known whose they are, should a kill leave them.
-    staged = {n: join(staging, f"{n.rpartition('/')[2][:48]}.{uuid.uuid4().hex}") for n in files}
-    targets = [join(root, name) for name in files]
-    folders = list(dict.fromkeys(map(os.path.dirname, targets)))
-    try:
-        for name, write in files.items():
-            _write_staged(staged[name], write)
-        sync_all(list(staged.values()))
-        for folder in folders:
-            os.makedirs(folder, exist_ok=True)
-        for path, target in zip(staged.values(), targets, strict=True):
-            os.replace(path, target)
-    except BaseException:
-        for path in staged.values():
-            if os.path.exists(path):
-                os.remove(path)
-        raise
-    sync_all(folders)  # without it a rename need not survive a power cut
+    for name, write in files.items():
+        remote.upload(join(root, name), write)
 
 
-def _write_staged(path: str, write: Write) -> None:
-    with open(path, "wb") as handle:
-        write(handle)
+def open_scratch(root: str) -> BinaryIO:
+    """Opens a file that nobody else sees and that is gone when it is closed.
+
+    Args:
+        root: An output root in which something is published; if it is local, the file is on its
+            disk, where there is room for what belongs there.
+    """
+    folder = os.path.join(root, STAGING) if is_local(root) else None
+    return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
 
 
 def open_log(path: str) -> TextIO:
@@ -286,10 +223,7 @@ def overwrite(url: str, data: bytes) -> None:
     Raises:
         OSError: It cannot be written, or its folder is gone.
     """
-    if not is_local(url):
+    if is_local(url):
+        local.overwrite(url, data)
+    else:
         remote.upload(url, lambda handle: handle.write(data))
-        return
-    staged = f"{url}.{os.getpid()}"
-    with open(staged, "wb") as handle:
-        handle.write(data)
-    os.replace(staged, url)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pipeline.outputs import check_outside
 from transforms import storage
 from transforms.errors import ConfigurationError
-from transforms.syncing import sync_all
+from transforms.local import sync_all
 
 _MOST_OF_NAME = 100
 

@@ -24,8 +24,7 @@ from transforms.output.division import (
     look_at_shards,
     read_division,
 )
-from transforms.output.holders import read_holder
-from transforms.output.lock_names import RUN
+from transforms.output.holders import RUN, read_holder
 from transforms.output.locks import HeldError, hold, hold_parts
 from transforms.output.shards import Shard
 from transforms.output.share_work import find_share

@@ -37,8 +37,8 @@ from transforms.output.division import (
     read_division,
     read_ends,
 )
+from transforms.output.holders import FINISH
 from transforms.output.joining import join_shares, write_whole
-from transforms.output.lock_names import FINISH
 from transforms.output.locks import HeldError, Lock, hold, hold_parts, hold_when_free
 from transforms.output.removal import keep_last_failures
 from transforms.output.resuming import tidy

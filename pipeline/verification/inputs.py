@@ -10,7 +10,7 @@ from pipeline.verification.files import FileContent
 from pipeline.verification.findings import Finding, place, remark
 from transforms import storage
 from transforms.inputs.finding import FastaFile
-from transforms.inputs.reading import read_items
+from transforms.inputs.reading import look_again, read_items
 from transforms.items import DeadLetter, EndOfFile, Protein
 from transforms.residues import ResidueError, ResiduePolicy, apply_policy
 
@@ -72,17 +72,8 @@ def check_input(
     if not storage.exists(url):
         yield remark("input", f"{content.source}: not checked against {url}, which is gone")
         return
-    size = 0
-
-    def open_counted(url: str) -> Iterator[bytes]:
-        nonlocal size
-        size = 0
-        for chunk in storage.open_chunks(url):
-            size += len(chunk)
-            yield chunk
-
     outcomes = _Outcomes(content)
-    for item in read_items(FastaFile(url, content.source, 0, 0.0), open_counted):
+    for item in read_items(look_again(FastaFile(url, content.source, 0, 0.0))):
         assert isinstance(item, Protein | DeadLetter | EndOfFile)
         if isinstance(item, DeadLetter) and item.ordinal is None:
             yield _judge_failure(content, url, item)
@@ -91,7 +82,7 @@ def check_input(
             yield found
             return
         if isinstance(item, EndOfFile):
-            yield from _compare_totals(content, item, size)
+            yield from _compare_totals(content, item)
         else:
             yield from _compare(item, *outcomes.take(item.ordinal or 0), policy, offer)
 
@@ -115,12 +106,12 @@ def _judge_version(content: FileContent, url: str, version: str) -> Finding | No
     return Finding("input", f"{content.source}: {url} has changed since: the output is out of date")
 
 
-def _compare_totals(content: FileContent, end: EndOfFile, size: int) -> Iterator[Finding]:
+def _compare_totals(content: FileContent, end: EndOfFile) -> Iterator[Finding]:
     record = content.record
     if record is None:
         return
     wanted = (record.records, record.residues, record.size)
-    found = (end.records, end.residues, size)
+    found = (end.records, end.residues, end.size)
     if wanted != found:
         yield Finding(
             "input",

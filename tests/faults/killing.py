@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.faults.outcome import Outcome, assert_equal, read_outcome
-from transforms import events, storage
+from transforms import events, local, storage
 from transforms.esm.under_way import PROCESS_DIED
 
 STAGES = ("before write", "after write", "after fsync", "after rename")
@@ -167,8 +167,8 @@ def _die_at(point: Point) -> None:
         if stage == point.stage and counts[stage] > point.occurrence:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    publish_all, write_staged = storage.publish_all, storage._write_staged
-    sync_all, replace = storage.sync_all, os.replace
+    publish_all, write_staged = storage.publish_all, local._write
+    sync_all, replace = local.sync_all, os.replace
 
     def publishing(root: str, files: Mapping[str, storage.Write]) -> None:
         publish_all(root, {name: partial(writing, name, write) for name, write in files.items()})
@@ -194,5 +194,5 @@ def _die_at(point: Point) -> None:
         replace(path, target)
         reached("after rename", names.pop(inode, ""))
 
-    storage.publish_all, storage._write_staged = publishing, staging
-    storage.sync_all, os.replace = syncing, replacing
+    storage.publish_all, local._write = publishing, staging
+    local.sync_all, os.replace = syncing, replacing

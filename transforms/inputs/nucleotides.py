@@ -7,7 +7,7 @@ consists of hardly anything else is worth a word.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from transforms import storage
@@ -32,32 +32,21 @@ def seems_nucleotides(sequences: Iterable[str]) -> bool:
     return len(text) >= _FEWEST and sum(map(text.count, _LETTERS)) >= _SHARE * len(text)
 
 
-def find_nucleotides(
-    files: Iterable[FastaFile],
-    open_chunks: Callable[[str, int], Iterator[bytes]] = storage.open_chunks,
-) -> list[FastaFile]:
-    """Returns the files, of some that are looked into, whose beginning seems to be nucleotides.
-
-    Args:
-        files: The files.
-        open_chunks: Returns the bytes of a URL in chunks of a size.
-    """
+def find_nucleotides(files: Iterable[FastaFile]) -> list[FastaFile]:
+    """Returns the files, of some that are looked into, whose beginning seems to be nucleotides."""
     likely_first = sorted(files, key=lambda file: ".fna" not in file.source.lower())
-    return [file for file in likely_first[:MOST_FILES] if _seems(file, open_chunks)]
+    return [file for file in likely_first[:MOST_FILES] if _seems(file)]
 
 
 # Who makes a report now and then does not read the files for it again.
 @lru_cache(maxsize=256)
-def _seems(file: FastaFile, open_chunks: Callable[[str, int], Iterator[bytes]]) -> bool:
-    return seems_nucleotides(_beginning(file.url, open_chunks))
-
-
-def _beginning(url: str, open_chunks: Callable[[str, int], Iterator[bytes]]) -> list[str]:
+def _seems(file: FastaFile) -> bool:
     try:
-        text = next(filter(None, decompress(open_chunks(url, _BYTES))), b"")[:_BYTES]
-        return [record.sequence or "" for record in parse_fasta([text])]
+        chunks = decompress(storage.open_chunks(file.url, _BYTES))
+        text = next(filter(None, chunks), b"")[:_BYTES]
+        return seems_nucleotides(record.sequence or "" for record in parse_fasta([text]))
     except (FastaFormatError, OSError):
-        return []  # what is wrong with it is told by whoever reads it
+        return False  # what is wrong with it is told by whoever reads it
 
 
 def tell_nucleotides(sources: Iterable[str]) -> Iterator[str]:

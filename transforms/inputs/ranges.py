@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 import apache_beam as beam
 
@@ -41,14 +40,6 @@ RANGE_BYTES = 1 << 26
 
 _HEADER = re.compile(rb"[\n\r]((?:%s){0,%d}>)" % (BOM_UTF8, MAX_MARKS))
 _HEADER_BYTES = 1 + MAX_MARKS * len(BOM_UTF8)  # of its beginning, before the >
-
-
-class OpenRange(Protocol):
-    """Returns the bytes of a URL from start to stop in chunks."""
-
-    def __call__(  # noqa: D102
-        self, url: str, *, start: int = 0, stop: int = sys.maxsize
-    ) -> Iterator[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +142,13 @@ class _Piece:
             yield chunk
 
 
-def cut_file(
-    file: FastaFile, range_bytes: int = RANGE_BYTES, open_range: OpenRange = storage.open_chunks
-) -> list[FileRange]:
+def cut_file(file: FastaFile, range_bytes: int = RANGE_BYTES) -> list[FileRange]:
     """Cuts a large plain file into ranges; this reads it to its end, once.
 
     Args:
         file: The file.
         range_bytes: A range has at least so many bytes and ends before the next record; the last
             one has the rest.
-        open_range: Returns some bytes of a URL in chunks.
 
     Returns:
         The ranges, which together are the file; the whole file if it is small, compressed,
@@ -170,11 +158,11 @@ def cut_file(
     whole = [FileRange(file)]
     try:
         if file.size <= range_bytes or not is_plain(
-            b"".join(open_range(file.url, start=0, stop=MAGIC_BYTES))
+            b"".join(storage.open_chunks(file.url, start=0, stop=MAGIC_BYTES))
         ):
             return whole
         digest = hashlib.sha256()
-        stream = _Stream(hashed(open_range(file.url), digest))
+        stream = _Stream(hashed(storage.open_chunks(file.url), digest))
         ranges, counts = _scan(stream, file, range_bytes)
     except StoppedError:
         return []
@@ -202,7 +190,7 @@ def _scan(stream: _Stream, file: FastaFile, range_bytes: int) -> tuple[list[File
     return ranges, Counts(records, residues)
 
 
-def read_range(part: FileRange, open_range: OpenRange = storage.open_chunks) -> Iterator[Item]:
+def read_range(part: FileRange) -> Iterator[Item]:
     """Yields the records of a range, lazily, and after those of the last range the EndOfFile.
 
     All ranges of a file together yield what ``reading.read_items`` does. The last
@@ -212,19 +200,18 @@ def read_range(part: FileRange, open_range: OpenRange = storage.open_chunks) -> 
 
     Args:
         part: The range.
-        open_range: Returns some bytes of a URL in chunks.
     """
     if part.stop is None:
-        yield from read_items(part.file, open_range)
+        yield from read_items(part.file)
     else:
-        yield from second_pass(part.file, _items_of(part, part.stop, open_range))
+        yield from second_pass(part.file, _items_of(part, part.stop))
 
 
-def _items_of(part: FileRange, stop: int, open_range: OpenRange) -> Iterator[Item]:
+def _items_of(part: FileRange, stop: int) -> Iterator[Item]:
     file = part.file
     digest = hashlib.sha256()
     held: Item | None = None
-    chunks = hashed(open_range(file.url, start=part.start, stop=stop), digest)
+    chunks = hashed(storage.open_chunks(file.url, start=part.start, stop=stop), digest)
     for record in parse_fasta(chunks, part.ordinal, part.line):
         if stop_requested():
             return

@@ -10,13 +10,13 @@ it counts for nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import apache_beam as beam
 
 from transforms import events, storage
-from transforms.dead_letters import announce, file_failed, record_failed
+from transforms.dead_letters import file_failed, record_failed
 from transforms.errors import FastaFormatError
 from transforms.inputs.compression import BombError, CorruptError, TruncatedError, decompress
 from transforms.inputs.fasta import (
@@ -32,7 +32,6 @@ from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.output.commits import Output
 from transforms.output.shards import Shard
 from transforms.retrying import RetriedError
-from transforms.times import now
 
 BATCH_ITEMS = 64
 BATCH_RESIDUES = 1 << 14
@@ -40,8 +39,6 @@ BATCH_RESIDUES = 1 << 14
 
 HELD_BYTES = 1 << 24
 """A file with at most so many bytes of text is read once; its text is held between the passes."""
-
-OpenChunks = Callable[[str], Iterator[bytes]]
 
 _ERROR_TYPES = {TruncatedError: "truncated", CorruptError: "corrupt", BombError: "bomb"}
 
@@ -75,7 +72,7 @@ class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: FastaFile) -> Iterator[Item]:
         if not stop_requested():
             events.emit(events.FileBegun(element.source, element.size))
-        yield from in_batches(read_items(look_again(element), shard=self._shard))
+        yield from in_batches(read_items(look_again(element), self._shard))
 
 
 def look_again(file: FastaFile) -> FastaFile:
@@ -104,11 +101,7 @@ def in_batches(items: Iterable[Item]) -> Iterator[Batch]:
         yield Batch(tuple(held))
 
 
-def read_items(
-    file: FastaFile,
-    open_chunks: OpenChunks = storage.open_chunks,
-    shard: Shard | None = None,
-) -> Iterator[Item]:
+def read_items(file: FastaFile, shard: Shard | None = None) -> Iterator[Item]:
     """Yields the records of a file, lazily, and its EndOfFile.
 
     A record without residues or with too many is a DeadLetter. A file that cannot be read to
@@ -118,7 +111,6 @@ def read_items(
 
     Args:
         file: The file.
-        open_chunks: Returns the bytes of a URL in chunks.
         shard: The shard whose records are yielded and, in the EndOfFile, counted; None for all.
             What is wrong with the file as a whole concerns every shard.
     """
@@ -126,7 +118,7 @@ def read_items(
         return
     digest = hashlib.sha256()
     held: list[bytes] = []
-    chunks = hashed(open_chunks(file.url), digest)
+    chunks = hashed(storage.open_chunks(file.url), digest)
     try:
         try:
             counts = scan_fasta(_hold(decompress(chunks), held))
@@ -144,7 +136,7 @@ def read_items(
     if file.sha256 not in ("", digest.hexdigest()):
         yield changed(file)  # else there would be rows of two versions
         return
-    items = _items_of(file, held, open_chunks, digest.hexdigest(), counts, shard)
+    items = _items_of(file, held, digest.hexdigest(), counts, shard)
     yield from second_pass(file, items)
 
 
@@ -166,7 +158,6 @@ def second_pass(file: FastaFile, items: Iterator[Item]) -> Iterator[Item]:
 def _items_of(
     file: FastaFile,
     held: list[bytes],
-    open_chunks: OpenChunks,
     file_sha256: str,
     counts: Counts,
     shard: Shard | None,
@@ -183,7 +174,7 @@ def _items_of(
     )
     records = residues = 0
     digest = hashlib.sha256()
-    for record in parse_fasta(held or decompress(hashed(open_chunks(file.url), digest))):
+    for record in parse_fasta(held or decompress(hashed(storage.open_chunks(file.url), digest))):
         if stop_requested():
             return
         if shard and not shard.holds(record):
@@ -222,28 +213,15 @@ def item_of(
         place: Where it stands, in words for a person; by default its place in the file.
     """
     place = place or place_of(record)
-    if record.sequence is None:
-        return announce(
-            DeadLetter(
-                source=source,
-                ordinal=record.ordinal,
-                id=record.id,
-                description=record.description,
-                sequence=None,
-                length=record.length,
-                sequence_sha256="",
-                file_sha256=file_sha256,
-                stage="read",
-                error_type="too_long",
-                message=f"{place} has {record.length:,} residues; "
-                f"the longest that can be read has {MAX_RECORD_RESIDUES:,}",
-                attempts=1,
-                time=now(),
-            )
-        )
     protein = Protein(
-        source, record.ordinal, record.id, record.description, record.sequence, file_sha256
+        source, record.ordinal, record.id, record.description, record.sequence or "", file_sha256
     )
+    if record.sequence is None:
+        message = (
+            f"{place} has {record.length:,} residues; "
+            f"the longest that can be read has {MAX_RECORD_RESIDUES:,}"
+        )
+        return record_failed(protein, "read", "too_long", message, unheld=record.length)
     if not record.sequence:
         message = f"{place} has a header but no sequence"
         return record_failed(protein, "read", "empty_sequence", message)

@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from transforms import storage
 from transforms.errors import damaged
-from transforms.inputs.seeking import SeekableFile
 from transforms.output.commits import EMBEDDINGS, PartRecord
 from transforms.output.committed import DAMAGE
 from transforms.output.parquet import GROUP_ROWS, iterate_columns
+from transforms.output.seeking import SeekableFile
 
 
 def read_blocks(

@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any
 
 from transforms import storage
-from transforms.inputs.fetching import fetch_all
+from transforms.output.fetching import fetch_all
 from transforms.output.file_counts import FileCounts
 from transforms.output.json_records import read_json, write_json
 from transforms.output.shards import Shard

@@ -19,10 +19,10 @@ from transforms import storage
 from transforms.arrays import Digests, Integers, Vectors
 from transforms.dead_letters import decode_dead_letters
 from transforms.errors import damaged
-from transforms.inputs.seeking import SeekableFile
 from transforms.items import DeadLetter, Protein
 from transforms.output.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
 from transforms.output.parquet import read_columns, read_table, to_matrix
+from transforms.output.seeking import SeekableFile
 
 Content = TypeVar("Content")
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from transforms.items import FinishedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +33,19 @@ class FileCounts:
     residues: int
     rows: int
     dead_letters: int
+
+
+def counts_of(file: FinishedFile) -> dict[str, Any]:
+    """Returns the fields of :class:`FileCounts` for a file whose records are settled."""
+    end = file.end
+    return {
+        "source": end.source,
+        "url": end.url,
+        "size": end.size,
+        "mtime": end.mtime,
+        "sha256": end.file_sha256,
+        "records": end.records,
+        "residues": end.residues,
+        "rows": file.rows,
+        "dead_letters": file.dead_letters,
+    }

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import BinaryIO
 
 import numpy as np
 
+from transforms import storage
 from transforms.arrays import Integers, Vectors
 from transforms.errors import AccountingError
 from transforms.items import DeadLetter, FinishedFile
@@ -25,7 +28,7 @@ from transforms.output.committed import (
 )
 
 BLOCK_BYTES = 32 << 20
-"""Vectors that are read at a time."""
+"""Vectors that are read at a time of what was sorted on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +83,37 @@ class Gathered:
             rows=self.rows.take(order),
         )
 
-    def read_vectors(self, block_bytes: int | None = BLOCK_BYTES) -> Iterator[Vectors]:
+    def read_vectors(self) -> Iterator[Vectors]:
         """Yields the vectors of the embedded records in blocks, as float32 of shape (n, D).
 
-        A part is read once for each block that has a row of it. In FASTA order that is once or
-        twice where one lane has embedded the file, and where many have nearly every block: their
-        records lie interleaved in parts.
-
-        Args:
-            block_bytes: Size of a block; None for one block of all vectors.
+        Where one lane has embedded the file, its records lie in its parts one after the other, and
+        a block is what lies together. Where many have, or longest first, they are interleaved, and
+        are sorted on disk. So no part is read more than twice on average, and two are held.
         """
-        done = 0
-        while done < len(self.rows):
-            dim = self._read_vectors(int(self.rows.parts[done])).shape[1]
-            size = len(self.rows) if block_bytes is None else max(block_bytes // (4 * dim), 1)
-            places = self.rows.take(slice(done, done + size))
-            block = np.empty((len(places), dim), np.float32)
-            _, firsts = np.unique(places.parts, return_index=True)
-            # In order of appearance: the last part is the first one of the next block.
-            for part in places.parts[np.sort(firsts)]:
-                here = places.parts == part
-                block[here] = self._read_vectors(int(part))[places.rows[here]]
-            done += size
-            yield block
-            del block  # before there is a second one
+        parts = self.rows.parts
+        starts = np.flatnonzero(np.diff(parts, prepend=-1))
+        if len(starts) > 2 * len(np.unique(parts)):
+            yield from self._read_sorted()
+            return
+        for start, stop in pairwise([*starts, len(parts)]):
+            yield self._read_vectors(int(parts[start]))[self.rows.rows[start:stop]]
+
+    def _read_sorted(self) -> Iterator[Vectors]:
+        with storage.open_scratch(self.root) as file:
+            dim = self._write_sorted(file)
+            file.seek(0)
+            while block := file.read(max(BLOCK_BYTES // (4 * dim), 1) * 4 * dim):
+                yield np.frombuffer(block, np.float32).reshape(-1, dim)
+
+    def _write_sorted(self, file: BinaryIO) -> int:
+        """Writes the vectors of one part after the other to their places; returns their width."""
+        by_part = np.argsort(self.rows.parts, kind="stable")
+        for places in _split(by_part, self.rows.parts[by_part]):
+            vectors = self._read_vectors(int(self.rows.parts[places[0]]))
+            for run in _split(places, places - np.arange(len(places))):
+                file.seek(int(run[0]) * vectors[0].nbytes)
+                file.write(vectors[self.rows.rows[run]].tobytes())
+        return int(vectors.shape[1])
 
     def _read_vectors(self, part: int) -> Vectors:
         return read_vectors(self.root, self.parts[part])
@@ -220,6 +230,11 @@ def check_ordinals(finished: FinishedFile, rows: Integers, dead: Integers) -> No
             f"record {first + 1} has {counts[first]} outcomes instead of one. "
             "python -m pipeline.verify tells more."
         )
+
+
+def _split(values: Integers, groups: Integers) -> list[Integers]:
+    """Cuts values where the group of one is another than that of the one before."""
+    return np.split(values, np.flatnonzero(np.diff(groups)) + 1)
 
 
 def _integers(values: Sequence[int]) -> Integers:

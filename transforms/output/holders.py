@@ -15,10 +15,16 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from transforms import storage
+from transforms.output.shards import Shard
 from transforms.text import printable
 from transforms.times import seconds_since
 
 LOCKS = ".locks"
+
+RUN, COMPACT, FINISH, PARTS = "all", "compact", "finish", "parts"
+"""The names of locks: of a run that is no shard, of a compaction, of whoever completes an output,
+and of whoever takes parts away, as a run does at its start and end, and a compaction."""
+
 INTERVAL, LONGEST_INTERVAL = 10.0, 60.0
 """Seconds between two heartbeats, and the most that a lock file may ask others to reckon with."""
 
@@ -64,6 +70,11 @@ class Holder:
             f"run {self.run}, process {self.pid} on {self.host}, since {self.started}, "
             f"last heartbeat at {self.heartbeat}"
         )
+
+
+def lock_name(shard: Shard | None) -> str:
+    """Returns the name of the lock that a run holds."""
+    return shard.name if shard else RUN
 
 
 def read_holder(root: str, lock: str) -> Holder | None:

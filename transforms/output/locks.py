@@ -27,6 +27,8 @@ from transforms.output.holders import (
     INTERVAL,
     LOCKS,
     MISSED,
+    PARTS,
+    RUN,
     Holder,
     delete_left,
     is_gone,
@@ -35,7 +37,6 @@ from transforms.output.holders import (
     this_machine,
     write_holder,
 )
-from transforms.output.lock_names import PARTS, RUN
 from transforms.times import now
 
 FIRST_SECONDS = 1.0

@@ -28,7 +28,7 @@ from transforms.output.commits import (
     write_part_record,
 )
 from transforms.output.committed import read_all_dead_letters, read_all_rows
-from transforms.output.lock_names import PARTS
+from transforms.output.holders import PARTS
 from transforms.output.locks import check_held
 from transforms.output.parquet import GROUP_ROWS, encode_groups, to_matrix
 from transforms.output.parts import publish_data

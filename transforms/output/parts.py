@@ -31,7 +31,7 @@ from transforms.output.commits import (
     write_part_record,
 )
 from transforms.output.committed import remember_rows
-from transforms.output.lock_names import lock_name
+from transforms.output.holders import lock_name
 from transforms.output.locks import check_held
 from transforms.output.parquet import encode_rows
 from transforms.times import now
@@ -173,15 +173,18 @@ def write_part(name: str, items: Sequence[Item], output: Output) -> list[Item]:
     """Writes and commits one part.
 
     Returns:
-        For each file of which it holds records, how many it settles.
+        For each file of which it holds records, how many it settles; and for each that has failed
+        that it settles none.
     """
     content = collect(items)
     record = publish(name, content, *encode(content, output), output)
     if output.pt and record.embeddings:
         remember_rows(record.embeddings, content.proteins, content.vectors)
     events.emit(events.PartCommitted(name, len(content.proteins), len(content.dead_letters)))
-    return [
-        Settled(source, held.sha256, record.part, held.rows, held.dead_letters)
+    settled = [
+        Settled(source, held.sha256, name, held.rows, held.dead_letters)
         for source, held in record.sources.items()
         if held.rows or held.dead_letters
     ]
+    failed = [source for source, held in record.sources.items() if held.failed]
+    return [*settled, *(Settled(source, "", name, 0, 0) for source in failed)]

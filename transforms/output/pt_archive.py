@@ -6,6 +6,7 @@ a small ``.pt`` zipfile takes more than all else.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections import deque
@@ -40,6 +41,7 @@ class Archive:
         self._position = 0
         self._directory: list[bytes] = []
         self._checksum = 0
+        self._digest = hashlib.sha256()
 
     def add(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Writes a record.
@@ -61,8 +63,8 @@ class Archive:
         self._put(_SIZES.pack(b"PK\x07\x08", checksum, size, size))
         self._directory.append(_central(path, start, size, checksum))
 
-    def close(self) -> None:
-        """Writes the directory."""
+    def close(self) -> str:
+        """Writes the directory; returns the SHA-256 of all that was written."""
         start, count = self._position, len(self._directory)
         self._put(b"".join(self._directory))
         end = self._position
@@ -74,9 +76,11 @@ class Archive:
             )
         start, size = min(start, _IN_64_BITS), min(size, _IN_64_BITS)
         self._put(_END.pack(b"PK\x05\x06", 0, 0, count, count, size, start, 0))
+        return self._digest.hexdigest()
 
     def _put(self, data: bytes | memoryview) -> None:
         self._checksum = zlib.crc32(data, self._checksum)
+        self._digest.update(data)
         self._handle.write(data)
         self._position += len(data)
 

@@ -27,7 +27,7 @@ _FALSE, _REDUCE, _PERSISTENT, _PUT, _GET = b"\x89", b"R", b"Q", b"q", b"h"
 _RECORDS_AT_ONCE = 1000
 
 
-def write_pt(handle: BinaryIO, ids: Sequence[str], blocks: Iterable[Vectors]) -> None:
+def write_pt(handle: BinaryIO, ids: Sequence[str], blocks: Iterable[Vectors]) -> str:
     """Writes ids and vectors so that ``torch.load`` returns what ``torch.save`` was given.
 
     Equal ids and vectors give equal bytes.
@@ -36,6 +36,9 @@ def write_pt(handle: BinaryIO, ids: Sequence[str], blocks: Iterable[Vectors]) ->
         handle: Where to write; it is never read and need not be able to seek.
         ids: n ids.
         blocks: float32 arrays of shape (any, D), together n rows; each is let go when written.
+
+    Returns:
+        The SHA-256 of what was written.
 
     Raises:
         ValueError: There are more or fewer rows than ids.
@@ -48,7 +51,7 @@ def write_pt(handle: BinaryIO, ids: Sequence[str], blocks: Iterable[Vectors]) ->
     archive.add("archive/data.pkl", _joined(_pickle(ids, dim)))
     archive.add("archive/byteorder", [b"little"])
     archive.add("archive/version", [b"3\n"])
-    archive.close()
+    return archive.close()
 
 
 def _write_storage(archive: Archive, blocks: Iterable[Vectors]) -> tuple[int, int]:

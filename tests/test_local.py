@@ -1,3 +1,5 @@
+"""Tests of local files that survive a power cut."""
+
 from __future__ import annotations
 
 import errno
@@ -7,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from transforms import syncing
-from transforms.syncing import sync_all
+from transforms import local
+from transforms.local import sync_all
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     fsync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (made.append("fsync"), fsync(fd)))
     syncfs = SimpleNamespace(syncfs=lambda _: made.append("syncfs") or 0)
-    monkeypatch.setattr(syncing.ctypes, "CDLL", lambda *_, **__: syncfs)
+    monkeypatch.setattr(local.ctypes, "CDLL", lambda *_, **__: syncfs)
     return made
 
 
@@ -50,7 +52,7 @@ def test_many_are_synced_at_one_time(
     expected: list[str],
 ) -> None:
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=release))
-    monkeypatch.setattr(syncing.sys, "platform", "linux")
+    monkeypatch.setattr(local.sys, "platform", "linux")
     sync_all(make_files(tmp_path, count))
     assert calls == expected
 
@@ -58,7 +60,7 @@ def test_many_are_synced_at_one_time(
 def test_elsewhere_there_is_no_such_call(
     tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syncing.sys, "platform", "darwin")
+    monkeypatch.setattr(local.sys, "platform", "darwin")
     sync_all(make_files(tmp_path, 5))
     assert calls == ["fsync"] * 5
 
@@ -68,11 +70,9 @@ def test_it_works_on_this_machine(tmp_path: Path) -> None:
 
 
 def test_what_the_kernel_reports_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syncing, "_knows_syncfs", lambda: True)
-    monkeypatch.setattr(
-        syncing.ctypes, "CDLL", lambda *_, **__: SimpleNamespace(syncfs=lambda _: -1)
-    )
-    monkeypatch.setattr(syncing.ctypes, "get_errno", lambda: errno.EIO)
+    monkeypatch.setattr(local, "_knows_syncfs", lambda: True)
+    monkeypatch.setattr(local.ctypes, "CDLL", lambda *_, **__: SimpleNamespace(syncfs=lambda _: -1))
+    monkeypatch.setattr(local.ctypes, "get_errno", lambda: errno.EIO)
     with pytest.raises(OSError, match="Input/output error") as caught:
         sync_all(make_files(tmp_path, 5))
     assert caught.value.errno == errno.EIO
