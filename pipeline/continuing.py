@@ -14,10 +14,10 @@ from dataclasses import replace
 from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.ending import exit_code, report_or_fail
+from pipeline.execution import embed
 from pipeline.listening.pace import Pace
 from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
-from pipeline.rounds import embed
 from pipeline.run_report import Report, make_report, write_report
 from pipeline.runners import GraphError
 from transforms import events
@@ -116,7 +116,7 @@ class Continuing(ABC):
         return True
 
     def embed_round(self, todo: Sequence[FastaFile], output: Output, is_begun: bool) -> None:
-        """Runs the graph over the files of a round; see :func:`pipeline.rounds.embed`.
+        """Runs the graph over the files of a round; see :func:`pipeline.execution.embed`.
 
         Raises:
             ConfigurationError: The model is not what it was at the start.

@@ -28,7 +28,6 @@ from transforms.output.configuration import FORMAT, read_configuration
 from transforms.output.lock_names import lock_name
 from transforms.output.locks import Lock
 from transforms.output.resuming import failed_urls
-from transforms.output.shards import Shard
 from transforms.text import printable
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,6 @@ class Opened:
 def open_output(
     config: RunConfig,
     held: ExitStack,
-    shard: Shard | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Opened:
     """Checks all that can be checked before an output is changed, and locks it.
@@ -70,13 +68,13 @@ def open_output(
     Args:
         config: What is asked for.
         held: Gets the lock of the output, or of the shard's share of it.
-        shard: The shard; None for a run that does everything.
         checkpoint: The model, where it is known already.
 
     Raises:
         ConfigurationError: Something is not as it must be; nothing was changed.
     """
     check_runner(config.beam_args)
+    shard = config.shard
     root = storage.absolute(config.output)
     found = read_begun(root)
     begun = None if config.overwrite else found

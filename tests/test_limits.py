@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.listening.limits import MIN_RECORDS, DeadLetterGuard, DeadLetterLimit, parse_limit
+from pipeline.listening.limits import DeadLetterGuard
+from pipeline.option_groups.values import MIN_RECORDS, DeadLetterLimit, parse_limit
 from pipeline.options import parse_options
 from pipeline.run import main
 from transforms import events

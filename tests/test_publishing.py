@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline.messages import publishing
-from pipeline.messages import rounds as receiving
+from pipeline.messages import publishing, receiving
 from pipeline.runners import GraphError
 from tests.fake_subscription import FakeSubscription, FakeTopic, make_message, receive, subscribe
 from tests.helpers import files_below

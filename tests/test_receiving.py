@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import continuing, run
 from pipeline.compact import main as compact
-from pipeline.messages import rounds as receiving
+from pipeline.messages import receiving
 from pipeline.messages.spool import Spool
 from pipeline.runners import GraphError
 from pipeline.verify import main as verify

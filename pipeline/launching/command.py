@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.command_line import make_parser
 from pipeline.launching.clusters import FLINK, POOLS, PORTABLE
 from pipeline.launching.dataflow import DATAFLOW
 from pipeline.launching.dry_run import hints_by_step
@@ -24,8 +25,8 @@ from pipeline.launching.profiles import profile
 from pipeline.launching.refusals import COMMON, IMAGES
 from pipeline.option_groups.beam import find_option
 from pipeline.option_groups.config_file import with_file
-from pipeline.options import RunConfig, make_parser, parse_options
-from pipeline.run import check_options
+from pipeline.option_groups.where import check_where
+from pipeline.options import RunConfig, parse_options
 from pipeline.runners import GraphError
 from transforms.errors import ConfigurationError
 from transforms.text import nearest
@@ -82,7 +83,7 @@ def prepare(engine: str, argv: Sequence[str]) -> Ready:
         raise ConfigurationError(sentence)
     argv = [*profile(launch, config), *rest]
     config = parse_options(argv)
-    check_options(config)
+    check_where(config)
     return Ready(argv, config, found.dry_run)
 
 

@@ -66,9 +66,9 @@ def _set_by_launch(asked: Asked[Launch]) -> str | None:
 
 @COMMON.refuses("--shard or --gpus")
 def _divided(asked: Asked[Launch]) -> str | None:
-    option = "--shard" if asked.config.sharing.shard else "--gpus"
-    if not (asked.config.sharing.shard or asked.config.sharing.gpus):
+    if not (asked.config.shard or asked.config.gpus):
         return None
+    option = "--shard" if asked.config.shard else "--gpus"
     return (
         f"{option} divides the work among processes of the local runner, and an engine divides it "
         "among workers of its own. Leave it out, and give --workers."

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import NamedTuple
 
-from apache_beam.transforms.resources import parse_resource_hints
-
 
 class Hint(NamedTuple):
     """One of Beam's resource hints."""
@@ -39,6 +37,8 @@ def parse_hint(text: str) -> Hint:
     Raises:
         argparse.ArgumentTypeError: Beam knows no such hint, or not with that value.
     """
+    from apache_beam.transforms.resources import parse_resource_hints  # late: help needs no Beam
+
     name, _, value = text.partition("=")
     try:
         parse_resource_hints({name: value})

@@ -14,6 +14,9 @@ from typing import Any, Protocol
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, EXIT_USAGE, complain
 from transforms.output.shards import Shard
 
+RESTARTS = 3
+"""How often each process is started again."""
+
 _TICK = 0.1  # seconds after which the end of a process is seen at the latest
 
 
@@ -58,7 +61,6 @@ class Fleet:
     Args:
         members: The shards.
         start: Starts the process of one.
-        restarts: How often each is started again.
         restarts_failed: Whether also one that ended with exit code 1.
     """
 
@@ -66,12 +68,10 @@ class Fleet:
         self,
         members: Sequence[Member],
         start: Start,
-        restarts: int,
         restarts_failed: bool = True,
     ) -> None:
         self._members = members
         self._start = start
-        self._restarts = restarts
         self._restarts_failed = restarts_failed
         self._received: list[int] = []
 
@@ -107,14 +107,14 @@ class Fleet:
             member.code = code
             return
         how = f"was killed by signal {-code}" if code < 0 else f"failed (exit code {code})"
-        if member.restarts >= self._restarts:
+        if member.restarts >= RESTARTS:
             complain(f"{member.shard} on GPU {member.device} {how}, and is not started again")
             member.code = code
             return
         member.restarts += 1
         print(
             f"{str(member.shard).capitalize()} on GPU {member.device} {how}; it is started again "
-            f"({member.restarts} of {self._restarts}).",
+            f"({member.restarts} of {RESTARTS}).",
             file=sys.stderr,
         )
         self._begin(member)

@@ -30,16 +30,12 @@ from transforms.output.shards import Shard
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SECONDS_BETWEEN_LOOKS = 2.0  # at the heartbeats
 _SECONDS_TO_TELL = 1.0
-_REPLACED = {"--gpus": 1, "--gpu_restarts": 1, "--shard": 1, "--event_log": 1, "--quiet": 0}
+_REPLACED = {"--gpus": 1, "--shard": 1, "--event_log": 1, "--quiet": 0}
 """Options that each process is given anew, or not at all, and how many values they have."""
 
 
-def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
+def run_on_gpus(config: RunConfig) -> int:
     """Runs a shard on each GPU, completes the output, and tells.
-
-    Args:
-        config: What is asked for.
-        argv: The arguments that it was made of, without ``--config``.
 
     Returns:
         The exit code of the whole.
@@ -47,8 +43,8 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
     Raises:
         ConfigurationError: There are no such GPUs, or no shard could begin.
     """
-    devices = find_devices(config.sharing.gpus, config.model.device, os.environ)
-    outer = config.sharing.shard or Shard(0, 1)
+    devices = find_devices(config.gpus, config.model.device, os.environ)
+    outer = config.shard or Shard(0, 1)
     shards = [
         Shard(outer.number * len(devices) + n, outer.count * len(devices))
         for n in range(len(devices))
@@ -57,13 +53,12 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
     list_files(config, root, read_begun(root))  # what is wrong with them is told here, and once
 
     def start(shard: Shard, device: str) -> Process:
-        command = [sys.executable, "-m", "pipeline", *arguments_of(shard, argv, config.event_log)]
-        return start_process(command, shard, device)
+        arguments = arguments_of(shard, config.argv, config.event_log)
+        return start_process([sys.executable, "-m", "pipeline", *arguments], shard, device)
 
     fleet = Fleet(
         [Member(shard, device) for shard, device in zip(shards, devices, strict=True)],
         start,
-        config.sharing.gpu_restarts,
         # It would count anew, and stop at the same record.
         restarts_failed=config.max_dead_letters is None,
     )

@@ -21,15 +21,14 @@ from pipeline.continuing import Continuing, go_on
 from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.tally import Tally
 from pipeline.messages.publishing import DonePull, Topics
-from pipeline.messages.pulling import gather, leased
+from pipeline.messages.pulling import leased, pull_round
 from pipeline.messages.spool import Done, Spool
 from pipeline.messages.subscription import Delivery, Subscription
-from pipeline.messages.topic import StoppedError
+from pipeline.messages.topic import UnpublishedError
 from pipeline.options import RunConfig
 from pipeline.run_report import Report
-from pipeline.runners import GraphError, is_in_this_process
+from pipeline.runners import GraphError
 from transforms import events, storage
-from transforms.errors import ConfigurationError
 from transforms.inputs.finding import FastaFile
 from transforms.output.commits import read_commits
 from transforms.output.locks import check_held, hold_parts
@@ -39,19 +38,6 @@ from transforms.pulls import decode_pull
 from transforms.text import counted
 
 logger = logging.getLogger(__name__)
-
-
-def check_receiving(config: RunConfig) -> None:
-    """Makes sure that messages can be embedded where it is to be.
-
-    Raises:
-        ConfigurationError: They cannot.
-    """
-    if config.input_subscription and not is_in_this_process(config.beam_args):
-        raise ConfigurationError(
-            "--input_subscription works in this process, on the local runner. Leave out --runner "
-            "and --direct_running_mode; for Dataflow see docs/messages.md."
-        )
 
 
 def receive(
@@ -110,7 +96,7 @@ class _Receiving(Continuing):
         """Finishes what an earlier run has left, and then has rounds over what comes."""
         try:
             self._go_on()
-        except StoppedError as error:
+        except UnpublishedError as error:
             logger.warning("%s. The same command does it at its start.", error)
 
     def _go_on(self) -> None:
@@ -120,7 +106,8 @@ class _Receiving(Continuing):
             self._quiet_since = time.monotonic()
             return
         self.write_due_report()
-        pulled = gather(self._subscription, self._config.batch_wait, lambda: bool(self._received))
+        wait = self._config.batch_wait
+        pulled = pull_round(self._subscription, wait, lambda: bool(self._received))
         if pulled:
             self._take(pulled)
             self._quiet_since = time.monotonic()
