@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline import command_line
-from pipeline.launching.options import ENGINES, make_launch_parser
+from pipeline.launching.engines import ENGINES, make_launch_parser
 from pipeline.option_groups import beam as beam_options
 from pipeline.options import parse_options
 from pipeline.verbs import VERBS

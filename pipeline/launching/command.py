@@ -11,8 +11,7 @@ from pipeline.command_line import make_parser
 from pipeline.launching.clusters import FLINK, POOLS, PORTABLE
 from pipeline.launching.dataflow import DATAFLOW
 from pipeline.launching.dry_run import hints_by_step
-from pipeline.launching.mistakes import Asked, Table
-from pipeline.launching.options import (
+from pipeline.launching.engines import (
     ENGINES,
     Dataflow,
     Flink,
@@ -21,6 +20,7 @@ from pipeline.launching.options import (
     make_launch,
     make_launch_parser,
 )
+from pipeline.launching.mistakes import Asked, Table
 from pipeline.launching.profiles import profile
 from pipeline.launching.refusals import COMMON, IMAGES
 from pipeline.option_groups.beam import find_option
@@ -31,7 +31,7 @@ from pipeline.runners import GraphError
 from transforms.errors import ConfigurationError
 from transforms.text import nearest
 
-REFUSALS: Mapping[type[Launch], tuple[Table[Any], ...]] = {
+REFUSALS: Mapping[type[Launch], tuple[Table, ...]] = {
     Dataflow: (COMMON, IMAGES, DATAFLOW),
     Flink: (COMMON, POOLS, FLINK),
     Portable: (COMMON, IMAGES, POOLS, PORTABLE),
@@ -96,7 +96,7 @@ def find_mistakes(launch: Launch, config: RunConfig) -> Iterator[tuple[str, str]
     """
     asked = Asked(launch, config)
     for table in REFUSALS[type(launch)]:
-        for mistake, check in table.checks.items():
+        for mistake, check in table.items():
             if sentence := check(asked):
                 yield mistake, sentence
 
