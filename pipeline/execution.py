@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
 
 from pipeline.checks import Plan
@@ -65,3 +65,11 @@ def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:
         metrics = dict(run_graph(graph, beam_args))
     check_held(plan.output.root, plan.output.lock, lock_name(plan.output.shard))
     return metrics
+
+
+def add_metrics(total: MutableMapping[str, int | str], more: Mapping[str, int | str]) -> None:
+    """Adds what a run of the graph, or a shard, has counted; of words the last ones stay."""
+    for name, value in more.items():
+        if isinstance(value, int) and isinstance(before := total.get(name, 0), int):
+            value += before
+        total[name] = value

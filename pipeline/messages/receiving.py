@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.checks import Plan
-from pipeline.continuing import Continuing, go_on
+from pipeline.continuing import Rounds, go_on
 from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.tally import Tally
 from pipeline.messages.publishing import DonePull, Topics
@@ -59,7 +59,7 @@ def receive(
     return go_on(plan, partial(_Receiving, config, plan, subscription, topics))
 
 
-class _Receiving(Continuing):
+class _Receiving(Rounds):
     def __init__(
         self,
         config: RunConfig,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.checks import Plan
-from pipeline.continuing import Continuing, go_on
+from pipeline.continuing import Rounds, go_on
 from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.progress import showing
 from pipeline.listening.tally import Tally
@@ -52,7 +52,7 @@ def watch(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
     return go_on(plan, partial(_Watch, config, plan))
 
 
-class _Watch(Continuing):
+class _Watch(Rounds):
     def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
         super().__init__(config, plan, received)
         self._turn_seconds = max(config.poll_seconds / 2, LEAST_TURN)
