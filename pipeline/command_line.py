@@ -10,13 +10,12 @@ from functools import partial
 
 from pipeline.option_groups.beam import BeamHelp, find_option
 from pipeline.option_groups.config_file import add_config_option, with_file
-from pipeline.option_groups.engine import add_engine_options
 from pipeline.option_groups.files import add_input_options, add_sinks_option
 from pipeline.option_groups.model import add_model_options
 from pipeline.option_groups.sequences import add_sequence_options
 from pipeline.option_groups.shards import add_shard_options
 from pipeline.option_groups.subscription import add_subscription_options
-from pipeline.option_groups.values import parse_address, parse_limit, seconds
+from pipeline.option_groups.values import parse_address, parse_hint, parse_limit, seconds
 from pipeline.option_groups.watch import add_watch_options
 from pipeline.parser import Parser
 from pipeline.verbs import VERBS
@@ -124,7 +123,15 @@ def make_parser() -> argparse.ArgumentParser:
     add_shard_options(parser)
     add_model_options(parser)
     add_sequence_options(parser)
-    add_engine_options(parser)
+    parser.add_argument(
+        "--inference_hint",
+        type=parse_hint,
+        action="append",
+        metavar="NAME=VALUE",
+        # A resource hint of the inference step alone, for engines that heed it, e.g.
+        # accelerator=type:nvidia-l4;count:1;install-nvidia-driver: pipeline.launch gives it.
+        help=argparse.SUPPRESS,
+    )
     _add_telling_options(parser)
     return parser
 

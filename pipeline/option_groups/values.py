@@ -138,3 +138,33 @@ def parse_limit(text: str) -> DeadLetterLimit:
             f"must be a whole number or a percentage up to 100%, not {text!r}"
         )
     return DeadLetterLimit(float(found[1] or found[2]), is_share=bool(found[2]))
+
+
+class Hint(NamedTuple):
+    """One of Beam's resource hints."""
+
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+
+def parse_hint(text: str) -> Hint:
+    """Returns the resource hint that ``NAME=VALUE`` stands for.
+
+    Values stay text: Beam parses each by itself, and takes no ``int`` for some of them.
+
+    Raises:
+        argparse.ArgumentTypeError: Beam knows no such hint, or not with that value.
+    """
+    from apache_beam.transforms.resources import parse_resource_hints  # late: help needs no Beam
+
+    name, _, value = text.partition("=")
+    try:
+        parse_resource_hints({name: value})
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not value:
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, not {text!r}")
+    return Hint(name, value)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 
 from pipeline.checks import Plan, make_output
 from pipeline.ending import exit_code
-from pipeline.execution import add_metrics
 from pipeline.failures import MOST_SHOWN
 from pipeline.recorded import read_bound
 from pipeline.run_report import Report, make_report, write_report
@@ -200,10 +200,10 @@ class _Finisher:
             clear_notes(root)
 
     def _report(self, ends: Mapping[int, ShardEnd], seconds: float) -> Report:
-        metrics: dict[str, int | str] = {}
+        metrics: Counter[str] = Counter()
         for end in ends.values():
-            add_metrics(metrics, end.metrics)
-        report = make_report(self.plan, seconds, metrics)
+            metrics.update({n: count for n, count in end.metrics.items() if isinstance(count, int)})
+        report = make_report(self.plan, seconds, dict(metrics))
         devices = sorted({end.device for end in ends.values() if end.device})
         shards = [{"shard": number, **asdict(end)} for number, end in sorted(ends.items())]
         more = {"device": ", ".join(devices), "shards": shards}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
+from pipeline.draining import handling_signals
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, EXIT_USAGE, complain
 from transforms.output.shards import Shard
 
@@ -81,7 +81,7 @@ class Fleet:
         Args:
             show: Called now and then, to show how far they are.
         """
-        with self._passing_on_signals():
+        with handling_signals(self._receive):
             try:
                 for member in self._members:
                     self._begin(member)
@@ -136,24 +136,10 @@ class Fleet:
         stopped = [code for code in left if code > 128]
         return stopped[0] if len(stopped) == len(left) else EXIT_FAILED
 
-    @contextmanager
-    def _passing_on_signals(self) -> Iterator[None]:
-        previous: dict[int, Any] = {}
-
-        def pass_on(number: int, frame: FrameType | None) -> None:
-            self._received.append(number)
-            for member in self._running():
-                self._pass_on(member)
-
-        each: int
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(each) is not signal.SIG_IGN:
-                previous[each] = signal.signal(each, pass_on)
-        try:
-            yield
-        finally:
-            for each, handler in previous.items():
-                signal.signal(each, handler)
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received.append(number)
+        for member in self._running():
+            self._pass_on(member)
 
     def _pass_on(self, member: Member) -> None:
         """Sends a process what it was not sent yet; a signal may come in between."""
