@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.option_groups.beam import BeamHelp, find_option
+from pipeline.option_groups.coming import add_subscription_options, add_watch_options
 from pipeline.option_groups.config_file import add_config_option, with_file
 from pipeline.option_groups.files import add_input_options, add_sinks_option
 from pipeline.option_groups.model import add_model_options
 from pipeline.option_groups.sequences import add_sequence_options
 from pipeline.option_groups.shards import add_shard_options
-from pipeline.option_groups.subscription import add_subscription_options
 from pipeline.option_groups.values import parse_address, parse_hint, parse_limit, seconds
-from pipeline.option_groups.watch import add_watch_options
 from pipeline.parser import Parser
 from pipeline.verbs import VERBS
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pipeline.attending import announce, attended, followed
 from pipeline.checks import Plan, prepare
 from pipeline.ending import exit_code, leave, tell
+from pipeline.engine_errors import is_of_engine
 from pipeline.execution import execute
 from pipeline.listening.endpoint import serving_metrics
 from pipeline.listening.event_log import logging_events
@@ -20,7 +21,7 @@ from pipeline.messages.subscription import open_subscription
 from pipeline.option_groups.where import check_where
 from pipeline.options import RunConfig
 from pipeline.run_report import Report
-from pipeline.runners import is_heard, is_in_this_process, is_of_engine
+from pipeline.runners import is_heard, is_in_this_process
 from pipeline.sharding.beginning import prepare_shard
 from pipeline.sharding.gpus import run_on_gpus
 from pipeline.sharding.run import run_shard

@@ -8,13 +8,12 @@ from typing import Any
 
 from pipeline.command_line import CHECKPOINT_SECONDS, CommandLine, make_parser, read_command_line
 from pipeline.option_groups.beam import check_beam_args
+from pipeline.option_groups.coming import BATCH_WAIT, POLL_SECONDS
 from pipeline.option_groups.config_file import effective_options
 from pipeline.option_groups.files import parse_sinks
 from pipeline.option_groups.sequences import make_policy
-from pipeline.option_groups.subscription import BATCH_WAIT
 from pipeline.option_groups.together import check_together
 from pipeline.option_groups.values import Address, DeadLetterLimit
-from pipeline.option_groups.watch import POLL_SECONDS
 from transforms.errors import ConfigurationError
 from transforms.esm.model import ModelConfig
 from transforms.output.shards import Shard

@@ -169,7 +169,7 @@ def test_a_process_sees_one_gpu_and_its_complaints_have_a_name(capsys: Capture) 
     def start(shard: Shard, device: str) -> Process:
         return start_process([sys.executable, "-c", script], shard, device)
 
-    assert Fleet([Member(Shard(0, 1), "GPU-7")], start, 0).run() == 1
+    assert Fleet([Member(Shard(0, 1), "GPU-7")], start, restarts_failed=False).run() == 1
     assert "[shard 0 of 1] GPU-7" in capsys.readouterr().err
 
 
@@ -181,9 +181,9 @@ def test_progress_is_that_of_all_heartbeats_together(tmp_path: Path) -> None:
         write_holder(str(tmp_path), Holder(shard.name, progress=progress))
     clock = iter([0.0, 0.5, 0.5, 9.0, 9.0, 9.0])
     shown = AllProgress(str(tmp_path), shards, lambda: next(clock, 9.0))
-    shown()
+    shown.look()
     assert (shown.residues, shown.residues_total) == (0, 0)  # not at every tick
-    shown()
+    shown.look()
     assert (shown.residues, shown.residues_total) == (40, 200)
 
 

@@ -124,18 +124,6 @@ def test_the_option_reaches_the_run() -> None:
     assert parse_options([*required, "--max_dead_letters", "5%"]).max_dead_letters == FIVE
 
 
-@pytest.mark.parametrize(
-    "elsewhere", ["--runner=PrismRunner", "--direct_running_mode=multi_processing"]
-)
-def test_where_nobody_would_count_it_is_refused(
-    elsewhere: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    args = ("--input", tmp_path, "--output", tmp_path / "out", "--model", "demo", elsewhere)
-    assert exit_code(*args, "--max_dead_letters", "9") == 2
-    assert "--max_dead_letters counts what happens in this process" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Many files, one after the other, the third of which holds bad records."""

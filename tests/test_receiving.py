@@ -262,13 +262,6 @@ def test_files_and_messages_do_not_mix(
     assert source.waiting == MESSAGES
 
 
-def test_another_engine_is_refused(
-    output: Path, source: FakeSubscription, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert receive(output, "--direct_running_mode", "multi_processing") == 2
-    assert "--input_subscription works in this process" in capsys.readouterr().err
-
-
 def test_an_output_that_is_begun_anew_knows_of_no_message(
     output: Path, source: FakeSubscription
 ) -> None:

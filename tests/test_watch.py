@@ -475,7 +475,6 @@ def test_a_signal_drains_and_the_same_command_carries_on(inputs: Path, output: P
     ("more", "says"),
     [
         (["--runner", "BundleBasedDirectRunner"], "on the local runner"),
-        (["--direct_running_mode", "multi_processing"], "on the local runner"),
         (["--overwrite"], "at each start"),
         (["--retry_failed"], "without --watch"),
         (["--max_dead_letters", "3"], "Leave it out"),
