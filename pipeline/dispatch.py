@@ -6,9 +6,11 @@ import logging
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from pipeline.attending import announce, attended, followed
 from pipeline.checks import Plan, prepare
+from pipeline.continuing import go_on
 from pipeline.ending import exit_code, leave, tell
 from pipeline.engine_errors import is_of_engine
 from pipeline.execution import execute
@@ -16,7 +18,7 @@ from pipeline.listening.endpoint import serving_metrics
 from pipeline.listening.event_log import logging_events
 from pipeline.listening.limits import DeadLetterGuard
 from pipeline.messages.publishing import open_topics
-from pipeline.messages.receiving import receive
+from pipeline.messages.receiving import Receiving
 from pipeline.messages.subscription import open_subscription
 from pipeline.option_groups.where import check_where
 from pipeline.options import RunConfig
@@ -25,8 +27,8 @@ from pipeline.runners import is_heard, is_in_this_process
 from pipeline.sharding.beginning import prepare_shard
 from pipeline.sharding.gpus import run_on_gpus
 from pipeline.sharding.run import run_shard
-from pipeline.watching.rounds import watch
-from pipeline.watching.stream import stream
+from pipeline.watching.rounds import Watch
+from pipeline.watching.stream import StreamingWatch
 from transforms import events
 from transforms.errors import ConfigurationError
 
@@ -62,10 +64,11 @@ def dispatch(config: RunConfig) -> int:
             return run_shard(config, plan, lock)
         guard = DeadLetterGuard(config.max_dead_letters)
         if config.watch:
-            follow = watch if is_in_this_process(config.beam_args) else stream
-            plan, report, received = follow(config, plan)
+            kind = Watch if is_in_this_process(config.beam_args) else StreamingWatch
+            plan, report, received = go_on(plan, partial(kind, config, plan))
         elif source and topics:
-            plan, report, received = receive(config, plan, source, topics)
+            begin = partial(Receiving, config, plan, source, topics)
+            plan, report, received = go_on(plan, begin)
         else:
             with events.listening(guard):
                 report, received = _run_once(config, plan)

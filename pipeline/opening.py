@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenOutput:
     """An output whose lock a run holds, and what the run is to be made with.
 
     Attributes:
@@ -62,7 +62,7 @@ def open_output(
     config: RunConfig,
     held: ExitStack,
     checkpoint: Checkpoint | None = None,
-) -> Opened:
+) -> OpenOutput:
     """Checks all that can be checked before an output is changed, and locks it.
 
     Args:
@@ -92,7 +92,7 @@ def open_output(
         )
     model, checkpoint = had or _find_model_of(root, begun, config, checkpoint)
     configuration = make_configuration(config, listing.root, checkpoint, model.dtype)
-    return Opened(root, begun, listing, run, lock, model, checkpoint, configuration)
+    return OpenOutput(root, begun, listing, run, lock, model, checkpoint, configuration)
 
 
 def read_begun(root: str) -> dict[str, Any] | None:

@@ -158,7 +158,7 @@ def test_stopped_while_nothing_gets_through_the_next_start_publishes(
     def fail(*_: object) -> None:
         raise GraphError("it is embedded again")
 
-    monkeypatch.setattr(receiving._Receiving, "_embed", fail)
+    monkeypatch.setattr(receiving.Receiving, "_embed", fail)
     assert exit_code(output) == 3
     check(output, topics)
     assert set(source.acknowledged) == {"1", "2", "3"}

@@ -14,10 +14,9 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import partial
 
 from pipeline.checks import Plan
-from pipeline.continuing import Rounds, go_on
+from pipeline.continuing import Rounds
 from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.tally import Tally
 from pipeline.messages.publishing import DonePull, Topics
@@ -26,7 +25,6 @@ from pipeline.messages.spool import Done, Spool
 from pipeline.messages.subscription import Delivery, Subscription
 from pipeline.messages.topic import UnpublishedError
 from pipeline.options import RunConfig
-from pipeline.run_report import Report
 from pipeline.runners import GraphError
 from transforms import events, storage
 from transforms.inputs.finding import FastaFile
@@ -40,10 +38,8 @@ from transforms.text import counted
 logger = logging.getLogger(__name__)
 
 
-def receive(
-    config: RunConfig, plan: Plan, subscription: Subscription, topics: Topics
-) -> tuple[Plan, Report, list[int]]:
-    """Embeds what is published, until it is told to stop, fails, or nothing comes.
+class Receiving(Rounds):
+    """Embeds what is published.
 
     Args:
         config: What is asked for.
@@ -51,15 +47,9 @@ def receive(
             run has not finished.
         subscription: Where messages come from.
         topics: Where what has become of them is published to.
-
-    Returns:
-        The plan with the pulls that are not done, what has come of all rounds, and the signals that
-        ended them.
+        received: Gets the signals that end it.
     """
-    return go_on(plan, partial(_Receiving, config, plan, subscription, topics))
 
-
-class _Receiving(Rounds):
     def __init__(
         self,
         config: RunConfig,

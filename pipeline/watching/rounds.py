@@ -10,12 +10,11 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.checks import Plan
-from pipeline.continuing import Rounds, go_on
+from pipeline.continuing import Rounds
 from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.progress import showing
 from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
-from pipeline.run_report import Report
 from pipeline.watching.arrivals import Arrivals, Taken
 from pipeline.watching.intake import Intake
 from pipeline.watching.lookout import Lookout
@@ -38,21 +37,9 @@ _TICK = 0.2  # seconds after which a signal is heeded at the latest
 logger = logging.getLogger(__name__)
 
 
-def watch(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
-    """Embeds what comes, round by round, until it is told to stop, fails, or nothing comes.
+class Watch(Rounds):
+    """Embeds what comes to a folder, round by round."""
 
-    Args:
-        config: What is asked for.
-        plan: The output, its lock and the model, made ready.
-
-    Returns:
-        The plan with the files that there are, what has come of all rounds, and the signals that
-        ended them.
-    """
-    return go_on(plan, partial(_Watch, config, plan))
-
-
-class _Watch(Rounds):
     def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
         super().__init__(config, plan, received)
         self._turn_seconds = max(config.poll_seconds / 2, LEAST_TURN)

@@ -9,11 +9,10 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.checks import Plan
-from pipeline.continuing import Continuing, go_on
+from pipeline.continuing import Continuing
 from pipeline.graph import build
 from pipeline.listening.progress import showing
 from pipeline.options import RunConfig
-from pipeline.run_report import Report
 from pipeline.runners import GraphError, run_graph
 from transforms import events
 from transforms.errors import ConfigurationError, LostError
@@ -31,22 +30,8 @@ _TICK = 0.2  # seconds after which a signal is heeded at the latest
 logger = logging.getLogger(__name__)
 
 
-def stream(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
-    """Embeds what comes in one job, until it is told to stop, fails, or nothing comes.
-
-    Args:
-        config: What is asked for.
-        plan: The output, its lock and the model, made ready.
-
-    Returns:
-        The plan with the files that there are, what has come of the job, and the signals that
-        ended it.
-    """
-    return go_on(plan, partial(_Job, config, plan))
-
-
-class _Job(Continuing):
-    """A job in a thread of its own, so that signals are heeded."""
+class StreamingWatch(Continuing):
+    """Embeds what comes to a folder, in one job whose thread is not the one that heeds signals."""
 
     def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
         super().__init__(config, plan, received)
