@@ -38,8 +38,8 @@ from benchmarks.memory import make_input, make_records
 from benchmarks.mixes import SOURCE, read_sequences
 from pipeline import graph
 from pipeline.checks import prepare
+from pipeline.dispatch import dispatch
 from pipeline.options import RunConfig, parse_options
-from pipeline.run import run
 from pipeline.runners import run_graph
 from transforms import events
 from transforms.esm.encoder import PackedEncoder
@@ -132,7 +132,7 @@ def time_run(folder: Path, records: int, stand_in: bool = True) -> Cost:
     if stand_in:
         keep_model("demo", Nothing())  # a new one, to which no vector is known
     config = configure(folder)
-    return timed(records, lambda: run(config))
+    return timed(records, lambda: dispatch(config))
 
 
 def time_first_steps(folder: Path, records: int, steps: int) -> Cost:

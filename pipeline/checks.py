@@ -72,7 +72,7 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     Raises:
         ConfigurationError: Something is not as it must be; nothing was changed.
     """
-    opened = open_output(config, held, checkpoint=checkpoint)
+    opened = open_output(config, held, checkpoint)
     root, run, begun = opened.root, opened.run, opened.begun
     files = () if config.watch else opened.listing.files
     # A compaction keeps away until it is known, and on disk, which files are not finished.

@@ -1,4 +1,4 @@
-"""A run that goes on: rounds of the same graph in one process, until it is told to stop."""
+"""A run that goes on with what comes, in rounds of the same graph or as one job."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gc
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,10 +13,10 @@ from dataclasses import replace
 from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.ending import exit_code, report_or_fail
+from pipeline.execution import add_metrics, embed
 from pipeline.listening.pace import Pace
 from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
-from pipeline.rounds import embed
 from pipeline.run_report import Report, make_report, write_report
 from pipeline.runners import GraphError
 from transforms import events
@@ -38,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class Continuing(ABC):
-    """What a watch and a subscription have in common.
+    """A run that does not end with what there is.
 
     Args:
         config: What is asked for.
@@ -53,17 +52,41 @@ class Continuing(ABC):
         self._received = received
         self._is_lost = False
         self._tally = Tally(0, 0)
-        self._number = 0
         self._seconds = 0.0
-        self._metrics: Counter[str] = Counter()
+        self._metrics: dict[str, int | str] = {}
         self._pace = Pace()
-        self._report_is_due = False
-        self._report_after = 0.0
 
     @property
     @abstractmethod
     def plan(self) -> Plan:
         """The plan with the files that there are now."""
+
+    @abstractmethod
+    def run(self) -> str | None:
+        """Goes on until the end and returns what made it fail; None if nothing did."""
+
+    def numbers(self) -> dict[str, float]:
+        """Returns how far it is, or its last round was, for the heartbeat."""
+        return self._tally.numbers()
+
+    def lose(self) -> None:
+        """Takes note that the lock is lost."""
+        self._is_lost = True
+        request_stop()
+
+    def report(self, failure: str | None = None) -> Report:
+        """Reads from the output what has become of each file."""
+        return make_report(self.plan, self._seconds, self._metrics, failure, self._pace)
+
+
+class Rounds(Continuing):
+    """What a watch and a subscription have in common on the local runner."""
+
+    def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
+        super().__init__(config, plan, received)
+        self._number = 0
+        self._report_is_due = False
+        self._report_after = 0.0
 
     @property
     @abstractmethod
@@ -74,21 +97,8 @@ class Continuing(ABC):
     def step(self) -> None:
         """Does what is to be done now, or waits for a moment."""
 
-    def numbers(self) -> dict[str, float]:
-        """Returns how far the round is, or the last one was, for the heartbeat."""
-        return self._tally.numbers()
-
-    def lose(self) -> None:
-        """Takes note that the lock is lost."""
-        self._is_lost = True
-        request_stop()
-
-    def report(self, failure: str | None = None) -> Report:
-        """Reads from the output what has become of each file."""
-        return make_report(self.plan, self._seconds, dict(self._metrics), failure, self._pace)
-
     def run(self) -> str | None:
-        """Goes on until the end and returns what made it fail; None if nothing did."""
+        """Has rounds until the end and returns what made them fail; None if nothing did."""
         try:
             while not (self._received or self._is_lost or self.is_over):
                 self.step()
@@ -116,7 +126,7 @@ class Continuing(ABC):
         return True
 
     def embed_round(self, todo: Sequence[FastaFile], output: Output, is_begun: bool) -> None:
-        """Runs the graph over the files of a round; see :func:`pipeline.rounds.embed`.
+        """Runs the graph over the files of a round; see :func:`pipeline.execution.embed`.
 
         Raises:
             ConfigurationError: The model is not what it was at the start.
@@ -124,8 +134,7 @@ class Continuing(ABC):
         self._check_model()
         plan = replace(self._plan, todo=tuple(todo), is_begun=is_begun, output=output)
         with events.listening(self._pace):
-            metrics = embed(plan, self._config.beam_args)
-        self._metrics.update({n: count for n, count in metrics.items() if isinstance(count, int)})
+            add_metrics(self._metrics, embed(plan, self._config.beam_args))
 
     def _check_model(self) -> None:
         model, known = self._plan.embed.model, self._plan.checkpoint

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 from types import FrameType
-from typing import Any
 
 from transforms.esm.under_way import clear_notes
 from transforms.inputs.stopping import clear_stop, forget_end, request_end, request_stop
@@ -19,12 +18,28 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
+def handling_signals(handle: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Has the signals that are to end a run handled, within the ``with`` block.
+
+    SIGHUP comes when a terminal is closed; under nohup it is ignored, and stays so.
+    """
+    previous = {
+        number: signal.signal(number, handle)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def draining(
     root: str, runs: str = "", and_then: Callable[[], object] | None = None
 ) -> Iterator[list[int]]:
     """Turns the first SIGINT, SIGTERM or SIGHUP into a drain; a second one ends the process.
-
-    SIGHUP comes when a terminal is closed; under nohup it is ignored, and stays so.
 
     Args:
         root: The output root.
@@ -35,7 +50,6 @@ def draining(
         The signals received.
     """
     received: list[int] = []
-    previous: dict[int, Any] = {}
 
     def drain(number: int, frame: FrameType | None) -> None:
         received.append(number)
@@ -48,20 +62,16 @@ def draining(
                 "A second signal would count as a death of the records under way: %s", error
             )
         print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
-        for each in previous:
-            signal.signal(each, signal.SIG_DFL)
+        for each in signal.valid_signals():
+            if signal.getsignal(each) is drain:
+                signal.signal(each, signal.SIG_DFL)
         if and_then:
             Thread(target=and_then, name="drain", daemon=True).start()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            continue
-        previous[number] = signal.signal(number, drain)
     try:
-        yield received
+        with handling_signals(drain):
+            yield received
     finally:
-        for each, handler in previous.items():
-            signal.signal(each, handler)
         clear_stop()
 
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 import torch
 
 from pipeline.checks import Plan, prepare
+from pipeline.execution import execute
 from pipeline.failures import iterate_dead_letters
 from pipeline.options import RunConfig
-from pipeline.run import execute
 from pipeline.run_report import Report, log_line
 from transforms import storage
 from transforms.errors import ConfigurationError, FastaFormatError

@@ -28,14 +28,13 @@ from transforms.output.configuration import FORMAT, read_configuration
 from transforms.output.holders import lock_name
 from transforms.output.locks import Lock
 from transforms.output.resuming import failed_urls
-from transforms.output.shards import Shard
 from transforms.text import printable
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenOutput:
     """An output whose lock a run holds, and what the run is to be made with.
 
     Attributes:
@@ -62,21 +61,20 @@ class Opened:
 def open_output(
     config: RunConfig,
     held: ExitStack,
-    shard: Shard | None = None,
     checkpoint: Checkpoint | None = None,
-) -> Opened:
+) -> OpenOutput:
     """Checks all that can be checked before an output is changed, and locks it.
 
     Args:
         config: What is asked for.
         held: Gets the lock of the output, or of the shard's share of it.
-        shard: The shard; None for a run that does everything.
         checkpoint: The model, where it is known already.
 
     Raises:
         ConfigurationError: Something is not as it must be; nothing was changed.
     """
     check_runner(config.beam_args)
+    shard = config.shard
     root = storage.absolute(config.output)
     found = read_begun(root)
     begun = None if config.overwrite else found
@@ -94,7 +92,7 @@ def open_output(
         )
     model, checkpoint = had or _find_model_of(root, begun, config, checkpoint)
     configuration = make_configuration(config, listing.root, checkpoint, model.dtype)
-    return Opened(root, begun, listing, run, lock, model, checkpoint, configuration)
+    return OpenOutput(root, begun, listing, run, lock, model, checkpoint, configuration)
 
 
 def read_begun(root: str) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,8 @@ from apache_beam.runners.portability.job_server import SubprocessJobServer
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 from apache_beam.runners.runner import create_runner
 
-from pipeline.beam_workarounds import ENDED, minding_workers, quiet_end, whole_bundles
+from pipeline.beam_workarounds import minding_workers, quiet_end, whole_bundles
+from pipeline.engine_errors import find_cause
 from transforms.errors import ConfigurationError
 
 LOCAL_RUNNER = "FnApiRunner"
@@ -158,14 +158,6 @@ def can_stream(beam_args: Sequence[str]) -> bool:
     return _name(make_options(beam_args)) in STREAMING_RUNNERS
 
 
-def is_of_engine(record: logging.LogRecord) -> bool:
-    """Tells whether a log record is what an engine says, which is in the exception as well.
-
-    Beam logs it as its own program would: to the root logger, a traceback for a worker's error.
-    """
-    return record.module == "portable_runner"
-
-
 @contextmanager
 def _engine(options: PipelineOptions) -> Iterator[None]:
     """Makes the engine ready, and runs Prism or Flink's job server until the ``with`` block ends.
@@ -228,7 +220,7 @@ def run_graph(
             found = result.metrics().query(MetricsFilter())
     except Exception as error:
         logger.debug("The graph failed.", exc_info=True)
-        raise GraphError(_cause(error)) from error
+        raise GraphError(find_cause(error)) from error
     return _flatten(found)
 
 
@@ -249,7 +241,7 @@ def build_job(
         pipeline.run()
     except Exception as error:
         logger.debug("The job cannot be built.", exc_info=True)
-        raise GraphError(_cause(error)) from error
+        raise GraphError(find_cause(error)) from error
     job: beam_runner_api_pb2.Pipeline = pipeline.runner.proto_pipeline
     return job
 
@@ -271,30 +263,3 @@ def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:
     for item in found["string_sets"]:
         words[item.key.metric.name] |= item.result
     return {**numbers, **{name: ", ".join(sorted(each)) for name, each in words.items()}}
-
-
-def _cause(error: Exception) -> str:
-    match error:
-        case grpc.FutureTimeoutError():
-            return "No engine answers at --job_endpoint. Start it, or name another."
-        case grpc.RpcError():
-            details = error.details() if isinstance(error, grpc.Call) else str(error)
-            return f"The engine is gone: {details}"
-    return root_cause(str(error) or repr(error))
-
-
-def root_cause(text: str) -> str:
-    """Returns the exception that a runner's text ends in, without module and step.
-
-    Runners hand on what a worker raised as text, traceback and all.
-    """
-    if ENDED in text:
-        return "A worker process ended before its work did: killed, or out of memory."
-    if found := re.search(r"RPC that terminated with:.*?details = \"(.*?)\"\n", text, re.DOTALL):
-        return f"Something that the engine needs does not answer ({found[1]}): its worker pool?"
-    if found := re.search(r"KeyError: '(beam:env:\S+)'", text):
-        return f"The engine has no workers of the kind {found[1]}: give another --environment_type."
-    lines = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(:|$)", line)]
-    line = lines[-1] if lines else text.strip().splitlines()[-1]
-    line = re.sub(r" \[while running '.*$", "", line)
-    return re.sub(r"^(?:\w+\.)+(?=\w)", "", line)

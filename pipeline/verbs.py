@@ -91,9 +91,9 @@ def end_verb(
     """Runs what was asked for and exits with its code; the arguments are those of run_verb."""
     try:
         sys.exit(run())
-    except KeyboardInterrupt:
-        if stopped:
-            print(stopped, file=sys.stderr)
+    except KeyboardInterrupt as error:
+        if told := str(error) or stopped:
+            print(told, file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except ConfigurationError as error:
         complain(str(error))

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import run
 from pipeline.messages.subscription import Delivery
-from pipeline.messages.topic import StoppedError
+from pipeline.messages.topic import UnpublishedError
 from tests.command import exit_code_of
 from transforms.messages import Message
 from transforms.results import Outgoing
@@ -103,7 +103,7 @@ class FakeTopic:
         self.before_publishing()
         if self.is_away:
             assert is_to_end()
-            raise StoppedError("it cannot be published to")
+            raise UnpublishedError("it cannot be published to")
         self.published += messages
 
     def contents(self) -> list[dict[str, Any]]:

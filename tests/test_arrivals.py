@@ -89,7 +89,7 @@ def test_what_was_done_in_an_earlier_life_is_not_due() -> None:
 def test_a_file_that_comes_is_complete_at_its_time_or_between_the_looks(
     mtime: float, complete: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.watching.arrivals.time.time", lambda: 100.0)
+    monkeypatch.setattr("transforms.inputs.arriving.time.time", lambda: 100.0)
     arrivals = new()
     arrivals.look([])
     for found in (200.0, 300.0):

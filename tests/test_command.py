@@ -25,11 +25,12 @@ import torch
 import zstandard
 
 from pipeline import verify
+from pipeline.dispatch import dispatch
 from pipeline.ending import report_or_fail
 from pipeline.options import parse_options
 from pipeline.outputs import check_same, lock_output
 from pipeline.overview import look
-from pipeline.run import main, run
+from pipeline.run import main
 from pipeline.run_report import Report
 from tests.command import exit_code_of
 from tests.model_helpers import copy_checkpoint
@@ -150,7 +151,7 @@ def test_a_finished_output_needs_neither_graph_nor_model(
 ) -> None:
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo")
     assert exit_code(*args) == 0
-    monkeypatch.setattr("pipeline.rounds.run_graph", lambda *_: pytest.fail("a graph was run"))
+    monkeypatch.setattr("pipeline.execution.run_graph", lambda *_: pytest.fail("a graph was run"))
     assert exit_code(*args) == 0
     os.utime(fasta, (1, 1))  # another time, the same content
     assert exit_code(*args) == 0
@@ -286,7 +287,7 @@ def test_a_retry_that_was_stopped_goes_on_with_the_same_command(
 
     with monkeypatch.context() as patched:
         # When all that does not count any more has been taken out.
-        patched.setattr("pipeline.run.execute", stopped)
+        patched.setattr("pipeline.dispatch.execute", stopped)
         assert exit_code("--retry_failed", *args) == 130
     assert len(rows(out)) == 1
     seen = {file.source: file.status for file in look(str(out)).files}
@@ -803,7 +804,7 @@ def test_a_run_whose_output_another_one_has_taken_over_leaves_it_alone(
         return {}
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.rounds.run_graph", suspended)
+        patched.setattr("pipeline.execution.run_graph", suspended)
         assert exit_code(*args) == 1
     error = capsys.readouterr().err
     assert f"error: Another run has taken {root} over (run second, process" in error
@@ -876,7 +877,7 @@ def test_the_first_pt_is_there_before_half_of_the_records_are_read(
     monkeypatch.setattr(reading, "parse_fasta", counting)
     args = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--model", "demo"]
     with events.listening(note):
-        assert run(parse_options([*args, "--quiet"])) == 0
+        assert dispatch(parse_options([*args, "--quiet"])) == 0
     assert count == 19_789
     assert len(counts_at_pt) == 20
     assert counts_at_pt[0] < 19_789 / 2

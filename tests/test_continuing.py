@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from pipeline import continuing
-from pipeline.continuing import REPORT_PAUSE, Continuing
+from pipeline.continuing import REPORT_PAUSE, Rounds
 from pipeline.runners import GraphError
 from transforms.errors import ConfigurationError, LostError
 from transforms.inputs.stopping import clear_stop, stop_requested
 
 
-class Going(Continuing):
+class Going(Rounds):
     """Does three steps, each of which may be replaced."""
 
     def __init__(self, step: Callable[[], object] = lambda: None) -> None:

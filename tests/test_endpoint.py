@@ -17,7 +17,8 @@ from urllib.request import urlopen
 import pytest
 import torch
 
-from pipeline.listening.endpoint import Address, parse_address, serving_metrics
+from pipeline.listening.endpoint import serving_metrics
+from pipeline.option_groups.values import Address, parse_address
 from pipeline.run import main
 from transforms import events
 from transforms.errors import ConfigurationError

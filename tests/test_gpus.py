@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.option_groups.shards import Sharing
-from pipeline.options import command_line, parse_options
+from pipeline.options import parse_options
 from pipeline.run import main
 from pipeline.sharding.fleet import Fleet, Member, Process
 from pipeline.sharding.gpus import AllProgress, arguments_of, find_devices, start_process
@@ -58,7 +57,7 @@ def test_gpus_that_are_not_there_are_refused(
 
 
 def test_each_process_gets_the_same_arguments_but_for_its_share() -> None:
-    argv = ["--gpus", "0,1", "--input", "a.fa", "--gpu_restarts=5", "--event_log", "log", "--quiet"]
+    argv = ["--gpus", "0,1", "--input", "a.fa", "--event_log", "log", "--quiet"]
     wanted = ["--input", "a.fa", "--shard", "1/2", "--quiet", "--event_log", "log.shard-1-of-2"]
     assert arguments_of(Shard(1, 2), argv, "log") == wanted
 
@@ -66,10 +65,10 @@ def test_each_process_gets_the_same_arguments_but_for_its_share() -> None:
 def test_options_from_a_file_do_not_start_processes_of_processes(tmp_path: Path) -> None:
     file = tmp_path / "options.yaml"
     file.write_text("gpus: 0,1\ninput: [a]\noutput: o\n")
-    expanded = command_line(["--config", str(file), "--quiet"])
-    assert parse_options(expanded).sharing.gpus == ("0", "1")
-    child = parse_options(arguments_of(Shard(1, 2), expanded))
-    assert child.sharing == Sharing(Shard(1, 2))
+    whole = parse_options(["--config", str(file), "--quiet"])
+    assert whole.gpus == ("0", "1")
+    child = parse_options(arguments_of(Shard(1, 2), whole.argv))
+    assert (child.shard, child.gpus) == (Shard(1, 2), ())
     assert (child.options["shard"], child.options["gpus"]) == ("1/2", None)
 
 
@@ -104,10 +103,10 @@ class Fakes:
         return self.processes[-1]
 
 
-def fleet(fakes: Fakes, restarts: int = 2, restarts_failed: bool = True) -> Fleet:
+def fleet(fakes: Fakes, restarts_failed: bool = True) -> Fleet:
     count = len(fakes.codes)
     members = [Member(Shard(n, count), f"gpu{n}") for n in range(count)]
-    return Fleet(members, fakes, restarts, restarts_failed)
+    return Fleet(members, fakes, restarts_failed)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def fleet(fakes: Fakes, restarts: int = 2, restarts_failed: bool = True) -> Flee
         ([[0], [0]], [0, 1], 0),
         ([[0], [3]], [0, 1], 3),
         ([[0], [-9, 1, 0]], [0, 1, 1, 1], 0),
-        ([[0], [-9, -9, -9]], [0, 1, 1, 1], 1),
+        ([[0], [-9, -9, -9, -9]], [0, 1, 1, 1, 1], 1),
         ([[2], [2]], [0, 1], 2),
         ([[0], [2]], [0, 1], 1),
         ([[0], [143]], [0, 1], 143),  # somebody has stopped that one
@@ -170,7 +169,7 @@ def test_a_process_sees_one_gpu_and_its_complaints_have_a_name(capsys: Capture) 
     def start(shard: Shard, device: str) -> Process:
         return start_process([sys.executable, "-c", script], shard, device)
 
-    assert Fleet([Member(Shard(0, 1), "GPU-7")], start, 0).run() == 1
+    assert Fleet([Member(Shard(0, 1), "GPU-7")], start, restarts_failed=False).run() == 1
     assert "[shard 0 of 1] GPU-7" in capsys.readouterr().err
 
 
@@ -182,9 +181,9 @@ def test_progress_is_that_of_all_heartbeats_together(tmp_path: Path) -> None:
         write_holder(str(tmp_path), Holder(shard.name, progress=progress))
     clock = iter([0.0, 0.5, 0.5, 9.0, 9.0, 9.0])
     shown = AllProgress(str(tmp_path), shards, lambda: next(clock, 9.0))
-    shown()
+    shown.look()
     assert (shown.residues, shown.residues_total) == (0, 0)  # not at every tick
-    shown()
+    shown.look()
     assert (shown.residues, shown.residues_total) == (40, 200)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.launch import main
 from pipeline.launching.command import REFUSALS, Ready, describe, find_mistakes, prepare
-from pipeline.launching.options import ENGINES, make_launch, make_launch_parser
+from pipeline.launching.engines import ENGINES, make_launch, make_launch_parser
 from pipeline.option_groups.beam import given_beam_options
 from pipeline.options import parse_options
 from transforms.errors import ConfigurationError
@@ -220,7 +220,7 @@ def test_a_mistake_is_refused_with_the_fix(
 
 
 def test_each_mistake_is_tested_and_in_the_docs() -> None:
-    named = {name for tables in REFUSALS.values() for table in tables for name in table.checks}
+    named = {name for tables in REFUSALS.values() for table in tables for name in table}
     tested = {name for name in named if any(name.startswith(row[3]) for row in MISTAKES)}
     assert tested == named
     rows = set(re.findall(r"(?m)^\| ([^|]+?) \|", DOCS.read_text().replace("`", "")))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.listening.limits import MIN_RECORDS, DeadLetterGuard, DeadLetterLimit, parse_limit
+from pipeline.listening.limits import DeadLetterGuard
+from pipeline.option_groups.values import MIN_RECORDS, DeadLetterLimit, parse_limit
 from pipeline.options import parse_options
 from pipeline.run import main
 from transforms import events
@@ -121,18 +122,6 @@ def test_the_option_reaches_the_run() -> None:
     required = ["--input", "a.faa", "--output", "out"]
     assert parse_options(required).max_dead_letters is None
     assert parse_options([*required, "--max_dead_letters", "5%"]).max_dead_letters == FIVE
-
-
-@pytest.mark.parametrize(
-    "elsewhere", ["--runner=PrismRunner", "--direct_running_mode=multi_processing"]
-)
-def test_where_nobody_would_count_it_is_refused(
-    elsewhere: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    args = ("--input", tmp_path, "--output", tmp_path / "out", "--model", "demo", elsewhere)
-    assert exit_code(*args, "--max_dead_letters", "9") == 2
-    assert "--max_dead_letters counts what happens in this process" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from transforms.esm.model import ModelConfig
 from transforms.residues import ResiduePolicy
 
 REQUIRED = ["--input", "a.faa", "--output", "out"]
+TOPIC = "projects/example.com:p-1/topics/a-b_c.d~e+f%25"
 MESSAGES = ["--input_subscription", "projects/p/subscriptions/sub", "--output", "out"]
 
 
@@ -67,8 +68,10 @@ def test_the_options_of_a_subscription_reach_it() -> None:
         ([], "--input is needed"),
         (MESSAGES[:2], "--output is needed"),
         (["--input_subscription", "sub", *MESSAGES[2:]], "projects/PROJECT/subscriptions/NAME"),
-        ([*MESSAGES, "--output_topic", "top"], "--output_topic is projects/PROJECT/topics/NAME"),
-        ([*REQUIRED, "--dead_letter_topic", "t"], "--dead_letter_topic goes with --input_sub"),
+        ([*MESSAGES, "--output_topic", "top"], "must be projects/PROJECT/topics/NAME, not 'top'"),
+        ([*MESSAGES, "--output_topic", MESSAGES[1]], "must be projects/PROJECT/topics/NAME"),
+        (["--input_subscription", f"{MESSAGES[1]}/x"], "projects/PROJECT/subscriptions/NAME"),
+        ([*REQUIRED, "--dead_letter_topic", TOPIC], "--dead_letter_topic goes with --input_sub"),
         ([*MESSAGES, "--input", "a.faa"], "--input is for files"),
         ([*MESSAGES, "--input_root", "a"], "--input_root is for files"),
         ([*MESSAGES, "--watch"], "--watch is for files"),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import options
-from pipeline.launching.options import ENGINES, make_launch_parser
+from pipeline import command_line
+from pipeline.launching.engines import ENGINES, make_launch_parser
 from pipeline.option_groups import beam as beam_options
 from pipeline.options import parse_options
 from pipeline.verbs import VERBS
@@ -94,7 +94,7 @@ OF_OTHERS = {
 
 @functools.cache
 def known_options() -> set[str]:
-    parsers = [options.make_parser(), beam_options._beam_parser()]
+    parsers = [command_line.make_parser(), beam_options._beam_parser()]
     parsers += [make_launch_parser(engine) for engine in ENGINES]
     verbs = VERBS.keys() - {"launch"}
     parsers += [importlib.import_module(f"pipeline.{name}").make_parser() for name in verbs]

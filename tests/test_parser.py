@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline import launch, options, verbs
+from pipeline import command_line, launch, verbs
 from pipeline.parser import Parser
 from pipeline.versions import read_versions
 from transforms.errors import ConfigurationError
 
-FOLDER = Path(options.__file__).parent
-PARSED = {name: importlib.import_module(f"pipeline.{name}") for name in verbs.VERBS} | {"": options}
+FOLDER = Path(command_line.__file__).parent
+PARSED = {name: importlib.import_module(f"pipeline.{name}") for name in verbs.VERBS}
+PARSED[""] = command_line
 PARSED.pop("launch")  # whose parser depends on the engine
 
 
@@ -121,10 +123,10 @@ def test_a_verb_exits_2_with_one_sentence(name: str, capsys: pytest.CaptureFixtu
 def test_the_help_of_a_run_is_short_and_names_all_commands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    parser = options.make_parser()
+    parser = command_line.make_parser()
     short = told(parser, "--help", capsys)
-    assert {action.dest for action in parser._actions} > set(options.ESSENTIAL)
-    for name in options.ESSENTIAL:
+    assert {action.dest for action in parser._actions} > set(command_line.ESSENTIAL)
+    for name in command_line.ESSENTIAL:
         assert f"--{name}" in short
     for name in verbs.VERBS:
         assert f"python -m pipeline.{name}" in short
@@ -142,3 +144,17 @@ def test_versions_are_those_of_what_runs() -> None:
     assert found["torch"] == torch.__version__
     assert found["transformers"] == transformers.__version__
     assert found["python"] == sys.version.partition(" ")[0]
+
+
+def test_a_help_needs_neither_beam_nor_torch() -> None:
+    code = (
+        "import sys\nfrom pipeline.__main__ import main\n"
+        "try: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help_all"], capture_output=True, text=True, check=True
+    )
+    assert "--metrics_port" in done.stdout
+    imported = set(done.stderr.split())
+    assert "pipeline.command_line" in imported
+    assert not imported & {"apache_beam", "torch", "transformers", "numpy", "pyarrow"}

@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline.messages import publishing
-from pipeline.messages import rounds as receiving
+from pipeline.messages import publishing, receiving
 from pipeline.runners import GraphError
 from tests.fake_subscription import FakeSubscription, FakeTopic, make_message, receive, subscribe
 from tests.helpers import files_below
@@ -159,7 +158,7 @@ def test_stopped_while_nothing_gets_through_the_next_start_publishes(
     def fail(*_: object) -> None:
         raise GraphError("it is embedded again")
 
-    monkeypatch.setattr(receiving._Receiving, "_embed", fail)
+    monkeypatch.setattr(receiving.Receiving, "_embed", fail)
     assert exit_code(output) == 3
     check(output, topics)
     assert set(source.acknowledged) == {"1", "2", "3"}

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from pipeline.messages import pulling
-from pipeline.messages.pulling import LEASE_SECONDS, gather, leased
+from pipeline.messages.pulling import LEASE_SECONDS, leased, pull_round
 from pipeline.messages.subscription import Delivery
 from tests.fake_subscription import FakeSubscription, make_message
 
@@ -33,31 +33,31 @@ class Timed(FakeSubscription):
         self.waiting.append(make_message(int(self.now * 1000), ">a\nMKT\n"))
         return super().pull(most, seconds)
 
-    def gather(self, wait: float) -> int:
-        return len(gather(self, wait, lambda: False, lambda: self.now))  # type: ignore[arg-type]
+    def pull_round(self, wait: float) -> int:
+        return len(pull_round(self, wait, lambda: False, lambda: self.now))  # type: ignore[arg-type]
 
 
 def test_nothing_comes() -> None:
     source = Timed(every=60)
-    assert source.gather(5) == 0
+    assert source.pull_round(5) == 0
     assert source.now == pulling.IDLE_SECONDS
 
 
-def test_it_gathers_for_so_long_from_the_first_one_on() -> None:
+def test_it_pull_rounds_for_so_long_from_the_first_one_on() -> None:
     source = Timed(every=0.5)
-    assert source.gather(1.9) == 4  # at 0.5, and within 1.9 s after that
+    assert source.pull_round(1.9) == 4  # at 0.5, and within 1.9 s after that
     assert source.now == pytest.approx(2.4)
 
 
 def test_it_takes_no_more_than_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Timed(every=0.0001).gather(1) == pulling.ROUND_MESSAGES
+    assert Timed(every=0.0001).pull_round(1) == pulling.ROUND_MESSAGES
     monkeypatch.setattr(pulling, "ROUND_BYTES", 20)
-    assert Timed(every=0.0001).gather(1) == 3  # of seven bytes each
+    assert Timed(every=0.0001).pull_round(1) == 3  # of seven bytes each
 
 
-def test_what_is_gathered_for_long_is_kept() -> None:
+def test_what_is_pull_rounded_for_long_is_kept() -> None:
     source = Timed(every=1.5)
-    assert source.gather(20) > 10
+    assert source.pull_round(20) > 10
     assert source.extended[0][1] == LEASE_SECONDS
     assert len(source.extended[-1][0]) > len(source.extended[0][0])
 
@@ -65,7 +65,7 @@ def test_what_is_gathered_for_long_is_kept() -> None:
 def test_it_ends_when_it_is_told_to_and_keeps_what_it_has() -> None:
     source = FakeSubscription(make_message(1, "x"))
     told = iter([False, True])
-    assert len(gather(source, 99, lambda: next(told))) == 1  # type: ignore[arg-type]
+    assert len(pull_round(source, 99, lambda: next(told))) == 1  # type: ignore[arg-type]
 
 
 def test_a_lease_is_renewed_until_its_end() -> None:

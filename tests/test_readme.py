@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.options import make_parser
+from pipeline.command_line import make_parser
 from tests.processes import REPO
 from transforms.output.parquet import make_schema
 

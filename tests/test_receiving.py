@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import continuing, run
 from pipeline.compact import main as compact
-from pipeline.messages import rounds as receiving
+from pipeline.messages import receiving
 from pipeline.messages.spool import Spool
 from pipeline.runners import GraphError
 from pipeline.verify import main as verify
@@ -260,13 +260,6 @@ def test_files_and_messages_do_not_mix(
     assert receive(tmp_path / "other") == 2
     assert "holds rows of files. Go on with --input," in capsys.readouterr().err
     assert source.waiting == MESSAGES
-
-
-def test_another_engine_is_refused(
-    output: Path, source: FakeSubscription, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert receive(output, "--direct_running_mode", "multi_processing") == 2
-    assert "--input_subscription works in this process" in capsys.readouterr().err
 
 
 def test_an_output_that_is_begun_anew_knows_of_no_message(

@@ -19,6 +19,7 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from pipeline.beam_workarounds import ENDED, answer_for_the_dead
 from pipeline.checks import prepare
+from pipeline.engine_errors import root_cause
 from pipeline.options import parse_options
 from pipeline.runners import (
     GraphError,
@@ -27,7 +28,6 @@ from pipeline.runners import (
     count_workers,
     is_heard,
     make_options,
-    root_cause,
     run_graph,
 )
 from transforms.errors import ConfigurationError

@@ -50,9 +50,9 @@ def test_what_is_no_task_of_an_array_without_gaps_is_refused(
 def test_the_variables_alone_divide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in array("2", "4", "0", "3").items():
         monkeypatch.setenv(name, value)
-    assert parse_options(NEEDED).sharing.shard is None
-    assert parse_options([*NEEDED, "--shard", "slurm"]).sharing.shard == Shard(2, 4)
-    assert parse_options([*NEEDED, "--shard", "1/8"]).sharing.shard == Shard(1, 8)
+    assert parse_options(NEEDED).shard is None
+    assert parse_options([*NEEDED, "--shard", "slurm"]).shard == Shard(2, 4)
+    assert parse_options([*NEEDED, "--shard", "1/8"]).shard == Shard(1, 8)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from pipeline.messages.client import check_name
 from pipeline.messages.subscription import Subscription, open_subscription
 from transforms.errors import ConfigurationError
 
@@ -41,19 +40,6 @@ def subscription(answer: object = None) -> tuple[Subscription, Client]:
 @pytest.fixture
 def errors() -> Any:
     return pytest.importorskip("google.api_core.exceptions", reason="needs google-cloud-pubsub")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["sub", "projects/p/topics/t", "projects/p/subscriptions/", "projects/p/subscriptions/a/b"],
-)
-def test_a_name_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="projects/PROJECT/subscriptions/NAME"):
-        check_name(name)
-
-
-def test_a_name_may_have_all_that_google_allows() -> None:
-    check_name("projects/example.com:proj-1/subscriptions/a-b_c.d~e+f%25")
 
 
 def test_without_the_client_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def test_what_was_done_in_an_earlier_life_is_not_done_again(
     assert exit_code(inputs, output) == 0
     before = read_commits(str(output))
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.rounds.run_graph", lambda *_: pytest.fail("a graph was run"))
+        patched.setattr("pipeline.execution.run_graph", lambda *_: pytest.fail("a graph was run"))
         assert exit_code(inputs, output) == 0
     assert read_commits(str(output)) == before
     (output / "pt/a_ESM.pt").unlink()
@@ -277,7 +277,7 @@ def test_a_graph_that_fails_ends_it(
 
     (inputs / "a.fa").write_text(GOOD)
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.rounds.run_graph", fail)
+        patched.setattr("pipeline.execution.run_graph", fail)
         assert exit_code(inputs, output, stop_after=SECONDS_TO_HANG) == 1
     said = capsys.readouterr().err
     assert "error: the device is gone" in said
@@ -477,7 +477,6 @@ def test_a_signal_drains_and_the_same_command_carries_on(inputs: Path, output: P
     ("more", "says"),
     [
         (["--runner", "BundleBasedDirectRunner"], "on the local runner"),
-        (["--direct_running_mode", "multi_processing"], "on the local runner"),
         (["--overwrite"], "at each start"),
         (["--retry_failed"], "without --watch"),
         (["--max_dead_letters", "3"], "Leave it out"),

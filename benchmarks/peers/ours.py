@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.peer import Peer, Setting, Vectors
 from pipeline.checks import prepare
+from pipeline.execution import execute
 from pipeline.options import RunConfig
-from pipeline.run import execute
 from transforms import events
 from transforms.esm.model import EsmModelHandler, ModelConfig
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pipeline.launching.mistakes import Asked, Table
-from pipeline.launching.options import Flink, Portable
 
-POOLS: Table[Flink | Portable] = Table()
-FLINK: Table[Flink] = Table()
-PORTABLE: Table[Portable] = Table()
+POOLS = Table()
+FLINK = Table()
+PORTABLE = Table()
 
 
 @POOLS.refuses("--device auto, which is what this machine has")
-def _device(asked: Asked[Flink | Portable]) -> str | None:
+def _device(asked: Asked) -> str | None:
     if asked.config.model.device != "auto":
         return None
     return (
@@ -21,7 +20,7 @@ def _device(asked: Asked[Flink | Portable]) -> str | None:
 
 
 @FLINK.refuses("a Flink of one's own in place of a cluster")
-def _own_flink(asked: Asked[Flink]) -> str | None:
+def _own_flink(asked: Asked) -> str | None:
     if not (asked.launch.flink_master or "").startswith("["):
         return None
     return (
@@ -31,7 +30,7 @@ def _own_flink(asked: Asked[Flink]) -> str | None:
 
 
 @FLINK.refuses("--watch on Flink without checkpoints, from which nothing could be restored")
-def _checkpoints(asked: Asked[Flink]) -> str | None:
+def _checkpoints(asked: Asked) -> str | None:
     interval = asked.given("checkpointing_interval")
     if not asked.config.watch:
         return None
@@ -46,7 +45,7 @@ def _checkpoints(asked: Asked[Flink]) -> str | None:
 
 
 @POOLS.refuses("several Python processes for one GPU")
-def _processes_of_a_pool(asked: Asked[Flink | Portable]) -> str | None:
+def _processes_of_a_pool(asked: Asked) -> str | None:
     count = str(asked.beam["sdk_worker_parallelism"])
     if count == "1" or not asked.config.model.device.startswith("cuda"):
         return None
@@ -57,7 +56,7 @@ def _processes_of_a_pool(asked: Asked[Flink | Portable]) -> str | None:
 
 
 @PORTABLE.refuses("a worker pool and an image, or neither")
-def _pool_or_image(asked: Asked[Portable]) -> str | None:
+def _pool_or_image(asked: Asked) -> str | None:
     if bool(asked.launch.worker_pool) != bool(asked.launch.image):
         return None
     return (

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.command_line import make_parser
 from pipeline.launching.clusters import FLINK, POOLS, PORTABLE
 from pipeline.launching.dataflow import DATAFLOW
 from pipeline.launching.dry_run import hints_by_step
-from pipeline.launching.mistakes import Asked, Table
-from pipeline.launching.options import (
+from pipeline.launching.engines import (
     ENGINES,
     Dataflow,
     Flink,
@@ -20,17 +20,18 @@ from pipeline.launching.options import (
     make_launch,
     make_launch_parser,
 )
+from pipeline.launching.mistakes import Asked, Table
 from pipeline.launching.profiles import profile
 from pipeline.launching.refusals import COMMON, IMAGES
 from pipeline.option_groups.beam import find_option
 from pipeline.option_groups.config_file import with_file
-from pipeline.options import RunConfig, make_parser, parse_options
-from pipeline.run import check_options
+from pipeline.option_groups.where import check_where
+from pipeline.options import RunConfig, parse_options
 from pipeline.runners import GraphError
 from transforms.errors import ConfigurationError
 from transforms.text import nearest
 
-REFUSALS: Mapping[type[Launch], tuple[Table[Any], ...]] = {
+REFUSALS: Mapping[type[Launch], tuple[Table, ...]] = {
     Dataflow: (COMMON, IMAGES, DATAFLOW),
     Flink: (COMMON, POOLS, FLINK),
     Portable: (COMMON, IMAGES, POOLS, PORTABLE),
@@ -82,7 +83,7 @@ def prepare(engine: str, argv: Sequence[str]) -> Ready:
         raise ConfigurationError(sentence)
     argv = [*profile(launch, config), *rest]
     config = parse_options(argv)
-    check_options(config)
+    check_where(config)
     return Ready(argv, config, found.dry_run)
 
 
@@ -95,7 +96,7 @@ def find_mistakes(launch: Launch, config: RunConfig) -> Iterator[tuple[str, str]
     """
     asked = Asked(launch, config)
     for table in REFUSALS[type(launch)]:
-        for mistake, check in table.checks.items():
+        for mistake, check in table.items():
             if sentence := check(asked):
                 yield mistake, sentence
 

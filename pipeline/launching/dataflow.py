@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 
 from pipeline.launching.mistakes import Asked, Table
-from pipeline.launching.options import Dataflow
 from pipeline.launching.profiles import MACHINES, ONE_PROCESS, bucket_of, has_gpu, machine_of
 
-DATAFLOW: Table[Dataflow] = Table()
+DATAFLOW = Table()
 
 
 @DATAFLOW.refuses("--device beside --gpu")
-def _device_twice(asked: Asked[Dataflow]) -> str | None:
+def _device_twice(asked: Asked) -> str | None:
     if asked.config.model.device == "auto":
         return None
     return "--device is set by --gpu: cuda, or cpu where it is none. Leave it out."
 
 
 @DATAFLOW.refuses("a bucket name that there cannot be")
-def _bucket(asked: Asked[Dataflow]) -> str | None:
+def _bucket(asked: Asked) -> str | None:
     bucket = bucket_of(asked.launch)
     if re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?", bucket):
         return None
@@ -27,7 +26,7 @@ def _bucket(asked: Asked[Dataflow]) -> str | None:
 
 
 @DATAFLOW.refuses("temporary files outside Cloud Storage")
-def _temporary(asked: Asked[Dataflow]) -> str | None:
+def _temporary(asked: Asked) -> str | None:
     for name in ("temp_location", "staging_location"):
         if not (asked.given(name) or "gs://").startswith("gs://"):
             return f"--{name} has to be a gs:// URL. Leave it out: --bucket sets it."
@@ -35,7 +34,7 @@ def _temporary(asked: Asked[Dataflow]) -> str | None:
 
 
 @DATAFLOW.refuses("a zone or subnetwork of another region, or a zone as --region")
-def _region(asked: Asked[Dataflow]) -> str | None:
+def _region(asked: Asked) -> str | None:
     region = asked.launch.region or ""
     if re.search(r"\d-[a-z]$", region):
         return f"--region {region} is a zone. Give its region: --region {region[:-2]}."
@@ -50,7 +49,7 @@ def _region(asked: Asked[Dataflow]) -> str | None:
 
 
 @DATAFLOW.refuses("more workers at the start than at the most")
-def _more_at_start(asked: Asked[Dataflow]) -> str | None:
+def _more_at_start(asked: Asked) -> str | None:
     at_start, workers = asked.beam["num_workers"], asked.launch.workers
     if at_start is None or at_start <= workers:
         return None
@@ -58,7 +57,7 @@ def _more_at_start(asked: Asked[Dataflow]) -> str | None:
 
 
 @DATAFLOW.refuses("a GPU asked for twice")
-def _gpu_twice(asked: Asked[Dataflow]) -> str | None:
+def _gpu_twice(asked: Asked) -> str | None:
     hints = [*asked.names("resource_hints"), *map(str, asked.config.hints)]
     services = asked.names("dataflow_service_options")
     for option, entries, sign in (
@@ -74,7 +73,7 @@ def _gpu_twice(asked: Asked[Dataflow]) -> str | None:
 
 
 @DATAFLOW.refuses("a machine type that has no such GPU, or a GPU for which none is known")
-def _machine(asked: Asked[Dataflow]) -> str | None:
+def _machine(asked: Asked) -> str | None:
     launch = asked.launch
     if not has_gpu(launch):
         return None
@@ -93,7 +92,7 @@ def _machine(asked: Asked[Dataflow]) -> str | None:
 
 
 @DATAFLOW.refuses("machines without a GPU where all have one, or none")
-def _cpu_machine(asked: Asked[Dataflow]) -> str | None:
+def _cpu_machine(asked: Asked) -> str | None:
     launch = asked.launch
     if launch.cpu_machine_type and launch.gpu_for == "job":
         return "--cpu_machine_type goes with --gpu_for inference. Add it, or leave this out."
@@ -104,14 +103,14 @@ def _cpu_machine(asked: Asked[Dataflow]) -> str | None:
 
 
 @DATAFLOW.refuses("MPS, which is many processes on a GPU, with one process")
-def _mps_of_one(asked: Asked[Dataflow]) -> str | None:
+def _mps_of_one(asked: Asked) -> str | None:
     if not asked.launch.mps or ONE_PROCESS not in asked.names("experiments"):
         return None
     return f"--mps is for several processes, and {ONE_PROCESS} leaves one. Leave one of them out."
 
 
 @DATAFLOW.refuses("several processes on a GPU without MPS, each with a model")
-def _processes(asked: Asked[Dataflow]) -> str | None:
+def _processes(asked: Asked) -> str | None:
     if asked.launch.mps or "use_multiple_sdk_containers" not in asked.names("experiments"):
         return None
     return (
@@ -121,14 +120,14 @@ def _processes(asked: Asked[Dataflow]) -> str | None:
 
 
 @DATAFLOW.refuses("MPS on Dataflow Prime, which has none")
-def _mps_on_prime(asked: Asked[Dataflow]) -> str | None:
+def _mps_on_prime(asked: Asked) -> str | None:
     if not asked.launch.mps or "enable_prime" not in asked.names("dataflow_service_options"):
         return None
     return "--mps is not to be had on Dataflow Prime. Leave out --mps or enable_prime."
 
 
 @DATAFLOW.refuses("FlexRS with a GPU, or with --watch")
-def _flexrs(asked: Asked[Dataflow]) -> str | None:
+def _flexrs(asked: Asked) -> str | None:
     if asked.beam["flexrs_goal"] is None:
         return None
     if has_gpu(asked.launch):
@@ -139,7 +138,7 @@ def _flexrs(asked: Asked[Dataflow]) -> str | None:
 
 
 @DATAFLOW.refuses("right fitting of a watch without autoscaling")
-def _right_fitting(asked: Asked[Dataflow]) -> str | None:
+def _right_fitting(asked: Asked) -> str | None:
     is_fixed = asked.beam["autoscaling_algorithm"] == "NONE"
     if not (is_fixed and asked.config.watch and asked.launch.gpu_for == "inference"):
         return None

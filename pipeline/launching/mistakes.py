@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.launching.options import Launch
 from pipeline.options import RunConfig
-
-Of = TypeVar("Of", bound=Launch, covariant=True)
-For = TypeVar("For", bound=Launch, contravariant=True)
 
 
 @dataclass(frozen=True)
-class Asked(Generic[Of]):
+class Asked:
     """All that was asked for.
 
     Attributes:
-        launch: Of the engine.
+        launch: What is asked of the engine, of the kind that the table is for.
         config: Of the pipeline; its options of Beam are those of the user alone.
     """
 
-    launch: Of
+    launch: Any
     config: RunConfig
 
     @property
@@ -43,25 +40,13 @@ class Asked(Generic[Of]):
         return list(self.beam[name] or ())
 
 
-Check = Callable[[Asked[For]], str | None]
+Check = Callable[[Asked], str | None]
 """Returns the sentence that refuses what was asked for, with the fix; None if it is well."""
 
 
-@dataclass(frozen=True)
-class Table(Generic[For]):
-    """Checks of what is asked of an engine.
+class Table(dict[str, Check]):
+    """Checks by the mistake in a few words, in the order in which they are looked for."""
 
-    Attributes:
-        checks: By the mistake in a few words, in the order in which they are looked for.
-    """
-
-    checks: dict[str, Check[For]] = field(default_factory=dict)
-
-    def refuses(self, mistake: str) -> Callable[[Check[For]], Check[For]]:
+    def refuses(self, mistake: str) -> Callable[[Check], Check]:
         """Puts a check into the table."""
-
-        def put(check: Check[For]) -> Check[For]:
-            self.checks[mistake] = check
-            return check
-
-        return put
+        return partial(self.setdefault, mistake)

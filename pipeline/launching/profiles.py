@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from pipeline.launching.options import Dataflow, Flink, Launch, Portable
+from pipeline.launching.engines import Dataflow, Flink, Launch, Portable
 from pipeline.options import RunConfig
 
 MACHINES = {

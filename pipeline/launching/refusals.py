@@ -5,38 +5,22 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import fields
 
+from pipeline.launching.engines import find_missing
 from pipeline.launching.mistakes import Asked, Table
-from pipeline.launching.options import Dataflow, Launch, Portable
 from transforms import storage
 from transforms.esm.checkpoints import DEMO_MODEL
 
 MODELS_FOLDER = "/models/"
 """Where a model lies that an image brings along."""
 
-COMMON: Table[Launch] = Table()
-IMAGES: Table[Dataflow | Portable] = Table()
-
-_NEEDED = {
-    "project": "the project that pays",
-    "region": "where the workers are, such as europe-west4",
-    "bucket": "the Cloud Storage bucket for temporary files, best in that region",
-    "image": "the image of the workers, see docker/",
-    "gpu": "the GPU of each worker, such as nvidia-l4, or none",
-    "flink_master": "host and port of the cluster's REST service",
-    "job_endpoint": "host and port of the job server",
-}
+COMMON = Table()
+IMAGES = Table()
 
 
 @COMMON.refuses("project, region, bucket, image, GPU, address of the engine: not given")
-def _missing(asked: Asked[Launch]) -> str | None:
-    for field in fields(asked.launch):
-        if field.name == "image" and isinstance(asked.launch, Portable):
-            continue
-        if field.name in _NEEDED and not getattr(asked.launch, field.name):
-            return f"--{field.name} is needed: {_NEEDED[field.name]}."
-    return None
+def _missing(asked: Asked) -> str | None:
+    return find_missing(asked.launch)
 
 
 _SET_BY_LAUNCH = {
@@ -57,7 +41,7 @@ _SET_BY_LAUNCH = {
 
 
 @COMMON.refuses("an option of Beam that a launch option sets")
-def _set_by_launch(asked: Asked[Launch]) -> str | None:
+def _set_by_launch(asked: Asked) -> str | None:
     for name, by in _SET_BY_LAUNCH.items():
         if asked.given(name) is not None:
             return f"--{name} is set by {by}. Leave it out."
@@ -65,10 +49,10 @@ def _set_by_launch(asked: Asked[Launch]) -> str | None:
 
 
 @COMMON.refuses("--shard or --gpus")
-def _divided(asked: Asked[Launch]) -> str | None:
-    option = "--shard" if asked.config.sharing.shard else "--gpus"
-    if not (asked.config.sharing.shard or asked.config.sharing.gpus):
+def _divided(asked: Asked) -> str | None:
+    if not (asked.config.shard or asked.config.gpus):
         return None
+    option = "--shard" if asked.config.shard else "--gpus"
     return (
         f"{option} divides the work among processes of the local runner, and an engine divides it "
         "among workers of its own. Leave it out, and give --workers."
@@ -76,7 +60,7 @@ def _divided(asked: Asked[Launch]) -> str | None:
 
 
 @COMMON.refuses("the demo model")
-def _demo(asked: Asked[Launch]) -> str | None:
+def _demo(asked: Asked) -> str | None:
     if asked.config.model.model != DEMO_MODEL:
         return None
     return (
@@ -86,7 +70,7 @@ def _demo(asked: Asked[Launch]) -> str | None:
 
 
 @COMMON.refuses("a model in a folder that only this machine has")
-def _local_model(asked: Asked[Launch]) -> str | None:
+def _local_model(asked: Asked) -> str | None:
     model = asked.config.model.model
     is_folder = model.startswith(("/", ".", "~")) or os.path.isdir(model)
     if not is_folder or model.startswith(MODELS_FOLDER) or _is_shared(asked, model):
@@ -99,7 +83,7 @@ def _local_model(asked: Asked[Launch]) -> str | None:
 
 
 @COMMON.refuses("local paths as --input, --input_root, --output or --checkpoint_dir")
-def _local_paths(asked: Asked[Launch]) -> str | None:
+def _local_paths(asked: Asked) -> str | None:
     config = asked.config
     paths = [("input", path) for path in config.inputs]
     paths += [("output", config.output), ("input_root", config.input_root or "")]
@@ -114,7 +98,7 @@ def _local_paths(asked: Asked[Launch]) -> str | None:
     return None
 
 
-def _is_shared(asked: Asked[Launch], path: str) -> bool:
+def _is_shared(asked: Asked, path: str) -> bool:
     folder = getattr(asked.launch, "shared_folder", None)
     if not folder:
         return False
@@ -123,7 +107,7 @@ def _is_shared(asked: Asked[Launch], path: str) -> bool:
 
 
 @IMAGES.refuses("an image of another Python than this one")
-def _other_python(asked: Asked[Dataflow | Portable]) -> str | None:
+def _other_python(asked: Asked) -> str | None:
     image, here = asked.launch.image or "", sys.version_info.minor
     found = re.search(r"(?<![a-z])(?:python|py|cp)[-_]?3[._]?(\d{1,2})(?!\d)", image)
     if not found or int(found[1]) == here:
@@ -136,7 +120,7 @@ def _other_python(asked: Asked[Dataflow | Portable]) -> str | None:
 
 
 @IMAGES.refuses("an image without a version, or :latest")
-def _image_version(asked: Asked[Dataflow | Portable]) -> str | None:
+def _image_version(asked: Asked) -> str | None:
     image = asked.launch.image
     name, _, tag = (image or "").rpartition("/")[2].partition(":")
     if not image or "@" in name or (tag and tag != "latest"):
@@ -148,7 +132,7 @@ def _image_version(asked: Asked[Dataflow | Portable]) -> str | None:
 
 
 @IMAGES.refuses("Beam's own image, which has neither torch nor this package")
-def _stock_image(asked: Asked[Dataflow | Portable]) -> str | None:
+def _stock_image(asked: Asked) -> str | None:
     image = asked.launch.image or ""
     if not re.search(r"(^|/)beam_python3\.\d+_sdk", image):
         return None
@@ -159,7 +143,7 @@ def _stock_image(asked: Asked[Dataflow | Portable]) -> str | None:
 
 
 @COMMON.refuses("a worker pool or job server without a port")
-def _no_port(asked: Asked[Launch]) -> str | None:
+def _no_port(asked: Asked) -> str | None:
     for name in ("flink_master", "job_endpoint", "worker_pool"):
         address = getattr(asked.launch, name, None)
         if address and not re.search(r":\d+$|^\[", address):

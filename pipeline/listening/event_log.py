@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 from pipeline.outputs import FOLDERS, check_outside
-from pipeline.runners import is_heard
 from transforms import events, storage
 from transforms.errors import ConfigurationError
 from transforms.times import now
@@ -43,38 +42,24 @@ class EventLog:
             logger.warning("The event log ends here: %s", error)
 
 
-def check_event_log(path: str | None, output: str, beam_args: Sequence[str]) -> None:
-    """Makes sure that there will be something to write, and where nobody takes it for rows.
+@contextmanager
+def logging_events(path: str | None, output: str) -> Iterator[None]:
+    """Appends what happens within the ``with`` block to a file.
+
+    Args:
+        path: A local file; None for no log.
+        output: The output root, among whose parts it may not lie.
 
     Raises:
-        ConfigurationError: The steps will run in other processes, or it lies among the parts.
+        ConfigurationError: It lies there, or cannot be written.
     """
     if path is None:
+        yield
         return
     for folder in FOLDERS:
         check_outside(
             storage.absolute(path), storage.join(storage.absolute(output), folder), "--event_log"
         )
-    if not is_heard(beam_args):
-        raise ConfigurationError(
-            "--event_log tells what happens in this process, and with these options the records "
-            "are embedded in others. Leave it out, or run on the local runner."
-        )
-
-
-@contextmanager
-def logging_events(path: str | None) -> Iterator[None]:
-    """Appends what happens within the ``with`` block to a file.
-
-    Args:
-        path: A local file; None for no log.
-
-    Raises:
-        ConfigurationError: It cannot be written.
-    """
-    if path is None:
-        yield
-        return
     try:
         stream = storage.open_log(path)
     except OSError as error:

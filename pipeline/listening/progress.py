@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -27,28 +27,6 @@ def showing(tally: Tally, quiet: bool) -> Iterator[None]:
         yield
 
 
-class Counted(Protocol):
-    """What is shown.
-
-    Attributes:
-        residues: Residues of the records that have an outcome.
-        residues_skipped: How many of them earlier runs have committed.
-        residues_total: Residues of all, as far as is known.
-        seconds: Seconds since the beginning.
-    """
-
-    residues: int
-    residues_skipped: int
-
-    @property
-    def residues_total(self) -> int:
-        """See above."""
-
-    @property
-    def seconds(self) -> float:
-        """See above."""
-
-
 class Progress:
     """Shows how far a run is, whenever something happens.
 
@@ -57,7 +35,7 @@ class Progress:
         stream: Where to write; a bar if it is a terminal.
     """
 
-    def __init__(self, tally: Counted, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, tally: Tally, stream: TextIO = sys.stderr) -> None:
         self._tally = tally
         self._stream = stream
         self._shown = tally.seconds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,19 +14,7 @@ from transforms.errors import ConfigurationError
 SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_RETRY = 1.0
 
-_NAME = r"projects/[^/]+/{}/[A-Za-z][A-Za-z0-9._~+%-]{{2,254}}"
-
 logger = logging.getLogger(__name__)
-
-
-def check_name(name: str, option: str = "input_subscription", kind: str = "subscriptions") -> None:
-    """Makes sure that a text names a subscription, or what else there is of ``kind``.
-
-    Raises:
-        ConfigurationError: It does not.
-    """
-    if not re.fullmatch(_NAME.format(kind), name):
-        raise ConfigurationError(f"--{option} is projects/PROJECT/{kind}/NAME, not {name!r}.")
 
 
 def make_client(kind: str, option: str, name: str) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pipeline.messages.subscription import Subscription
 from pipeline.messages.topic import Topic, open_topic
-from pipeline.option_groups.subscription import TOPICS
 from pipeline.options import RunConfig
 from transforms.errors import ConfigurationError
 from transforms.inputs.fasta import Counts
@@ -59,7 +58,7 @@ class Topics:
             is_to_end: Tells whether not to try again what does not get through.
 
         Raises:
-            StoppedError: It was told so, and not all is published.
+            UnpublishedError: It was told so, and not all is published.
             ConfigurationError: Nothing can be published there, or a part is damaged.
         """
         dead_letters = self.dead_letters if pull.dead_letters else None
@@ -84,7 +83,7 @@ def open_topics(config: RunConfig, subscription: Subscription) -> Topics:
         ConfigurationError: One is not, or it is what the subscription reads.
     """
     topics: dict[str, Topic] = {}
-    for option in TOPICS:
+    for option in ("output_topic", "dead_letter_topic"):
         name: str | None = getattr(config, option)
         if name is None:
             continue

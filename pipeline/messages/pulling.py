@@ -22,7 +22,7 @@ _RENEWALS = 3  # in the time of a lease
 _SHORTEST_LEASE = 10.0  # that a subscription gives by itself
 
 
-def gather(
+def pull_round(
     subscription: Subscription,
     wait: float,
     is_to_end: Callable[[], bool],

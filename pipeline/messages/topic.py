@@ -22,7 +22,7 @@ _MESSAGES_AT_ONCE = 1000
 _BYTES_AT_ONCE = MESSAGE_BYTES + MAX_ATTRIBUTES * (256 + 1024)  # what one message can have
 
 
-class StoppedError(Exception):
+class UnpublishedError(Exception):
     """It was told to end while something could not be published."""
 
 
@@ -71,14 +71,14 @@ class Topic:
             is_to_end: Tells whether not to try again.
 
         Raises:
-            StoppedError: It was told so.
+            UnpublishedError: It was told so.
             ConfigurationError: Nothing can be published: the topic is gone, closed to us, or
                 refuses such messages.
         """
         for portion in _portions(messages):
             while not self._try_to_publish(portion):
                 if is_to_end():
-                    raise StoppedError(f"{self.name} cannot be published to")
+                    raise UnpublishedError(f"{self.name} cannot be published to")
                 self._sleep(SECONDS_TO_RETRY)
 
     def _try_to_publish(self, messages: list[dict[str, object]]) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pipeline.parser import Parser, tell_unknown
 from pipeline.verbs import VERBS
-from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.text import nearest
 
@@ -116,7 +116,7 @@ def _tell(token: str, ours: argparse.ArgumentParser, beams: argparse.ArgumentPar
     told = tell_unknown(token, ours, beams)
     if token.startswith("-"):
         return told
-    is_there = storage.exists(token)
+    is_there = os.path.exists(token)
     if (verb := nearest(token, VERBS)) and (token == verb or not is_there):
         return f"{token} is no option. To {VERBS[verb]}, give python -m pipeline.{verb}."
     if is_there:

@@ -11,7 +11,6 @@ import yaml
 
 from pipeline.option_groups.beam import check_no_secret, given_beam_options
 from pipeline.parser import Parser
-from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.output.shards import Shard
 
@@ -54,6 +53,8 @@ def with_file(argv: Sequence[str], find: Callable[[str], argparse.Action | None]
     found, rest = parser.parse_known_args(argv)
     if found.config is None:
         return rest
+    from transforms import storage  # late: it brings Beam, which a help does not need
+
     path, *others = found.config
     if others:
         raise ConfigurationError(f"--config {path} and --config {others[0]}: give one file.")

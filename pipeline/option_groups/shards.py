@@ -6,29 +6,9 @@ import argparse
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from pipeline.option_groups.values import not_less_than
 from transforms.errors import ConfigurationError
 from transforms.output.shards import Shard
-
-RESTARTS = 3
-"""How often a process of ``--gpus`` is started again."""
-
-
-@dataclass(frozen=True)
-class Sharing:
-    """How the work is divided.
-
-    Attributes:
-        shard: The share of the records that is embedded; None for all of them.
-        gpus: Those that get a process each; empty for this process alone.
-        gpu_restarts: How often each of these is started again when it dies.
-    """
-
-    shard: Shard | None = None
-    gpus: tuple[str, ...] = ()
-    gpu_restarts: int = RESTARTS
 
 
 def add_shard_options(parser: argparse.ArgumentParser) -> None:
@@ -47,13 +27,6 @@ def add_shard_options(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="LIST",
         help="run one shard on each of these GPUs of this machine: all, or numbers such as 0,1,3",
-    )
-    add(
-        "--gpu_restarts",
-        type=not_less_than(0),
-        default=RESTARTS,
-        metavar="N",
-        help="how often each of these is started again when it dies (default: %(default)s)",
     )
 
 
@@ -106,50 +79,3 @@ def parse_gpus(text: str) -> tuple[str, ...]:
     if len(set(map(int, names))) < len(names):
         raise argparse.ArgumentTypeError(f"names a GPU twice: {text}")
     return names
-
-
-def make_sharing(ours: argparse.Namespace) -> Sharing:
-    """Returns how the work is divided, and makes sure that what was given goes together.
-
-    Args:
-        ours: What the parser made of the command line.
-
-    Raises:
-        ConfigurationError: It does not.
-    """
-    sharing = Sharing(ours.shard, ours.gpus, ours.gpu_restarts)
-    if sharing == Sharing(gpu_restarts=sharing.gpu_restarts):
-        return sharing
-    option = "shard" if ours.shard else "gpus"
-    if ours.watch or ours.input_subscription:
-        other = "watch" if ours.watch else "input_subscription"
-        raise ConfigurationError(
-            f"--{option} divides the inputs that there are, and --{other} goes on with what comes. "
-            "Give several watches an --input and an --output each."
-        )
-    if ours.overwrite:
-        raise ConfigurationError(
-            f"--{option} with --overwrite would have each shard delete what the others have "
-            "embedded. Give another --output, or delete this one first."
-        )
-    if ours.retry_failed:
-        raise ConfigurationError(
-            f"--retry_failed takes dead letters out of the whole output, which --{option} must "
-            f"not. Give it without --{option} once all shards have ended."
-        )
-    if ours.gpus:
-        _check_gpu_options(ours)
-    return sharing
-
-
-def _check_gpu_options(ours: argparse.Namespace) -> None:
-    if ours.metrics_port is not None:
-        raise ConfigurationError(
-            "--gpus starts several processes, and they cannot share a --metrics_port. Start each "
-            "with --shard and a port of its own."
-        )
-    if ours.device not in ("auto", "cuda", "cpu"):
-        raise ConfigurationError(
-            f"--gpus gives each process one GPU, so --device {ours.device} makes no sense. Leave "
-            "one of them out."
-        )

@@ -9,7 +9,6 @@ from pipeline.checks import Plan, make_output
 from pipeline.opening import open_output
 from pipeline.options import RunConfig
 from pipeline.outputs import check_output, check_same, check_whole
-from pipeline.runners import is_in_this_process
 from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
 from transforms.esm.model import EsmModelHandler
@@ -32,33 +31,19 @@ from transforms.output.sweeping import sweep_parts, sweep_shard
 from transforms.shares import read_shares
 
 
-def check_sharing(config: RunConfig) -> None:
-    """Makes sure that shards can run where they are to.
-
-    Raises:
-        ConfigurationError: They cannot.
-    """
-    option = "--gpus" if config.sharing.gpus else "--shard" if config.sharing.shard else ""
-    if option and not is_in_this_process(config.beam_args):
-        raise ConfigurationError(
-            f"{option} divides the work among processes of the local runner; other engines divide "
-            f"it among workers of their own. Leave out {option}, or --runner and "
-            "--direct_running_mode."
-        )
-
-
-def prepare_shard(config: RunConfig, shard: Shard, held: ExitStack) -> Plan:
+def prepare_shard(config: RunConfig, held: ExitStack) -> Plan:
     """Checks everything, then makes the output ready and returns what the shard has to do.
 
     Args:
-        config: What is asked for.
-        shard: The shard, of no division yet.
+        config: What is asked for; its shard is of no division yet.
         held: Gets the lock of the shard; to be closed when it is over.
 
     Raises:
         ConfigurationError: Something is not as it must be; nothing was changed.
     """
-    opened = open_output(config, held, shard)
+    shard = config.shard
+    assert shard is not None
+    opened = open_output(config, held)
     root, run, configuration = opened.root, opened.run, opened.configuration
     if opened.begun is None or _may_have_work(root, shard):
         # Weights that cannot be loaded show before anything.

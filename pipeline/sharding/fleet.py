@@ -5,14 +5,17 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
+from pipeline.draining import handling_signals
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, EXIT_USAGE, complain
 from transforms.output.shards import Shard
+
+RESTARTS = 3
+"""How often each process is started again."""
 
 _TICK = 0.1  # seconds after which the end of a process is seen at the latest
 
@@ -58,7 +61,6 @@ class Fleet:
     Args:
         members: The shards.
         start: Starts the process of one.
-        restarts: How often each is started again.
         restarts_failed: Whether also one that ended with exit code 1.
     """
 
@@ -66,12 +68,10 @@ class Fleet:
         self,
         members: Sequence[Member],
         start: Start,
-        restarts: int,
         restarts_failed: bool = True,
     ) -> None:
         self._members = members
         self._start = start
-        self._restarts = restarts
         self._restarts_failed = restarts_failed
         self._received: list[int] = []
 
@@ -81,7 +81,7 @@ class Fleet:
         Args:
             show: Called now and then, to show how far they are.
         """
-        with self._passing_on_signals():
+        with handling_signals(self._receive):
             try:
                 for member in self._members:
                     self._begin(member)
@@ -107,14 +107,14 @@ class Fleet:
             member.code = code
             return
         how = f"was killed by signal {-code}" if code < 0 else f"failed (exit code {code})"
-        if member.restarts >= self._restarts:
+        if member.restarts >= RESTARTS:
             complain(f"{member.shard} on GPU {member.device} {how}, and is not started again")
             member.code = code
             return
         member.restarts += 1
         print(
             f"{str(member.shard).capitalize()} on GPU {member.device} {how}; it is started again "
-            f"({member.restarts} of {self._restarts}).",
+            f"({member.restarts} of {RESTARTS}).",
             file=sys.stderr,
         )
         self._begin(member)
@@ -136,24 +136,10 @@ class Fleet:
         stopped = [code for code in left if code > 128]
         return stopped[0] if len(stopped) == len(left) else EXIT_FAILED
 
-    @contextmanager
-    def _passing_on_signals(self) -> Iterator[None]:
-        previous: dict[int, Any] = {}
-
-        def pass_on(number: int, frame: FrameType | None) -> None:
-            self._received.append(number)
-            for member in self._running():
-                self._pass_on(member)
-
-        each: int
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(each) is not signal.SIG_IGN:
-                previous[each] = signal.signal(each, pass_on)
-        try:
-            yield
-        finally:
-            for each, handler in previous.items():
-                signal.signal(each, handler)
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received.append(number)
+        for member in self._running():
+            self._pass_on(member)
 
     def _pass_on(self, member: Member) -> None:
         """Sends a process what it was not sent yet; a signal may come in between."""

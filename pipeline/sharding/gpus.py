@@ -17,6 +17,7 @@ from contextlib import ExitStack, closing
 import torch
 
 from pipeline.listening.progress import Progress
+from pipeline.listening.tally import Tally
 from pipeline.opening import list_files, read_begun
 from pipeline.options import RunConfig
 from pipeline.sharding.finishing import finish_output
@@ -30,16 +31,12 @@ from transforms.output.shards import Shard
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SECONDS_BETWEEN_LOOKS = 2.0  # at the heartbeats
 _SECONDS_TO_TELL = 1.0
-_REPLACED = {"--gpus": 1, "--gpu_restarts": 1, "--shard": 1, "--event_log": 1, "--quiet": 0}
+_REPLACED = {"--gpus": 1, "--shard": 1, "--event_log": 1, "--quiet": 0}
 """Options that each process is given anew, or not at all, and how many values they have."""
 
 
-def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
+def run_on_gpus(config: RunConfig) -> int:
     """Runs a shard on each GPU, completes the output, and tells.
-
-    Args:
-        config: What is asked for.
-        argv: The arguments that it was made of, without ``--config``.
 
     Returns:
         The exit code of the whole.
@@ -47,8 +44,8 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
     Raises:
         ConfigurationError: There are no such GPUs, or no shard could begin.
     """
-    devices = find_devices(config.sharing.gpus, config.model.device, os.environ)
-    outer = config.sharing.shard or Shard(0, 1)
+    devices = find_devices(config.gpus, config.model.device, os.environ)
+    outer = config.shard or Shard(0, 1)
     shards = [
         Shard(outer.number * len(devices) + n, outer.count * len(devices))
         for n in range(len(devices))
@@ -57,19 +54,18 @@ def run_on_gpus(config: RunConfig, argv: Sequence[str]) -> int:
     list_files(config, root, read_begun(root))  # what is wrong with them is told here, and once
 
     def start(shard: Shard, device: str) -> Process:
-        command = [sys.executable, "-m", "pipeline", *arguments_of(shard, argv, config.event_log)]
-        return start_process(command, shard, device)
+        arguments = arguments_of(shard, config.argv, config.event_log)
+        return start_process([sys.executable, "-m", "pipeline", *arguments], shard, device)
 
     fleet = Fleet(
         [Member(shard, device) for shard, device in zip(shards, devices, strict=True)],
         start,
-        config.sharing.gpu_restarts,
         # It would count anew, and stop at the same record.
         restarts_failed=config.max_dead_letters is None,
     )
     with ExitStack() as stack:
         shown = None if config.quiet else stack.enter_context(closing(AllProgress(root, shards)))
-        code = fleet.run(shown)
+        code = fleet.run(shown.look if shown else None)
     if code == EXIT_USAGE:
         return code
     if code not in (EXIT_OK, EXIT_DEAD_LETTERS):
@@ -174,35 +170,31 @@ def start_process(command: Sequence[str], shard: Shard, device: str) -> Process:
     return _Named(command, shard, device)
 
 
-class AllProgress:
-    """Shows how far all shards are together.
+class AllProgress(Tally):
+    """Shows how far all shards are together, as their heartbeats tell.
 
     Args:
         root: The output root.
         shards: The shards.
         clock: Seconds; replaced by tests.
-
-    Attributes:
-        residues: Residues of the records that have an outcome.
-        residues_total: Residues of all, as far as is known.
     """
 
     def __init__(
         self, root: str, shards: Sequence[Shard], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.residues = self.residues_skipped = self.residues_total = 0
+        super().__init__(0, 0, clock)
         self._root = root
         self._shards = shards
-        self._clock = clock
-        self._start = self._looked = clock()
+        self._looked = self._start
+        self._total = 0
         self._progress = Progress(self)
 
     @property
-    def seconds(self) -> float:
-        """Seconds since the beginning."""
-        return self._clock() - self._start
+    def residues_total(self) -> int:
+        """Residues of all, as far as is known."""
+        return self._total
 
-    def __call__(self) -> None:
+    def look(self) -> None:
         """Looks at the heartbeats, if that is some time ago, and shows what they tell."""
         if self._clock() - self._looked < _SECONDS_BETWEEN_LOOKS:
             return
@@ -216,9 +208,9 @@ class AllProgress:
         def together(name: str) -> int:
             return int(sum(numbers.get(name, 0) for numbers in told))
 
-        self.residues, self.residues_total = together("residues"), together("residues_total")
+        self.residues, self._total = together("residues"), together("residues_total")
         self.residues_skipped = together("residues_skipped")
-        if self.residues_total:
+        if self._total:
             self._progress.show()
 
     def close(self) -> None:

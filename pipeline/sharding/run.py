@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pipeline.attending import announce, attended
 from pipeline.checks import Plan
 from pipeline.ending import tell_stopped
+from pipeline.execution import embed
 from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.limits import DeadLetterGuard
 from pipeline.options import RunConfig
-from pipeline.rounds import embed
 from pipeline.runners import GraphError
 from pipeline.sharding.finishing import finish_output
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say, say_all

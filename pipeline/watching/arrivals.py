@@ -6,12 +6,10 @@ has an outcome as it is now; when its size or time changes, it is a new version 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass
 
-from transforms.inputs.arriving import Version, version_of
+from transforms.inputs.arriving import Sight, Version, version_of
 from transforms.inputs.finding import FastaFile
 from transforms.naming import stem
 
@@ -53,8 +51,8 @@ class Arrivals:
         self._done = dict(known)
         self._names = {stem(source): source for source in holders}
         self._refused = {source for source in known if self._holder(source) != source}
+        self._sight = Sight()
         self._growing: dict[str, FastaFile] = {}
-        self._looked = inf
         self._waiting: dict[str, FastaFile] = {}
         self._carried: dict[str, Version] = {}
         self._begun: set[str] = set()
@@ -64,24 +62,10 @@ class Arrivals:
 
     def look(self, files: Iterable[FastaFile]) -> None:
         """Takes note of a look: all files that there are."""
-        growing: dict[str, FastaFile] = {}
-        waiting: dict[str, FastaFile] = {}
-        for file in files:
-            source, version = file.source, version_of(file)
-            if source in self._refused or version in (
-                self._done.get(source),
-                self._at_work.get(source),
-            ):
-                continue
-            known = self._growing.get(source)
-            if known is not None and version_of(known) == version:
-                growing[source] = waiting[source] = replace(file, complete=known.complete)
-            else:
-                # It came between this look and the one before: at its time, if that may be.
-                complete = min(max(file.mtime, self._looked), file.complete)
-                growing[source] = replace(file, complete=complete)
-        self._looked = time.time()
-        self._growing, self._waiting = growing, waiting
+        self._sight.look(files)
+        growing = {s: file for s, file in self._sight.seen.items() if self._is_due(file)}
+        self._growing = growing
+        self._waiting = {s: f for s, f in self._sight.complete.items() if s in growing}
         self._carried = {
             source: version
             for source, version in self._carried.items()
@@ -89,6 +73,11 @@ class Arrivals:
         }
         self._begun &= self._carried.keys()
         self._slow &= self._carried.keys()
+
+    def _is_due(self, file: FastaFile) -> bool:
+        source = file.source
+        known = (self._done.get(source), self._at_work.get(source))
+        return source not in self._refused and version_of(file) not in known
 
     @property
     def is_quiet(self) -> bool:

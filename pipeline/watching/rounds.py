@@ -10,19 +10,16 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.checks import Plan
-from pipeline.continuing import Continuing, go_on
+from pipeline.continuing import Rounds
 from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.progress import showing
 from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
-from pipeline.run_report import Report
-from pipeline.runners import STREAMING_RUNNERS, can_stream, is_in_this_process
 from pipeline.watching.arrivals import Arrivals, Taken
 from pipeline.watching.intake import Intake
 from pipeline.watching.lookout import Lookout
 from pipeline.watching.turns import Turn
 from transforms import events
-from transforms.errors import ConfigurationError
 from transforms.inputs.arriving import Version
 from transforms.inputs.finding import FastaFile, find_fasta
 from transforms.inputs.stopping import clear_stop, request_stop
@@ -40,42 +37,9 @@ _TICK = 0.2  # seconds after which a signal is heeded at the latest
 logger = logging.getLogger(__name__)
 
 
-def check_watch(config: RunConfig) -> None:
-    """Makes sure that a watch can run where it is to.
+class Watch(Rounds):
+    """Embeds what comes to a folder, round by round."""
 
-    Raises:
-        ConfigurationError: It cannot.
-    """
-    is_local = is_in_this_process(config.beam_args)
-    if config.watch and is_local and config.max_batch_wait is not None:
-        raise ConfigurationError(
-            "--max_batch_wait is for --watch on an engine that streams, such as --runner "
-            "PrismRunner: the local one has no such timers and finishes what has come in rounds. "
-            "Leave it out."
-        )
-    if config.watch and not is_local and not can_stream(config.beam_args):
-        raise ConfigurationError(
-            "--watch works in this process, on the local runner, or on an engine that streams: "
-            f"{', '.join(STREAMING_RUNNERS)}. Leave out --runner and --direct_running_mode, or "
-            "give one of these."
-        )
-
-
-def watch(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
-    """Embeds what comes, round by round, until it is told to stop, fails, or nothing comes.
-
-    Args:
-        config: What is asked for.
-        plan: The output, its lock and the model, made ready.
-
-    Returns:
-        The plan with the files that there are, what has come of all rounds, and the signals that
-        ended them.
-    """
-    return go_on(plan, partial(_Watch, config, plan))
-
-
-class _Watch(Continuing):
     def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
         super().__init__(config, plan, received)
         self._turn_seconds = max(config.poll_seconds / 2, LEAST_TURN)

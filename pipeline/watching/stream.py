@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
 from pipeline.checks import Plan
-from pipeline.draining import draining
-from pipeline.ending import report_or_fail
+from pipeline.continuing import Continuing
 from pipeline.graph import build
-from pipeline.listening.pace import Pace
 from pipeline.listening.progress import showing
-from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
-from pipeline.run_report import Report, make_report
 from pipeline.runners import GraphError, run_graph
 from transforms import events
 from transforms.errors import ConfigurationError, LostError
 from transforms.inputs.arriving import is_temporary
 from transforms.inputs.finding import find_fasta
-from transforms.inputs.stopping import forget_end, request_end, request_stop
+from transforms.inputs.stopping import forget_end, request_end
 from transforms.inputs.watching import Watched, WatchFasta
 from transforms.output.commits import read_commits
 from transforms.output.locks import check_held
@@ -37,74 +30,43 @@ _TICK = 0.2  # seconds after which a signal is heeded at the latest
 logger = logging.getLogger(__name__)
 
 
-def stream(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
-    """Embeds what comes in one job, until it is told to stop, fails, or nothing comes.
-
-    Args:
-        config: What is asked for.
-        plan: The output, its lock and the model, made ready.
-
-    Returns:
-        The plan with the files that there are, what has come of the job, and the signals that
-        ended it.
-    """
-    start = time.monotonic()
-    gc.freeze()  # libraries and model stay
-    failure = None
-    metrics: Mapping[str, int | str] = {}
-    with ExitStack() as stack:
-        received = stack.enter_context(draining(plan.output.root))
-        job = _Job(config, plan, received)
-        stack.enter_context(job.told())
-        stack.enter_context(plan.lock.watched(job.tally.numbers, job.end))
-        try:
-            metrics = job.run()
-            check_held(plan.output.root, plan.output.lock)
-            tidy(plan.output.root, plan.output.run, read_commits(plan.output.root))
-        except (GraphError, LostError, ConfigurationError, OSError) as error:
-            failure = str(error)
-    plan = _listed(config, plan, was_cut=bool(received or failure))
-    seconds = time.monotonic() - start
-    make = partial(make_report, plan, seconds, dict(metrics), pace=job.pace)
-    return plan, report_or_fail(make, failure), received
-
-
-class _Job:
-    """A job in a thread of its own, so that signals are heeded.
-
-    Args:
-        config: What is asked for.
-        plan: The output.
-        received: Gets the signals that are to end it.
-    """
+class StreamingWatch(Continuing):
+    """Embeds what comes to a folder, in one job whose thread is not the one that heeds signals."""
 
     def __init__(self, config: RunConfig, plan: Plan, received: list[int]) -> None:
-        self.tally = Tally(0, 0)
-        self.pace = Pace()
-        self._config = config
-        self._plan = plan
-        self._received = received
-        self._is_to_end = threading.Event()
-        self._metrics: Mapping[str, int | str] = {}
+        super().__init__(config, plan, received)
         self._failure: Exception | None = None
 
-    def end(self) -> None:
-        """Asks the source to end, in this process and on other machines."""
-        request_stop()
-        self._is_to_end.set()
+    @property
+    def plan(self) -> Plan:
+        """The plan with the files that there are when it has ended."""
+        return self._plan
 
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Tells of what happens, where it happens in this process."""
-        with (
-            showing(self.tally, self._config.quiet),
-            events.listening(_tell),
-            events.listening(self.pace),
-        ):
-            yield
+    def run(self) -> str | None:
+        """Runs the job to its end and returns what made it fail; None if nothing did."""
+        start = time.monotonic()
+        output = self._plan.output
+        failure = None
+        try:
+            with (
+                showing(self._tally, self._config.quiet),
+                events.listening(_tell),
+                events.listening(self._pace),
+            ):
+                self._run_job()
+            check_held(self._root, output.lock)
+            tidy(self._root, output.run, read_commits(self._root))
+        except (GraphError, LostError, ConfigurationError, OSError) as error:
+            failure = str(error)
+        self._seconds = time.monotonic() - start
+        try:
+            self._plan = _listed(self._config, self._plan, bool(self._received or failure))
+        except (ConfigurationError, OSError) as error:
+            return failure or str(error)
+        return failure
 
-    def run(self) -> Mapping[str, int | str]:
-        """Runs it to its end and returns what it counted.
+    def _run_job(self) -> None:
+        """Runs it to its end.
 
         Raises:
             GraphError: It failed.
@@ -116,10 +78,10 @@ class _Job:
             "Watching for new files every %g s, in one job. Ctrl-C ends it.",
             self._config.poll_seconds,
         )
-        thread = threading.Thread(target=self._run, name="job", daemon=True)
+        thread = threading.Thread(target=self._build_and_run, name="job", daemon=True)
         thread.start()
         try:
-            while thread.is_alive() and not (self._received or self._is_to_end.is_set()):
+            while thread.is_alive() and not (self._received or self._is_lost):
                 thread.join(_TICK)
             if thread.is_alive():
                 request_end(output)
@@ -129,9 +91,8 @@ class _Job:
             forget_end(output)
         if self._failure:
             raise self._failure
-        return self._metrics
 
-    def _run(self) -> None:
+    def _build_and_run(self) -> None:
         config, plan = self._config, self._plan
         watched = Watched(
             config.inputs,
@@ -148,7 +109,7 @@ class _Job:
             checkpoint_seconds=plan.checkpoint_seconds,
         )
         try:
-            self._metrics = run_graph(graph, (*config.beam_args, "--streaming"))
+            self._metrics |= run_graph(graph, (*config.beam_args, "--streaming"))
         except GraphError as error:
             self._failure = error
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import inf
 from typing import NamedTuple
 
 from transforms.errors import ConfigurationError
@@ -56,6 +59,8 @@ def refusal(file: FastaFile, holder: str, has_pt: bool) -> tuple[str, str] | Non
 class Sight:
     """What two looks in a row have found: a file of the same size and time in both is complete.
 
+    A file that is new came between this look and the one before: at its own time, if that may be.
+
     Attributes:
         seen: Every file of the last look.
         complete: Those that are complete, in order of arrival.
@@ -64,14 +69,20 @@ class Sight:
     def __init__(self) -> None:
         self.seen: Mapping[str, FastaFile] = {}
         self.complete: Mapping[str, FastaFile] = {}
+        self._looked = inf
 
     def look(self, files: Iterable[FastaFile]) -> None:
         """Takes note of a look: all files that there are."""
-        now = {file.source: file for file in files if not is_temporary(file.source)}
-        complete = {
-            source: file
-            for source, file in now.items()
-            if source in self.seen and version_of(self.seen[source]) == version_of(file)
-        }
+        now: dict[str, FastaFile] = {}
+        complete: dict[str, FastaFile] = {}
+        for file in files:
+            source, known = file.source, self.seen.get(file.source)
+            if is_temporary(source):
+                continue
+            if known is not None and version_of(known) == version_of(file):
+                now[source] = complete[source] = known
+            else:
+                came = min(max(file.mtime, self._looked), file.complete)
+                now[source] = replace(file, complete=came)
         earlier = {source: complete[source] for source in self.complete if source in complete}
-        self.seen, self.complete = now, earlier | complete
+        self.seen, self.complete, self._looked = now, earlier | complete, time.time()

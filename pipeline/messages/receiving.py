@@ -14,22 +14,19 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import partial
 
 from pipeline.checks import Plan
-from pipeline.continuing import Continuing, go_on
+from pipeline.continuing import Rounds
 from pipeline.listening.file_outcomes import FileOutcomes
 from pipeline.listening.tally import Tally
 from pipeline.messages.publishing import DonePull, Topics
-from pipeline.messages.pulling import gather, leased
+from pipeline.messages.pulling import leased, pull_round
 from pipeline.messages.spool import Done, Spool
 from pipeline.messages.subscription import Delivery, Subscription
-from pipeline.messages.topic import StoppedError
+from pipeline.messages.topic import UnpublishedError
 from pipeline.options import RunConfig
-from pipeline.run_report import Report
-from pipeline.runners import GraphError, is_in_this_process
+from pipeline.runners import GraphError
 from transforms import events, storage
-from transforms.errors import ConfigurationError
 from transforms.inputs.finding import FastaFile
 from transforms.output.commits import read_commits
 from transforms.output.locks import check_held, hold_parts
@@ -41,23 +38,8 @@ from transforms.text import counted
 logger = logging.getLogger(__name__)
 
 
-def check_receiving(config: RunConfig) -> None:
-    """Makes sure that messages can be embedded where it is to be.
-
-    Raises:
-        ConfigurationError: They cannot.
-    """
-    if config.input_subscription and not is_in_this_process(config.beam_args):
-        raise ConfigurationError(
-            "--input_subscription works in this process, on the local runner. Leave out --runner "
-            "and --direct_running_mode; for Dataflow see docs/messages.md."
-        )
-
-
-def receive(
-    config: RunConfig, plan: Plan, subscription: Subscription, topics: Topics
-) -> tuple[Plan, Report, list[int]]:
-    """Embeds what is published, until it is told to stop, fails, or nothing comes.
+class Receiving(Rounds):
+    """Embeds what is published.
 
     Args:
         config: What is asked for.
@@ -65,15 +47,9 @@ def receive(
             run has not finished.
         subscription: Where messages come from.
         topics: Where what has become of them is published to.
-
-    Returns:
-        The plan with the pulls that are not done, what has come of all rounds, and the signals that
-        ended them.
+        received: Gets the signals that end it.
     """
-    return go_on(plan, partial(_Receiving, config, plan, subscription, topics))
 
-
-class _Receiving(Continuing):
     def __init__(
         self,
         config: RunConfig,
@@ -110,7 +86,7 @@ class _Receiving(Continuing):
         """Finishes what an earlier run has left, and then has rounds over what comes."""
         try:
             self._go_on()
-        except StoppedError as error:
+        except UnpublishedError as error:
             logger.warning("%s. The same command does it at its start.", error)
 
     def _go_on(self) -> None:
@@ -120,7 +96,8 @@ class _Receiving(Continuing):
             self._quiet_since = time.monotonic()
             return
         self.write_due_report()
-        pulled = gather(self._subscription, self._config.batch_wait, lambda: bool(self._received))
+        wait = self._config.batch_wait
+        pulled = pull_round(self._subscription, wait, lambda: bool(self._received))
         if pulled:
             self._take(pulled)
             self._quiet_since = time.monotonic()
