@@ -163,6 +163,7 @@ def parse(module: str, arguments: list[str]) -> None:
     elif module == "pipeline.launch":
         launching.prepare(arguments[0], arguments[1:])
     elif module == "benchmarks":
-        importlib.import_module("benchmarks.__main__").make_parser().parse_args(arguments)
+        make_parser = importlib.import_module("benchmarks.__main__").make_parser
+        make_parser(arguments[0]).parse_args(arguments[1:])
     else:
         importlib.import_module(module).make_parser().parse_args(arguments)
