@@ -154,7 +154,7 @@ def _stock_image(asked: Asked[Dataflow | Portable]) -> str | None:
         return None
     return (
         f"--image {image} is Beam's own, with neither torch nor this package in it. Build one with "
-        "docker/Dockerfile.gpu or docker/Dockerfile.cpu."
+        "docker/Dockerfile."
     )
 
 
