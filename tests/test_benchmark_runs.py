@@ -15,7 +15,7 @@ from benchmarks.__main__ import COMMANDS, main, make_parser
 from benchmarks.commands import device, gate
 from benchmarks.entries import ENTRIES
 from benchmarks.measure import Job, measure, run_job
-from benchmarks.mixes import draw_short, read_fasta, write_fasta
+from benchmarks.mixes import REPO, draw_short, read_fasta, write_fasta
 from benchmarks.peer import Peer, Setting
 from benchmarks.quality import read_vectors
 from benchmarks.weights import SHAPES, write_checkpoint
@@ -189,3 +189,29 @@ def test_a_run_is_kept_beside_the_other_runs_of_its_day(tmp_path: Path) -> None:
     runs = json.loads(path.read_text())
     assert [run["options"]["records"] for run in runs] == [50, 60]
     assert all({"time", "machine", "results"} <= run.keys() for run in runs)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "exactness --shape toy --records 4 --dtypes float32",
+        "frame --layout many --records 8 --rounds 1 --no_demo",
+        "growth --shape toy --records 8 --rounds 1 --threads 1",
+        "latency --files 1 --poll_seconds 0.2 --with --checkpoint_seconds 5",
+        "memory --records 8 --shorten 30",
+        "search --rows 50 --dim 8 --queries 3 --top 2 --rounds 1",
+    ],
+    ids=lambda command: command.partition(" ")[0],
+)
+def test_it_runs_to_its_end(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    # In a process of its own: some put stand-ins in the place of models.
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *command.split()[:1], "--output", str(path)]
+        + command.split()[1:],
+        cwd=REPO, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(path.read_text())) == 1

@@ -64,7 +64,7 @@ class Nothing(PackedEncoder):
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
-        self.attention = "none"
+        self.name = "none"
         self.vectors = nn.Embedding(33, 128)
 
     def forward(self, packed: Pack) -> torch.Tensor:
