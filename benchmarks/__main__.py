@@ -1,32 +1,51 @@
-"""``python -m benchmarks COMMAND``; ``--help`` lists them."""
+"""``python -m benchmarks NAME``, each a file of ``benchmarks/commands``; ``--help`` lists them."""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 
-from benchmarks import device, exactness, gate, growth, report
+from benchmarks.keeping import Kept
+
+COMMANDS = {
+    path.stem: (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+    for path in sorted(Path(__file__).with_name("commands").glob("[a-z]*.py"))
+}
+"""What each is for, read from its first line: not all of them need be imported to list them."""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Returns the parser of all subcommands."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    commands = parser.add_subparsers(required=True)
-    for add in (
-        report.add_peers,
-        report.add_plot,
-        exactness.add_exactness,
-        growth.add_growth,
-        gate.add_gate,
-        device.add_device,
-    ):
-        add(commands)
+def make_parser(name: str) -> argparse.ArgumentParser:
+    """Returns the parser of a benchmark."""
+    command = import_module(f"benchmarks.commands.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks {name}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_options(parser)
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="where the JSON goes (benchmarks/results/)"
+    )
     return parser
 
 
-def main() -> int:
-    """Runs a subcommand and returns its exit code."""
-    options = make_parser().parse_args()
-    code: int = options.run(options)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a benchmark and returns its exit code."""
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name not in COMMANDS:
+        print("usage: python -m benchmarks NAME [options]\n")
+        for command, purpose in COMMANDS.items():
+            print(f"  {command:10} {purpose}")
+        return 0 if name in ("-h", "--help") else 2
+    options = make_parser(name).parse_args(rest)
+    kept = Kept(name, options)
+    code: int = import_module(f"benchmarks.commands.{name}").run(options, kept)
+    if kept.path.exists():
+        print(f"See {kept.path}.", file=sys.stderr)
     return code
 
 

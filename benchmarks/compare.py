@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-import statistics
+import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from benchmarks.ceiling import run_ceiling
-from benchmarks.entries import ENTRIES, OURS
+from benchmarks.entries import ENTRIES, OURS, REFERENCE
 from benchmarks.measure import Job, run_job
-from benchmarks.mixes import MIXES, cut, write_fasta
-from benchmarks.peer import Vectors
+from benchmarks.mixes import MIXES, choose_warm_up, write_fasta
+from benchmarks.peer import Setting, Vectors
 from benchmarks.quality import compare, read_vectors
-from benchmarks.weights import Shape
+from benchmarks.summary import add_ratios, describe_input, summarise
+from benchmarks.weights import SHAPES
 
-WARM_UP_RECORDS = 8
 REFERENCE_RECORDS = 50
 TRIES = 2  # of each budget
-
-_RATIOS = {
-    "ratio_to_ours": "residues_per_second",
-    "ratio_by_cpu_time": "residues_per_cpu_second",
-}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is compared, and how.
-
-    Attributes:
-        names: Entries, in the order of tables.
-        shape: Of the model.
-        device: ``cpu`` or ``cuda``.
-        dtype: ``float32``, ``float16`` or ``bfloat16``.
-        threads: Threads of the CPU, for each entry.
-        records: Records of an input.
-        tuning_records: How many of them budgets are tried on.
-        rounds: How often each entry is measured.
-        budget: Tokens of a pass of ours; None for our default.
-        fastplms: A checkout of FastPLMs.
-        pythons: Interpreters of entries that need one of their own.
-    """
-
-    names: Sequence[str]
-    shape: Shape
-    device: str
-    dtype: str
-    threads: int
-    records: int
-    tuning_records: int
-    rounds: int
-    budget: int | None = None
-    fastplms: Path | None = None
-    pythons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,6 +31,7 @@ class _Outcome:
         rounds: What was measured.
         failure: Why it was not, or not in every round; None for no failure.
         versions: Of its packages.
+        summary: What follows from its rounds; None for no round.
     """
 
     budget: int | None = None
@@ -75,60 +39,56 @@ class _Outcome:
     rounds: list[dict[str, Any]] = field(default_factory=list)
     failure: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    summary: dict[str, Any] | None = None
 
 
-def compare_mix(mix: str, settings: Settings, checkpoint: Path, folder: Path) -> dict[str, Any]:
+def compare_mix(mix: str, options: argparse.Namespace, setting: Setting) -> dict[str, Any]:
     """Measures every entry on an input.
 
     Args:
         mix: Name of the input.
-        settings: What is compared, and how.
-        checkpoint: The weights.
-        folder: An empty folder for inputs and vectors.
+        options: Of the command ``peers``.
+        setting: How programs are run; inputs and vectors go into its folder.
 
     Returns:
-        What the input is, the ceiling, and each entry's rounds with what follows from them.
+        What the input is, the ceilings, and each entry's rounds with what follows from them.
     """
-    sequences = MIXES[mix](settings.records)
+    sequences, folder = MIXES[mix](options.records), setting.work
     job = Job(
-        entry="reference",
-        checkpoint=str(checkpoint),
-        fasta=str(write_fasta(folder / f"{mix}.fasta", sequences)),
-        warm_up=str(write_fasta(folder / "warm_up.fasta", choose_warm_up(sequences))),
-        vectors=None,
-        device=settings.device,
-        dtype=settings.dtype,
-        threads=settings.threads,
-        fastplms=str(settings.fastplms) if settings.fastplms else None,
+        entry=REFERENCE,
+        setting=setting,
+        fasta=write_fasta(folder / f"{mix}.fasta", sequences),
+        warm_up=write_fasta(folder / "warm_up.fasta", choose_warm_up(sequences)),
     )
-    references = _embed_references(job, sequences, folder)
-    outcomes = {name: _Outcome() for name in settings.names}
-    tuning = write_fasta(folder / "tuning.fasta", sequences[: settings.tuning_records])
+    references = _embed_references(job, sequences)
+    outcomes = {name: _Outcome() for name in options.only}
+    tuned_on = sequences[: options.tuning_records or None]
+    tuning = write_fasta(folder / "tuning.fasta", tuned_on)
     for name, outcome in outcomes.items():
-        _tune(name, outcome, replace(job, fasta=str(tuning)), settings)
+        _tune(name, outcome, replace(job, fasta=tuning), options)
     ceilings = []
-    for number in range(settings.rounds):
-        ceilings.append(run_ceiling(settings.device, settings.dtype, settings.threads))
+    for number in range(options.rounds):
+        ceilings.append(run_ceiling(setting.device, setting.dtype, setting.threads))
         # Each round begins elsewhere, so that nobody is always first after a pause.
-        order = [*settings.names[number:], *settings.names[:number]]
-        for name in order:
-            _run_round(name, outcomes[name], job, settings, references, folder)
-    summary = _summarise(sequences, outcomes, ceilings, settings.shape)
-    return {"tuning_records": settings.tuning_records} | summary
+        for name in [*options.only[number:], *options.only[:number]]:
+            _run_round(name, outcomes[name], job, references)
+    facts = describe_input(sequences, SHAPES[options.shape], {"ceiling": ceilings})
+    entries = {name: vars(outcome) for name, outcome in outcomes.items()}
+    for entry in entries.values():
+        entry["summary"] = summarise(entry["rounds"], facts)
+    for entry in entries.values():
+        add_ratios(entry["summary"], entries.get(OURS, {}).get("summary"))
+    return facts | {"tuning_records": len(tuned_on), "ceilings": ceilings, "entries": entries}
 
 
-def choose_warm_up(sequences: Sequence[str]) -> list[str]:
-    """Returns sequences of an input's lengths that are not in it: no vector is known from them."""
-    chosen = sequences[:: max(1, len(sequences) // WARM_UP_RECORDS)][:WARM_UP_RECORDS]
-    return [sequence[::-1] for sequence in chosen]
-
-
-def _embed_references(job: Job, sequences: Sequence[str], folder: Path) -> Vectors:
+def _embed_references(job: Job, sequences: Sequence[str]) -> Vectors:
     """Returns float32 vectors of some records, by the plainest way: eager, one by one."""
     chosen = range(0, len(sequences), max(1, len(sequences) // REFERENCE_RECORDS))
+    folder = job.setting.work
     some = write_fasta(folder / "some.fasta", [sequences[index] for index in chosen])
     path = folder / "references.npz"
-    result = run_job(replace(job, fasta=str(some), vectors=str(path), dtype="float32"))
+    setting = replace(job.setting, dtype="float32")
+    result = run_job(replace(job, setting=setting, fasta=some, vectors=path))
     if failure := result.get("failure"):
         raise SystemExit(f"There is no reference to compare with: {failure}")
     # In the order of the file, but under the ids of the whole input.
@@ -136,17 +96,16 @@ def _embed_references(job: Job, sequences: Sequence[str], folder: Path) -> Vecto
     return {f"protein_{i:05d}": v for i, v in zip(chosen, vectors, strict=True)}
 
 
-def _tune(name: str, outcome: _Outcome, job: Job, settings: Settings) -> None:
+def _tune(name: str, outcome: _Outcome, job: Job, options: argparse.Namespace) -> None:
     """Finds the budget of an entry that has none of its own."""
-    budgets = ENTRIES[name].budgets(settings.device)
+    budgets = ENTRIES[name].budgets(options.device)
     if not budgets:
-        outcome.budget = settings.budget if name.startswith(OURS) else None
+        outcome.budget = options.toks_per_batch if name.startswith(OURS) else None
         return
     _say(f"{name}: trying budgets")
     # Each is tried again after all the others, and the better time counts: what else the machine
     # does for a while must not choose.
-    job = replace(job, entry=name, budgets=budgets * TRIES)
-    result = run_job(job, _python(name, settings))
+    result = run_job(replace(job, entry=name, budgets=budgets * TRIES))
     if failure := result.get("failure"):
         outcome.failure = failure
         return
@@ -156,20 +115,12 @@ def _tune(name: str, outcome: _Outcome, job: Job, settings: Settings) -> None:
     outcome.budget = min(result["runs"], key=lambda run: run["seconds"])["budget"]
 
 
-def _run_round(
-    name: str,
-    outcome: _Outcome,
-    job: Job,
-    settings: Settings,
-    references: Vectors,
-    folder: Path,
-) -> None:
+def _run_round(name: str, outcome: _Outcome, job: Job, references: Vectors) -> None:
     if outcome.failure is not None:
         return
-    path = folder / f"{name}.npz"
+    path = job.setting.work / f"{name}.npz"
     path.unlink(missing_ok=True)
-    job = replace(job, entry=name, budgets=[outcome.budget], vectors=str(path))
-    result = run_job(job, _python(name, settings))
+    result = run_job(replace(job, entry=name, budgets=[outcome.budget], vectors=path))
     outcome.failure = result.get("failure")
     if outcome.failure is None:
         (run,) = result["runs"]
@@ -178,80 +129,6 @@ def _run_round(
         _say(f"{name}: {run['seconds']:.1f} s")
     else:
         _say(f"{name}: {outcome.failure}")
-
-
-def _python(name: str, settings: Settings) -> str:
-    return settings.pythons.get(name, sys.executable)
-
-
-def _summarise(
-    sequences: Sequence[str],
-    outcomes: Mapping[str, _Outcome],
-    ceilings: Sequence[float],
-    shape: Shape,
-) -> dict[str, Any]:
-    lengths = [len(sequence) for sequence in cut(sequences)]
-    unique = [len(sequence) for sequence in set(cut(sequences))]
-    facts = {
-        "records": len(sequences),
-        "residues": sum(lengths),
-        "unique_residues": sum(unique),
-        "flops": shape.count_flops(lengths),
-        "unique_flops": shape.count_flops(unique),
-        "ceiling_flops_per_second": statistics.median(ceilings),
-        "ceilings": list(ceilings),
-    }
-    entries = {name: vars(outcome) for name, outcome in outcomes.items()}
-    add_summaries(entries, facts)
-    return facts | {"entries": entries}
-
-
-def add_summaries(entries: Mapping[str, dict[str, Any]], facts: Mapping[str, Any]) -> None:
-    """Adds to each entry what follows from its rounds, and how that compares with ours."""
-    for entry in entries.values():
-        entry["summary"] = summarise_rounds(entry["rounds"], facts)
-    ours = entries[OURS]["summary"] if OURS in entries else None
-    for entry in entries.values():
-        summary = entry["summary"]
-        if ours and summary:
-            for ratio, speed in _RATIOS.items():
-                summary[ratio] = summary[speed] / ours[speed]
-
-
-def summarise_rounds(
-    rounds: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """Returns the medians of an entry's rounds, and the worst of its vectors; None for no round.
-
-    Args:
-        rounds: What was measured.
-        facts: Of the input: ``records``, ``residues``, ``flops``, ``unique_flops`` and
-            ``ceiling_flops_per_second``.
-    """
-    if not rounds:
-        return None
-
-    def median(name: str) -> float:
-        return statistics.median(run[name] for run in rounds)
-
-    seconds, ceiling = median("seconds"), facts["ceiling_flops_per_second"]
-    cuda = [run["peak_cuda_mb"] for run in rounds if run["peak_cuda_mb"] is not None]
-    return {
-        "residues_per_second": facts["residues"] / seconds,
-        "spread": max(run["seconds"] for run in rounds) / min(run["seconds"] for run in rounds),
-        "residues_per_cpu_second": facts["residues"] / median("cpu_seconds"),
-        "share_in_model": statistics.median(
-            run["forward_seconds"] / run["seconds"] for run in rounds
-        ),
-        "padding": 1 - median("tokens") / median("slots"),
-        "peak_mb": max(run["peak_mb"] for run in rounds),
-        "peak_cuda_mb": max(cuda, default=None),
-        "worst_difference": max(run["worst_difference"] for run in rounds),
-        "least_cosine": min(run["least_cosine"] for run in rounds),
-        "failures": facts["records"] - min(run["vectors"] for run in rounds),
-        "share_of_ceiling": facts["flops"] / seconds / ceiling,
-        "share_of_ceiling_unique": facts["unique_flops"] / seconds / ceiling,
-    }
 
 
 def _say(text: str) -> None:

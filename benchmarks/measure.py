@@ -1,4 +1,4 @@
-"""One program, in a process of its own: ``python -m benchmarks.measure JOB.json``.
+"""One program, in a process of its own: ``python -m benchmarks.measure JOB.json ANSWER.json``.
 
 What is timed is the same for all. It begins with the weights loaded, a handful of sequences
 embedded and the FASTA file on disk, and ends when all vectors are in the memory of the CPU or on
@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.entries import ENTRIES, REFERENCE, Entry
-from benchmarks.machine import read_peak_megabytes, read_versions
+from benchmarks.entries import ENTRIES, Entry
+from benchmarks.keeping import read_versions
+from benchmarks.mixes import REPO
 from benchmarks.peer import Passes, Peer, Setting, Vectors
+from benchmarks.quality import write_vectors
 
 _LONGEST_MESSAGE = 300  # characters
 _LONGEST_SECONDS = 3 * 3600
@@ -36,57 +37,39 @@ class Job:
 
     Attributes:
         entry: Name of the program.
-        checkpoint: Directory of the weights.
+        setting: How it is run.
         fasta: The input.
         warm_up: An input of a few sequences.
         vectors: Where the vectors go, an ``.npz`` file; None for nowhere.
-        device: ``cpu`` or ``cuda``.
-        dtype: ``float32``, ``float16`` or ``bfloat16``.
-        threads: Threads of the CPU.
         budgets: Tokens of a pass, each measured in turn; [None] for the program's default.
-        fastplms: A checkout of FastPLMs, if there is one.
     """
 
     entry: str
-    checkpoint: str
-    fasta: str
-    warm_up: str
-    vectors: str | None
-    device: str
-    dtype: str
-    threads: int
+    setting: Setting
+    fasta: Path
+    warm_up: Path
+    vectors: Path | None = None
     budgets: Sequence[int | None] = (None,)
-    fastplms: str | None = None
 
 
-def run_job(
-    job: Job,
-    python: str = sys.executable,
-    cwd: Path = Path(__file__).parents[1],
-    environment: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+def run_job(job: Job) -> dict[str, Any]:
     """Measures in a new process.
-
-    Args:
-        job: What to measure.
-        python: The interpreter.
-        cwd: Where ``benchmarks`` is imported from.
-        environment: Variables on top of those of this process.
 
     Returns:
         ``runs``, one for each budget, ``failures`` by budget where one cannot be run, and
         ``versions``; or ``failure``, in one line, if there is no run.
     """
-    threads = {name: str(job.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    quiet = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+    threads = str(job.setting.threads)
+    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    environment |= {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory(prefix="measure-") as folder:
         request, answer = Path(folder, "job.json"), Path(folder, "answer.json")
-        request.write_text(json.dumps(asdict(job)))
+        request.write_text(json.dumps(asdict(job), default=str))
         try:
             process = subprocess.run(
-                [python, "-m", "benchmarks.measure", str(request), str(answer)],
-                cwd=cwd,
-                env=os.environ | threads | quiet | dict(environment or {}),
+                [sys.executable, "-m", "benchmarks.measure", str(request), str(answer)],
+                cwd=REPO,
+                env=os.environ | environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -101,63 +84,52 @@ def run_job(
     return {"failure": f"ended with code {process.returncode}: {last}"}
 
 
-def measure(job: Job, work: Path) -> dict[str, Any]:
-    """Measures in this process.
+def measure(job: Job) -> dict[str, Any]:
+    """Measures in this process; returns what :func:`run_job` does."""
+    import torch
 
-    Args:
-        job: What to measure.
-        work: An empty folder.
-
-    Returns:
-        As :func:`run_job`.
-    """
-    entry = REFERENCE if job.entry == "reference" else ENTRIES[job.entry]
-    setting = Setting(
-        checkpoint=Path(job.checkpoint),
-        work=work,
-        device=job.device,
-        dtype=job.dtype,
-        threads=job.threads,
-        fastplms=Path(job.fastplms) if job.fastplms else None,
-    )
-    _set_threads(job.threads)
+    entry = ENTRIES[job.entry]
+    torch.set_num_threads(job.setting.threads)
     runs, failures = [], {}
     for budget in job.budgets:
+        setting = replace(job.setting, budget=budget, passes=Passes())
         try:
-            run = _measure_budget(job, entry, replace(setting, budget=budget, passes=Passes()))
-        except Exception as error:  # whatever a program fails with is its result
+            peer = entry.load(setting)
+            run, vectors = time_run(peer, setting, job.fasta, job.warm_up)
+            if job.vectors:
+                write_vectors(job.vectors, vectors)
+        except Exception as error:
             traceback.print_exc()
-            line = " ".join(str(error).split())
-            failures[str(budget)] = f"{type(error).__name__}: {line}"[:_LONGEST_MESSAGE]
+            failures[str(budget)] = in_a_line(error)
         else:
-            runs.append(run)
+            runs.append({"budget": budget} | run)
     if not runs:
         return {"failure": next(iter(failures.values()))}
-    versions = read_versions(entry.packages) | _read_commit(entry, setting.fastplms)
-    return {"runs": runs, "failures": failures, "versions": versions, "code": _pipeline_path()}
+    versions = read_versions(entry.packages) | _read_commit(entry, job.setting.fastplms)
+    return {"runs": runs, "failures": failures, "versions": versions}
 
 
-def _measure_budget(job: Job, entry: Entry, setting: Setting) -> dict[str, Any]:
-    peer = entry.load(setting)
-    peer.embed(Path(job.warm_up))
-    run, vectors = time_run(peer, setting, Path(job.fasta))
-    if job.vectors:
-        _write(Path(job.vectors), vectors)
-    return {"budget": setting.budget} | run
+def in_a_line(error: Exception) -> str:
+    """Returns what a program fails with, whatever it is: that is its result."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_MESSAGE]
 
 
-def time_run(peer: Peer, setting: Setting, fasta: Path) -> tuple[dict[str, Any], Vectors]:
-    """Embeds a file with a program that is warm.
+def time_run(
+    peer: Peer, setting: Setting, fasta: Path, warm_up: Path
+) -> tuple[dict[str, Any], Vectors]:
+    """Embeds a file.
 
     Args:
         peer: The program, loaded.
         setting: What it was loaded with.
         fasta: The file.
+        warm_up: What is embedded before.
 
     Returns:
         Times in seconds, ``slots`` and ``tokens``, peaks of memory in megabytes, and the number
         of vectors; and the vectors.
     """
+    peer.embed(warm_up)
     _finish(setting.device, is_begin=True)
     setting.passes.take()
     started, worked = time.perf_counter(), time.process_time()
@@ -180,15 +152,14 @@ def time_run(peer: Peer, setting: Setting, fasta: Path) -> tuple[dict[str, Any],
     return run, vectors
 
 
-def _write(path: Path, vectors: Vectors) -> None:
-    matrix = np.stack([np.asarray(vector, np.float32) for vector in vectors.values()])
-    np.savez(path, ids=np.array(list(vectors)), vectors=matrix)
-
-
-def _set_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
+def read_peak_megabytes() -> float:
+    """Returns the most that this process has had in memory, in MB."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # no Linux; there the kernel counts in bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    # Not ru_maxrss, in which the process that started this one lives on.
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _finish(device: str, is_begin: bool = False) -> None:
@@ -218,17 +189,21 @@ def _read_commit(entry: Entry, checkout: Path | None) -> dict[str, str]:
     return {"commit": found.stdout.strip() or "unknown"}
 
 
-def _pipeline_path() -> str | None:
-    """Returns where the pipeline was imported from, if it was."""
-    module = sys.modules.get("pipeline")
-    return getattr(module, "__file__", None)
+def _read_job(content: dict[str, Any], work: str) -> Job:
+    setting = content["setting"] | {"work": work, "passes": Passes()}
+    paths = ("checkpoint", "work", "fastplms")
+    setting |= {name: Path(setting[name]) for name in paths if setting[name]}
+    content |= {
+        name: Path(content[name]) for name in ("fasta", "warm_up", "vectors") if content[name]
+    }
+    return Job(**content | {"setting": Setting(**setting)})
 
 
 def main() -> None:
     """Reads a job and writes its result."""
     request, answer = map(Path, sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="measure-") as work:
-        result = measure(Job(**json.loads(request.read_text())), Path(work))
+        result = measure(_read_job(json.loads(request.read_text()), work))
     answer.write_text(json.dumps(result))
 
 

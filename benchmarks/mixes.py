@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
 REPO = Path(__file__).parents[1]
-SOURCE = REPO.parent / "shared/data/large/general_19789.fasta.gz"
+_LARGE = REPO.parent / "shared/data/large/general_19789.fasta.gz"
+SOURCE = _LARGE if _LARGE.exists() else None
+"""Natural proteins; None where they are not at hand, for synthetic ones."""
+
 MAX_RESIDUES = 1024
 """What every program is given of a sequence at the most; a longer one is cut before."""
 
@@ -19,10 +23,11 @@ AMINO_ACIDS = "LLLLAAAASSSGGGEEEVVVKKKTTTRRRIIDDPPQQNNFFYMHCW"
 
 # Short reads, translated: half of them below 100 residues, and many of them there twice.
 SHORT_MEDIAN, SHORT_SPREAD, SHORT_DUPLICATES = 100, 0.6, 0.3
+WARM_UP_RECORDS = 8
 _LINE = 60
 
 
-def read_sequences(source: Path | None) -> list[str]:
+def read_sequences(source: Path | None = SOURCE) -> list[str]:
     """Returns the sequences that inputs are made of.
 
     Args:
@@ -49,11 +54,10 @@ def draw_large(count: int, seed: int = 0, source: Path | None = SOURCE) -> list[
     Args:
         count: How many.
         seed: Of the draw.
-        source: Where they are drawn from; synthetic ones if there is no such file.
+        source: Where they are drawn from; None for synthetic ones.
     """
-    there = source if source is not None and source.exists() else None
     residues = set("ACDEFGHIKLMNPQRSTVWYXUBZO")
-    pool = [sequence for sequence in read_sequences(there) if set(sequence) <= residues]
+    pool = [sequence for sequence in read_sequences(source) if set(sequence) <= residues]
     chosen = np.random.default_rng(seed).choice(len(pool), count, replace=count > len(pool))
     return [pool[index] for index in chosen]
 
@@ -77,9 +81,44 @@ def draw_short(count: int, seed: int = 0) -> list[str]:
 MIXES = {"large": draw_large, "short": draw_short}
 
 
+def shuffled(sequences: Iterable[str], seed: int = 0) -> Iterator[str]:
+    """Yields sequences with their residues in another order, so that no vector is known."""
+    rng = np.random.default_rng(seed)
+    for sequence in sequences:
+        yield rng.permutation(np.frombuffer(sequence.encode(), np.uint8)).tobytes().decode()
+
+
+def choose_warm_up(sequences: Sequence[str]) -> list[str]:
+    """Returns sequences of an input's lengths that are not in it: no vector is known from them."""
+    chosen = sequences[:: max(1, len(sequences) // WARM_UP_RECORDS)][:WARM_UP_RECORDS]
+    return [sequence[::-1] for sequence in chosen]
+
+
 def cut(sequences: Iterable[str]) -> list[str]:
     """Returns what is computed of each sequence."""
     return [sequence[:MAX_RESIDUES] for sequence in sequences]
+
+
+def write_random(folder: Path, sequences: Sequence[str], count: int, per_file: int) -> int:
+    """Writes FASTA files of as many records as are wanted, none of which is there twice.
+
+    Args:
+        folder: Where to; it is made.
+        sequences: Whose residues, in orders of their own, are taken, again and again.
+        count: Records in all.
+        per_file: Records of a file.
+
+    Returns:
+        How many residues they have.
+    """
+    folder.mkdir()
+    records, residues = enumerate(shuffled(cycle(sequences))), 0
+    for start in range(0, count, per_file):
+        with (folder / f"proteins_{start:08d}.fasta").open("w") as file:
+            for number, sequence in islice(records, min(per_file, count - start)):
+                file.write(f">protein_{number:08d}\n{sequence}\n")
+                residues += len(sequence)
+    return residues
 
 
 def write_fasta(path: Path, sequences: Sequence[str]) -> Path:

@@ -9,8 +9,14 @@ import numpy as np
 from benchmarks.peer import Vectors
 
 
+def write_vectors(path: Path, vectors: Vectors) -> None:
+    """Writes the vectors of a measured process."""
+    matrix = np.stack([np.asarray(vector, np.float32) for vector in vectors.values()])
+    np.savez(path, ids=np.array(list(vectors)), vectors=matrix)
+
+
 def read_vectors(path: Path) -> Vectors:
-    """Reads the vectors that a measured process left, by id."""
+    """Reads them, by id."""
     with np.load(path) as content:
         return dict(zip(content["ids"].tolist(), content["vectors"], strict=True))
 

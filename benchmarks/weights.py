@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,3 +130,19 @@ def _published_names(model: Any) -> dict[str, Any]:
         name = f"esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq"
         tensors[name] = frequencies.clone()
     return tensors
+
+
+def rename(name: str, parts: Mapping[str, str]) -> str:
+    """Returns another program's name of a parameter of transformers' ``EsmForMaskedLM``.
+
+    Args:
+        name: Ours.
+        parts: Its names of the parts of a layer, by ours.
+    """
+    name = name.removeprefix("esm.").replace("embeddings.word_embeddings", "embed_tokens")
+    name = name.replace("lm_head.decoder.weight", "lm_head.weight").removeprefix("encoder.")
+    if not name.startswith("layer."):
+        return name
+    _, layer, rest = name.split(".", 2)
+    part, _, kind = rest.rpartition(".")
+    return f"layers.{layer}.{parts.get(part, part)}.{kind}"

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import __main__ as benchmarks
 from pipeline.launching import command as launching
 from pipeline.options import parse_options
 
@@ -163,6 +164,6 @@ def parse(module: str, arguments: list[str]) -> None:
     elif module == "pipeline.launch":
         launching.prepare(arguments[0], arguments[1:])
     elif module == "benchmarks":
-        importlib.import_module("benchmarks.__main__").make_parser().parse_args(arguments)
+        benchmarks.make_parser(arguments[0]).parse_args(arguments[1:])
     else:
         importlib.import_module(module).make_parser().parse_args(arguments)

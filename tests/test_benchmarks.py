@@ -10,18 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from benchmarks.compare import add_summaries, choose_warm_up, summarise_rounds
+from benchmarks.batches import longest_first, slice_by_sum, slice_padded
+from benchmarks.commands.gate import judge
 from benchmarks.entries import ENTRIES
-from benchmarks.gate import judge
-from benchmarks.machine import read_peak_megabytes
-from benchmarks.mixes import draw_large, draw_short, read_fasta, write_fasta
-from benchmarks.padded import slice_padded
+from benchmarks.measure import read_peak_megabytes
+from benchmarks.mixes import (
+    choose_warm_up,
+    draw_large,
+    draw_short,
+    read_fasta,
+    write_fasta,
+    write_random,
+)
 from benchmarks.peer import Passes
-from benchmarks.peers.esm_efficient import rename as rename_for_esm_efficient
-from benchmarks.peers.fair_esm import rename as rename_for_fair_esm
+from benchmarks.peers import esm_efficient, fair_esm
 from benchmarks.quality import compare
-from benchmarks.table import fill_page, format_table
-from benchmarks.weights import SHAPES, write_checkpoint
+from benchmarks.summary import add_ratios, describe_input, summarise
+from benchmarks.table import fill_page, format_peers
+from benchmarks.weights import SHAPES, rename, write_checkpoint
 from transforms.esm.checkpoints import find_checkpoint
 from transforms.esm.weights import load_encoder
 
@@ -30,7 +36,7 @@ FACTS = {
     "residues": 300,
     "flops": 1e9,
     "unique_flops": 5e8,
-    "ceiling_flops_per_second": 1e10,
+    "flops_per_second": {"ceiling": 1e10},
 }
 RUN = {
     "seconds": 2.0,
@@ -51,16 +57,14 @@ def one_result() -> dict[str, Any]:
     """A result of one input: an entry that was measured, and one that was not."""
     measured = {"budget": None, "failure": None, "versions": {}}
     failed = {"budget": None, "failure": "why", "versions": {}, "summary": None}
-    entries = {"script": measured | {"summary": summarise_rounds([RUN], FACTS)}, "faesm": failed}
+    entries = {"script": measured | {"summary": summarise([RUN], FACTS)}, "esm-cpp": failed}
     machine = {"processor": "p", "cores": 2, "torch": "t", "transformers": "t", "apache-beam": "b"}
     return {
         "time": "now",
         "machine": machine,
-        "shape": "toy",
-        "device": "cpu",
+        "options": {"shape": "toy", "device": "cpu", "threads": 1, "rounds": 1},
         "dtype": "float32",
-        "threads": 1,
-        "mixes": {"short": FACTS | {"ceilings": [1e10], "unique_residues": 5, "entries": entries}},
+        "mixes": {"short": FACTS | {"unique_residues": 5, "entries": entries}},
     }
 
 
@@ -68,11 +72,14 @@ def one_result() -> dict[str, Any]:
 def test_every_sequence_is_in_one_batch_and_no_batch_is_above_the_budget(
     lengths: list[int], budget: int
 ) -> None:
-    batches = slice_padded(lengths, budget)
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    for batch in batches:
-        cost = max(lengths[index] for index in batch) * len(batch)
-        assert cost <= budget or len(batch) == 1
+    order = longest_first(lengths)
+    padded, summed = slice_padded(lengths, budget), slice_by_sum(order, lengths, budget)
+    for batches in (padded, summed):
+        assert [index for batch in batches for index in batch] == order
+    for batch in padded:
+        assert max(lengths[index] for index in batch) * len(batch) <= budget or len(batch) == 1
+    for batch in summed:
+        assert sum(lengths[index] for index in batch) <= budget or len(batch) == 1
 
 
 def test_short_reads_are_short_and_some_are_there_twice() -> None:
@@ -114,6 +121,15 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     records = read_fasta(write_fasta(tmp_path / "a.fasta", sequences))
     assert list(records) == ["protein_00000", "protein_00001", "protein_00002"]
     assert list(records.values()) == sequences
+
+
+def test_of_what_is_drawn_at_random_nothing_is_there_twice(tmp_path: Path) -> None:
+    assert write_random(tmp_path / "in", ["MKTAYIAKQR", "ACDEFG"], 5, 2) == 42
+    texts = [path.read_text() for path in sorted((tmp_path / "in").iterdir())]
+    assert [text.count(">") for text in texts] == [2, 2, 1]
+    lines = "".join(texts).split()
+    assert len(set(lines)) == 10
+    assert sorted(lines[-1]) == sorted("MKTAYIAKQR")
 
 
 def test_the_work_of_650m_is_that_of_the_facts() -> None:
@@ -172,8 +188,8 @@ def test_a_checkpoint_has_the_published_names_and_is_loaded_by_us(tmp_path: Path
     ],
 )
 def test_peers_get_our_weights_under_their_names(name: str, fair: str, efficient: str) -> None:
-    assert rename_for_fair_esm(name) == fair
-    assert rename_for_esm_efficient(name) == efficient
+    assert rename(name, fair_esm.PARTS) == fair
+    assert rename(name, esm_efficient.PARTS) == efficient
 
 
 def test_vectors_are_compared_on_the_scale_of_the_reference() -> None:
@@ -198,7 +214,7 @@ def test_a_vector_that_is_no_number_is_no_good_vector() -> None:
 
 def test_rounds_are_summed_up_by_their_median_and_vectors_by_the_worst() -> None:
     slow = RUN | {"seconds": 30.0, "forward_seconds": 3.0, "worst_difference": 0.5, "vectors": 2}
-    summary = summarise_rounds([RUN, slow, RUN], FACTS)
+    summary = summarise([RUN, slow, RUN], FACTS)
     assert summary is not None
     assert summary["residues_per_second"] == 150
     assert summary["residues_per_cpu_second"] == 75
@@ -206,23 +222,27 @@ def test_rounds_are_summed_up_by_their_median_and_vectors_by_the_worst() -> None
     assert summary["share_in_model"] == 0.5
     assert summary["padding"] == 0.25
     assert summary["worst_difference"] == 0.5
-    assert summary["failures"] == 1
-    assert summary["share_of_ceiling"] == pytest.approx(0.05)
-    assert summary["share_of_ceiling_unique"] == pytest.approx(0.025)
-    assert summarise_rounds([], FACTS) is None
+    assert summary["without_vector"] == 1
+    assert summary["shares"]["ceiling"] == pytest.approx((0.05, 0.025))
+    assert summarise([], FACTS) is None
 
 
 def test_entries_are_held_against_ours() -> None:
-    entries: dict[str, dict[str, Any]] = {
-        "ours": {"rounds": [RUN]},
-        "script": {"rounds": [RUN | {"seconds": 4.0, "cpu_seconds": 16.0}]},
-        "faesm": {"rounds": []},
-    }
-    add_summaries(entries, FACTS)
-    assert entries["ours"]["summary"]["ratio_to_ours"] == 1
-    assert entries["script"]["summary"]["ratio_to_ours"] == 0.5
-    assert entries["script"]["summary"]["ratio_by_cpu_time"] == 0.25
-    assert entries["faesm"]["summary"] is None
+    ours = summarise([RUN], FACTS)
+    script = summarise([RUN | {"seconds": 4.0, "cpu_seconds": 16.0}], FACTS)
+    assert script is not None
+    add_ratios(script, ours)
+    assert script["ratio_to_ours"] == 0.5
+    assert script["ratio_by_cpu_time"] == 0.25
+    add_ratios(None, ours)
+
+
+def test_what_there_is_to_do_is_told_with_and_without_duplicates() -> None:
+    shape = SHAPES["toy"]
+    facts = describe_input(["MKT", "MKT", "AC"], shape, {"ceiling": [1.0, 3.0, 2.0]})
+    assert (facts["records"], facts["residues"], facts["unique_residues"]) == (3, 8, 5)
+    assert facts["unique_flops"] == shape.count_flops([3, 2])
+    assert facts["flops_per_second"] == {"ceiling": 2.0}
 
 
 def test_passes_of_a_module_are_counted_without_what_was_before() -> None:
@@ -270,5 +290,5 @@ def test_tables_take_their_places_in_a_page(one_result: dict[str, Any]) -> None:
 
 
 def test_a_pipe_in_a_message_does_not_break_the_table(one_result: dict[str, Any]) -> None:
-    one_result["mixes"]["short"]["entries"]["faesm"]["failure"] = "a|b"
-    assert "| not measured: a/b |" in format_table(one_result)
+    one_result["mixes"]["short"]["entries"]["esm-cpp"]["failure"] = "a|b"
+    assert "| not measured: a/b |" in format_peers(one_result)

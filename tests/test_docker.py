@@ -1,4 +1,4 @@
-"""The images of the workers: what can be said of them without an engine that builds them."""
+"""The image of the workers: what can be said of them without an engine that builds them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ import pytest
 
 from tests.processes import REPO
 
-FILES = sorted((REPO / "docker").glob("Dockerfile.*"))
+FILE = REPO / "docker/Dockerfile"
 README = (REPO / "docker/README.md").read_text()
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
 PINNED = dict(
     line.split("==") for line in (REPO / "constraints.txt").read_text().split() if "==" in line
 )
 GATE = "FASTESM_TEST_IMAGES"
-
-each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 
 
 class Step(NamedTuple):
@@ -36,9 +34,9 @@ class Step(NamedTuple):
     text: str
 
 
-def steps_of(file: Path) -> list[Step]:
+def steps_of() -> list[Step]:
     """The instructions, each on one line, with the defaults of global ARGs in FROM lines."""
-    lines = [line for line in file.read_text().splitlines() if not line.lstrip().startswith("#")]
+    lines = [line for line in FILE.read_text().splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     steps, stage = [], -1
     arguments: dict[str, str] = {}
@@ -58,29 +56,24 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
 
 
-def texts(file: Path, name: str) -> list[str]:
-    return [step.text for step in steps_of(file) if step.name == name]
+def texts(name: str) -> list[str]:
+    return [step.text for step in steps_of() if step.name == name]
 
 
-def copies(file: Path) -> Iterator[tuple[list[str], str, str | None]]:
+def copies() -> Iterator[tuple[list[str], str, str | None]]:
     """The sources of each COPY, its target, and the stage it is from."""
-    for text in texts(file, "COPY"):
+    for text in texts("COPY"):
         words = text.split()
         stage = words.pop(0).removeprefix("--from=") if words[0].startswith("--from=") else None
         yield words[:-1], words[-1], stage
 
 
-def test_there_are_two() -> None:
-    assert [file.name for file in FILES] == ["Dockerfile.cpu", "Dockerfile.gpu"]
-
-
-@each_file
-def test_what_is_copied_is_there(file: Path) -> None:
+def test_what_is_copied_is_there() -> None:
     ignored = [
         line for line in (REPO / ".dockerignore").read_text().splitlines() if line[:1] not in "#"
     ]
-    stages = {text.split(" AS ")[1] for text in texts(file, "FROM") if " AS " in text}
-    for sources, _, stage in copies(file):
+    stages = {text.split(" AS ")[1] for text in texts("FROM") if " AS " in text}
+    for sources, _, stage in copies():
         if stage is not None:
             assert stage in stages
             continue
@@ -90,17 +83,15 @@ def test_what_is_copied_is_there(file: Path) -> None:
             assert said[-1] == f"!{source}", f"{source} is left out by .dockerignore"
 
 
-@each_file
-def test_everything_of_the_package_is_copied(file: Path) -> None:
-    copied = {source for sources, _, stage in copies(file) if stage is None for source in sources}
+def test_everything_of_the_package_is_copied() -> None:
+    copied = {source for sources, _, stage in copies() if stage is None for source in sources}
     packages = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {pattern.rstrip("*") for pattern in packages["packages"]["find"]["include"]}
     assert found | {"pyproject.toml", "constraints.txt", PROJECT["readme"]} <= copied
 
 
-@each_file
-def test_versions_agree(file: Path) -> None:
-    bases = [text.split()[0] for text in texts(file, "FROM")]
+def test_versions_agree() -> None:
+    bases = [text.split()[0] for text in texts("FROM")]
     boot, *others = bases
     found = re.fullmatch(r"apache/beam_python(3\.\d+)_sdk:([\d.]+)", boot)
     assert found
@@ -110,18 +101,16 @@ def test_versions_agree(file: Path) -> None:
     assert PROJECT["requires-python"] == ">=3.11"
 
 
-@each_file
-def test_nothing_is_the_latest_and_no_index_is_named(file: Path) -> None:
-    text = file.read_text()
+def test_nothing_is_the_latest_and_no_index_is_named() -> None:
+    text = FILE.read_text()
     assert "latest" not in text
     assert "://" not in text
-    for base in (text.split()[0] for text in texts(file, "FROM")):
+    for base in (text.split()[0] for text in texts("FROM")):
         assert ":" in base
 
 
-@each_file
-def test_what_is_installed_is_pinned(file: Path) -> None:
-    installs = [part for run in texts(file, "RUN") for part in re.findall(r"pip install[^&]*", run)]
+def test_what_is_installed_is_pinned() -> None:
+    installs = [part for run in texts("RUN") for part in re.findall(r"pip install[^&]*", run)]
     assert len(installs) == 2
     for install in installs:
         assert "-c /opt/fastesm-beam/constraints.txt" in install
@@ -132,36 +121,29 @@ def test_what_is_installed_is_pinned(file: Path) -> None:
     assert set(extras.split(",")) <= PROJECT["optional-dependencies"].keys()
 
 
-@each_file
-def test_it_starts_beams_boot_offline_and_without_root_where_that_goes(file: Path) -> None:
-    assert json.loads(texts(file, "ENTRYPOINT")[-1]) == ["/opt/apache/beam/boot"]
-    assert (["/opt/apache/beam"], "/opt/apache/beam", "beam") in list(copies(file))
-    arguments, environment = texts(file, "ARG"), " ".join(texts(file, "ENV"))
+def test_it_starts_beams_boot_offline_and_as_the_user_that_is_asked_for() -> None:
+    assert json.loads(texts("ENTRYPOINT")[-1]) == ["/opt/apache/beam/boot"]
+    assert (["/opt/apache/beam"], "/opt/apache/beam", "beam") in list(copies())
+    arguments, environment = texts("ARG"), " ".join(texts("ENV"))
     assert "HUB_OFFLINE=1" in arguments
     assert "HF_HUB_OFFLINE=${HUB_OFFLINE}" in environment
     # Without it boot writes to /opt/apache, which root alone may.
     assert "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1" in environment
-    assert texts(file, "USER") == ["${RUN_AS}"]
-    assert ("RUN_AS=worker" if file.name == "Dockerfile.cpu" else "RUN_AS=root") in arguments
+    assert texts("USER") == ["${RUN_AS}"]
+    assert "RUN_AS=root" in arguments
 
 
-@each_file
-def test_weights_are_fetched_before_the_hub_is_off(file: Path) -> None:
-    steps = steps_of(file)
+def test_weights_are_fetched_before_the_hub_is_off() -> None:
+    steps = steps_of()
     fetch = next(n for n, step in enumerate(steps) if "find_checkpoint" in step.text)
     off = next(n for n, step in enumerate(steps) if "HF_HUB_OFFLINE=" in step.text)
     assert fetch < off
 
 
-@each_file
-def test_the_commands_that_build_it_are_in_the_readme(file: Path) -> None:
-    arguments = {text.partition("=")[0] for text in texts(file, "ARG")}
-    commands = [
-        command
-        for command in re.findall(r"docker build (?:[^\n]|\\\n)*", README)
-        if file.name in command
-    ]
-    assert commands
+def test_the_commands_that_build_it_are_in_the_readme() -> None:
+    arguments = {text.partition("=")[0] for text in texts("ARG")}
+    commands = re.findall(r"docker build (?:[^\n]|\\\n)*", README)
+    assert len(commands) == 2
     for command in commands:
         assert set(re.findall(r"--build-arg (\w+)", command)) <= arguments
 
@@ -176,23 +158,21 @@ def run_step(command: str, root: Path, environment: Mapping[str, str]) -> None:
 
 
 @pytest.mark.slow
-@each_file
-def test_its_steps_install_what_workers_import(file: Path, tmp_path: Path) -> None:
+def test_its_steps_install_what_workers_import(tmp_path: Path) -> None:
     if not os.environ.get(GATE):
         pytest.skip(f"installs some GB: set {GATE}=1, and TORCH_INDEX_URL as for docker build")
-    build(file, tmp_path)
+    build(tmp_path)
 
 
-def build(file: Path, root: Path) -> None:
+def build(root: Path) -> None:
     """Does what an engine would, as far as that goes without one: no base image, boot or users."""
     subprocess.run([sys.executable, "-m", "venv", root / "venv"], check=True)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
     }
     environment |= {"PATH": f"{root}/venv/bin:{os.environ['PATH']}", "MODEL": "", "REVISION": ""}
-    if file.name == "Dockerfile.gpu":
-        environment.setdefault("TORCH_INDEX_URL", "")
-    for step in steps_of(file):
+    environment.setdefault("TORCH_INDEX_URL", "")
+    for step in steps_of():
         if step.name == "COPY":
             words = step.text.split()
             source = [REPO / word for word in words[:-1]]

@@ -159,7 +159,7 @@ MISTAKES = [
     ("dataflow", {"image": "r/i:latest"}, [], "an image without a version", "no version"),
     (
         "dataflow", {"image": f"apache/beam_python3.{MINOR}_sdk:2.77.0"}, [],
-        "Beam's own image", "Dockerfile.gpu",
+        "Beam's own image", "docker/Dockerfile",
     ),
     ("flink", {"flink_master": "manager"}, [], "a worker pool or job server", "HOST:PORT"),
     ("portable", {"worker_pool": "pool"}, [], "a worker pool or job server", "HOST:PORT"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import __main__ as benchmarks
 from pipeline import command_line
 from pipeline.launching.engines import ENGINES, make_launch_parser
 from pipeline.option_groups import beam as beam_options
@@ -62,6 +63,7 @@ NOT_RUN = {
     "docs/scale.md": 2,
     "docs/sharding.md": 2,
     "docs/tutorial.md": 2,
+    "docs/watching.md": 1,
 }
 """Blocks that are marked as not run: each that is added has to be added here too."""
 
@@ -86,10 +88,9 @@ def run_page(name: str, folder: Path, checkpoint: Path, with_optional: bool) -> 
 
 
 OF_OTHERS = {
-    "--array", "--clusters", "--entrypoint", "--fastplms", "--no-deps", "--python", "--repo-type",
-    "--run", "--shape", "--share",
+    "--array", "--clusters", "--entrypoint", "--no-deps", "--repo-type", "--run",
 }  # fmt: skip
-"""Options that pages name of Slurm, Docker, pip and so on, of the benchmarks and the examples."""
+"""Options that pages name of Slurm, Docker, pip and so on, and of the examples."""
 
 
 @functools.cache
@@ -98,6 +99,7 @@ def known_options() -> set[str]:
     parsers += [make_launch_parser(engine) for engine in ENGINES]
     verbs = VERBS.keys() - {"launch"}
     parsers += [importlib.import_module(f"pipeline.{name}").make_parser() for name in verbs]
+    parsers += [benchmarks.make_parser(name) for name in benchmarks.COMMANDS]
     return {option for parser in parsers for option in parser._option_string_actions}
 
 

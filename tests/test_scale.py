@@ -6,8 +6,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from benchmarks import scale
-from benchmarks.scale import Plan
+from benchmarks.commands import scale
+from benchmarks.commands.scale import Plan
 from benchmarks.wire import NAME, Weights, weigh
 from tests.helpers import make_protein
 from transforms.batching import BatchByTokens, TokenBudget

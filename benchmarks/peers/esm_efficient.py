@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
+from benchmarks.batches import longest_first, slice_by_sum
 from benchmarks.mixes import cut, read_fasta
 from benchmarks.peer import Peer, Setting, UnavailableError, Vectors
+from benchmarks.weights import rename
 
 # ESM-2 scales embeddings by this when nothing is masked, and this model does not.
 _TOKEN_DROPOUT_SCALE = 0.88
 
-_PARTS = {
+PARTS = {
     "attention.self.query": "self_attn.q",
     "attention.self.key": "self_attn.k",
     "attention.self.value": "self_attn.v",
@@ -40,7 +41,8 @@ def load(setting: Setting) -> Peer:
         records = read_fasta(fasta)
         names, sequences = list(records), cut(records.values())
         vectors = {}
-        for batch in _cut_batches([len(sequence) + 2 for sequence in sequences], budget):
+        lengths = [len(sequence) + 2 for sequence in sequences]
+        for batch in slice_by_sum(longest_first(lengths), lengths, budget):
             tokens, _, starts, longest = tokenize_unpad([sequences[index] for index in batch])
             hidden = model.forward_representation(
                 tokens.to(setting.device), (starts.to(setting.device), longest)
@@ -67,7 +69,9 @@ def load_model(setting: Setting) -> torch.nn.Module:
         config.num_hidden_layers, config.hidden_size, config.num_attention_heads, dtype=dtype
     )
     tensors = load_file(setting.checkpoint / "model.safetensors")
-    report = model.load_state_dict({rename(n): t for n, t in tensors.items()}, strict=False)
+    report = model.load_state_dict(
+        {rename(name, PARTS): tensor for name, tensor in tensors.items()}, strict=False
+    )
     if lost := [name for name in report.missing_keys if not name.startswith("lm_head")]:
         raise RuntimeError(f"Weights do not fit: {lost} are missing.")
     with torch.no_grad():
@@ -76,28 +80,3 @@ def load_model(setting: Setting) -> torch.nn.Module:
     # Its representation is computed past its forward, by these two and what is between them.
     setting.passes.watch(model.embed_tokens, model.emb_layer_norm_after)
     return model
-
-
-def rename(name: str) -> str:
-    """Returns esm-efficient's name of a parameter of transformers' ``EsmForMaskedLM``."""
-    name = name.removeprefix("esm.")
-    name = name.replace("embeddings.word_embeddings", "embed_tokens").removeprefix("encoder.")
-    if not name.startswith("layer."):
-        return name
-    _, layer, rest = name.split(".", 2)
-    part, _, kind = rest.rpartition(".")
-    return f"layers.{layer}.{_PARTS.get(part, part)}.{kind}"
-
-
-def _cut_batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
-    """Cuts by the sum of tokens, longest first: nothing is padded."""
-    batch: list[int] = []
-    tokens = 0
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if batch and tokens + lengths[index] > budget:
-            yield batch
-            batch, tokens = [], 0
-        batch.append(index)
-        tokens += lengths[index]
-    if batch:
-        yield batch

@@ -8,9 +8,10 @@ import torch
 
 from benchmarks.mixes import MAX_RESIDUES
 from benchmarks.peer import Peer, Setting, Vectors
+from benchmarks.weights import rename
 
 # transformers' names of the parts of a layer, and those of fair-esm.
-_PARTS = {
+PARTS = {
     "attention.self.query": "self_attn.q_proj",
     "attention.self.key": "self_attn.k_proj",
     "attention.self.value": "self_attn.v_proj",
@@ -58,7 +59,7 @@ def load_model(setting: Setting) -> tuple[torch.nn.Module, object]:
     model = ESM2(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, alphabet)
     tensors = load_file(setting.checkpoint / "model.safetensors")
     report = model.load_state_dict(
-        {rename(name): tensor for name, tensor in tensors.items()}, strict=False
+        {rename(name, PARTS): tensor for name, tensor in tensors.items()}, strict=False
     )
     lost = [name for name in report.missing_keys if not name.endswith("inv_freq")]
     left_over = [name for name in report.unexpected_keys if not name.endswith("inv_freq")]
@@ -67,16 +68,3 @@ def load_model(setting: Setting) -> tuple[torch.nn.Module, object]:
     model = model.eval().to(getattr(torch, setting.dtype)).to(setting.device)
     setting.passes.watch(model)
     return model, alphabet
-
-
-def rename(name: str) -> str:
-    """Returns fair-esm's name of a parameter of transformers' ``EsmForMaskedLM``."""
-    name = name.removeprefix("esm.")
-    name = name.replace("embeddings.word_embeddings", "embed_tokens")
-    name = name.replace("lm_head.decoder.weight", "lm_head.weight")
-    name = name.removeprefix("encoder.")
-    if not name.startswith("layer."):
-        return name
-    _, layer, rest = name.split(".", 2)
-    part, _, kind = rest.rpartition(".")
-    return f"layers.{layer}.{_PARTS.get(part, part)}.{kind}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.batches import embed_padded
 from benchmarks.mixes import MAX_RESIDUES, read_fasta
-from benchmarks.padded import embed_padded
 from benchmarks.peer import Peer, Setting, Vectors
 
 
-def load_encoder(setting: Setting, attention: str = "sdpa") -> torch.nn.Module:
-    """Loads the encoder and has its passes counted."""
+def load_forward(setting: Setting, attention: str = "sdpa") -> Callable[[list[str]], torch.Tensor]:
+    """Loads what gives the last hidden states of sequences, and has its passes counted."""
     from transformers import EsmModel
 
     model = EsmModel.from_pretrained(
@@ -25,7 +26,15 @@ def load_encoder(setting: Setting, attention: str = "sdpa") -> torch.nn.Module:
     )
     model = model.eval().to(setting.device)
     setting.passes.watch(model)
-    return model
+    tokenizer = load_tokenizer(setting)
+
+    def forward(sequences: list[str]) -> torch.Tensor:
+        inputs = tokenizer(sequences, return_tensors="pt", padding=True).to(setting.device)
+        return model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+        ).last_hidden_state
+
+    return forward
 
 
 def load_tokenizer(setting: Setting) -> Any:
@@ -37,19 +46,14 @@ def load_tokenizer(setting: Setting) -> Any:
 
 def load_single(setting: Setting, attention: str = "sdpa") -> Peer:
     """Loads what embeds one sequence at a time."""
-    model = load_encoder(setting, attention)
-    tokenizer = load_tokenizer(setting)
+    forward = load_forward(setting, attention)
 
     @torch.inference_mode()
     def embed(fasta: Path) -> Vectors:
-        vectors = {}
-        for name, sequence in read_fasta(fasta).items():
-            inputs = tokenizer(sequence[:MAX_RESIDUES], return_tensors="pt").to(setting.device)
-            hidden = model(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
-            ).last_hidden_state
-            vectors[name] = hidden[0, 1:-1].float().mean(dim=0).cpu().numpy()
-        return vectors
+        return {
+            name: forward([sequence[:MAX_RESIDUES]])[0, 1:-1].float().mean(dim=0).cpu().numpy()
+            for name, sequence in read_fasta(fasta).items()
+        }
 
     return Peer(embed)
 
@@ -59,13 +63,5 @@ load_reference = partial(load_single, attention="eager")
 
 def load_padded(setting: Setting) -> Peer:
     """Loads what embeds sequences of similar length together."""
-    model = load_encoder(setting)
-    tokenizer = load_tokenizer(setting)
-
-    def forward(sequences: list[str]) -> torch.Tensor:
-        inputs = tokenizer(sequences, return_tensors="pt", padding=True).to(setting.device)
-        return model(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
-        ).last_hidden_state
-
+    forward = load_forward(setting)
     return Peer(lambda fasta: embed_padded(fasta, setting.budget or 2048, forward))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.padded import embed_padded
+from benchmarks.batches import embed_padded
 from benchmarks.peer import Peer, Setting, UnavailableError
 from benchmarks.peers.hugging_face import load_tokenizer
 

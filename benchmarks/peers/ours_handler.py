@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
+from benchmarks.batches import slice_by_sum
 from benchmarks.mixes import MAX_RESIDUES, read_fasta
 from benchmarks.peer import Peer, Setting, Vectors
 from benchmarks.peers.ours import count_passes, make_model_config
@@ -27,7 +28,11 @@ def load(setting: Setting) -> Peer:
 
     def embed(fasta: Path) -> Vectors:
         vectors = {}
-        batches = _cut_batches(_read_proteins(fasta), config.batch_tokens)
+        proteins = list(_read_proteins(fasta))
+        tokens = [protein.tokens for protein in proteins]
+        # As the pipeline cuts: in order of arrival, by the sum of the tokens.
+        cut = slice_by_sum(range(len(proteins)), tokens, config.batch_tokens)
+        batches = (Batch(tuple(proteins[index] for index in batch)) for batch in cut)
         with events.listening(count_passes(setting)):
             for item in _await(chain.from_iterable(map(run, batches))):
                 if isinstance(item, EmbeddingBlock):
@@ -65,17 +70,3 @@ def _await(items: Iterable[Item]) -> Iterator[Item]:
 def _resolve(items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
         yield from item.resolve() if isinstance(item, Deferred) else (item,)
-
-
-def _cut_batches(proteins: Iterator[Protein], tokens: int) -> Iterator[Batch]:
-    """Cuts as the pipeline does: in order of arrival, by the sum of the tokens."""
-    batch: list[Protein] = []
-    held = 0
-    for protein in proteins:
-        if batch and held + protein.tokens > tokens:
-            yield Batch(tuple(batch))
-            batch, held = [], 0
-        batch.append(protein)
-        held += protein.tokens
-    if batch:
-        yield Batch(tuple(batch))

@@ -7,54 +7,31 @@ vector brought to the CPU by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from benchmarks.mixes import MAX_RESIDUES, read_fasta
+from benchmarks.batches import longest_first, slice_by_sum
+from benchmarks.mixes import cut, read_fasta
 from benchmarks.peer import Peer, Setting, Vectors
-from benchmarks.peers.hugging_face import load_encoder, load_tokenizer
+from benchmarks.peers.hugging_face import load_forward
 
 
 def load(setting: Setting) -> Peer:
     """Loads model and tokenizer."""
-    model = load_encoder(setting)
-    tokenizer = load_tokenizer(setting)
-    budget = setting.budget or 2048
+    forward = load_forward(setting)
 
     @torch.inference_mode()
     def embed(fasta: Path) -> Vectors:
-        records = sorted(read_fasta(fasta).items(), key=lambda record: -len(record[1]))
+        records = read_fasta(fasta)
+        names, sequences = list(records), cut(records.values())
+        tokens = [len(sequence) + 2 for sequence in sequences]
         vectors = {}
-        for batch in _cut_batches(records, budget):
-            inputs = tokenizer(
-                [sequence for _, sequence in batch],
-                return_tensors="pt",
-                padding=True,
-                truncation=True,
-                max_length=MAX_RESIDUES + 2,
-            ).to(setting.device)
-            hidden = model(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
-            ).last_hidden_state
-            for row, (name, sequence) in enumerate(batch):
-                length = min(len(sequence), MAX_RESIDUES)
-                vectors[name] = hidden[row, 1 : length + 1].mean(dim=0).float().cpu().numpy()
+        for batch in slice_by_sum(longest_first(tokens), tokens, setting.budget or 2048):
+            hidden = forward([sequences[index] for index in batch])
+            for row, index in enumerate(batch):
+                mean = hidden[row, 1 : len(sequences[index]) + 1].mean(dim=0)
+                vectors[names[index]] = mean.float().cpu().numpy()
         return vectors
 
     return Peer(embed)
-
-
-def _cut_batches(records: list[tuple[str, str]], budget: int) -> Iterator[list[tuple[str, str]]]:
-    batch: list[tuple[str, str]] = []
-    tokens = 0
-    for record in records:
-        cost = min(len(record[1]), MAX_RESIDUES) + 2
-        if batch and tokens + cost > budget:
-            yield batch
-            batch, tokens = [], 0
-        batch.append(record)
-        tokens += cost
-    if batch:
-        yield batch

@@ -138,7 +138,7 @@ def _stock_image(asked: Asked) -> str | None:
         return None
     return (
         f"--image {image} is Beam's own, with neither torch nor this package in it. Build one with "
-        "docker/Dockerfile.gpu or docker/Dockerfile.cpu."
+        "docker/Dockerfile."
     )
 
 

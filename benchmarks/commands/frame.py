@@ -1,13 +1,11 @@
-"""What the frame costs: everything but the model's forward passes, per record.
+"""What everything but the model's forward passes costs for each record, step by step.
 
-    python benchmarks/frame.py --layout one many --records 20000
-
-embeds inputs with the demo model in this process and subtracts what its forward passes took by
+Embeds inputs with the demo model in this process and subtracts what its forward passes took by
 their own account. Imports and the loading of the model are not counted; the building of the graph
 and the report are. Then, with a stand-in for the model that costs next to nothing, it does the same
 with that input and with one four times as large, and runs the line up to each of its steps: the
 differences are what the steps cost. The best of a few rounds counts, by the clock and in processor
-time. It is added to ``benchmarks/results/frame-<date>.json``.
+time; all on one core.
 """
 
 from __future__ import annotations
@@ -15,8 +13,6 @@ from __future__ import annotations
 import argparse
 import gc
 import gzip
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,16 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-REPO = Path(__file__).parents[1]
-sys.path[:0] = [str(REPO)]
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import torch
 from torch import nn
 
-from benchmarks.machine import add_result
-from benchmarks.memory import make_input, make_records
-from benchmarks.mixes import SOURCE, read_sequences
+from benchmarks.keeping import Kept
+from benchmarks.mixes import SOURCE, read_sequences, write_random
 from pipeline import graph
 from pipeline.checks import prepare
 from pipeline.dispatch import dispatch
@@ -170,14 +161,13 @@ class Inputs:
 
 def make_inputs(folder: Path, layout: str, records: int) -> Inputs:
     """Makes the inputs of a layout. A single file is the source itself, where there is one."""
-    sequences = read_sequences(SOURCE if SOURCE.exists() else None)
-    if layout == "one" and SOURCE.exists():
+    sequences = [sequence[: RESIDUES[layout]] for sequence in read_sequences()]
+    if layout == "one" and SOURCE:
         records = len(sequences)
     folders = {}
     for count in (records, GROWTH * records):
         folders[count] = folder / f"{layout}-{count}"
-        made = make_records(sequences, RESIDUES[layout])
-        make_input(folders[count], made, count, RECORDS_PER_FILE[layout] or count)
+        write_random(folders[count], sequences, count, RECORDS_PER_FILE[layout] or count)
         if layout == "one":
             (file,) = folders[count].iterdir()
             file.with_suffix(".fasta.gz").write_bytes(gzip.compress(file.read_bytes()))
@@ -219,33 +209,34 @@ def show(result: dict[str, Any]) -> None:
         before = total
 
 
-def main() -> None:
-    """Measures each layout and writes what was seen."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this benchmark."""
     add = parser.add_argument
     add("--layout", nargs="+", choices=RECORDS_PER_FILE, default=list(RECORDS_PER_FILE))
-    add("--records", type=int, default=20_000, help="records of the smaller input")
+    add("--records", type=int, default=20_000, help="records of the smaller input (%(default)s)")
     add("--no_demo", dest="demo", action="store_false", help="only with the stand-in")
-    add("--rounds", type=int, default=3, help="times that everything is done")
-    options = parser.parse_args()
+    add("--rounds", type=int, default=3, help="times that everything is done (%(default)s)")
+
+
+def run(options: argparse.Namespace, kept: Kept) -> int:
+    """Measures each layout."""
     torch.set_num_threads(1)
     EsmModelHandler(ModelConfig("demo", dtype="float32", device="cpu")).load_model()
     with tempfile.TemporaryDirectory(prefix="frame-") as folder:
         layouts = [make_inputs(Path(folder), each, options.records) for each in options.layout]
-        make_input(Path(folder, "first"), make_records(["MKTAYIAKQR"], None), 9, 9)
-        time_run(
-            Path(folder, "first"), 9, stand_in=False
-        )  # what is imported on the way is imported now
-        demo = []
-        for each in layouts if options.demo else ():
-            path = each.folders[each.records]
-            demo.append({"demo_model": time_run(path, each.records, stand_in=False)})
+        write_random(Path(folder, "first"), ["MKTAYIAKQR"], 9, 9)
+        # What is imported on the way is imported now.
+        time_run(Path(folder, "first"), 9, stand_in=False)
+        # All with the model first: then the stand-in takes its place.
+        demo = [
+            {"demo_model": time_run(each.folders[each.records], each.records, stand_in=False)}
+            if options.demo
+            else {}
+            for each in layouts
+        ]
         results = []
-        for number, each in enumerate(layouts):
-            results.append(measure(each, options.rounds) | (demo[number] if demo else {}))
+        for inputs, with_model in zip(layouts, demo, strict=True):
+            results.append(measure(inputs, options.rounds) | with_model)
             show(results[-1])
-    print(f"See {add_result('frame', {'layouts': results}).relative_to(REPO)}.")
-
-
-if __name__ == "__main__":
-    main()
+            kept.keep({"layouts": results})
+    return 0

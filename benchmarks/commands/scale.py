@@ -1,12 +1,10 @@
-"""What a run of millions of proteins does, without a model: batches, keys, state, shuffle, parts.
+"""A run of millions of proteins without a model: batches, keys, state, shuffle, parts.
 
-    python -m benchmarks.scale --records 10000000 --lanes 64 1024 --workers 4 64
-
-draws lengths as they are in a file of natural proteins and sends them through the arithmetic that
+Draws lengths as they are in a file of natural proteins and sends them through the arithmetic that
 the pipeline uses: that of its reader, its keys, ``TokenBudget``, ``count_passes`` and ``is_full``.
 What a record weighs comes from encoding real ones with the pipeline's own coder. With
 ``--tokens_per_second``, what all GPUs of the run together do, parts are also written when their
-time is up, as in a run. It prints Markdown, and adds to ``benchmarks/results/scale-<date>.json``.
+time is up, as in a run. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.machine import add_result
+from benchmarks.keeping import Kept
 from benchmarks.mixes import MAX_RESIDUES, SOURCE, read_sequences
 from benchmarks.wire import NAME, Weights, weigh
 from transforms.batching import Fill, TokenBudget
@@ -54,8 +52,7 @@ class Plan:
 
 def draw_lengths(records: int, seed: int = 0, source: Path | None = SOURCE) -> Integers:
     """Draws lengths of proteins, with those of a file, or without it of about the same."""
-    there = source if source is not None and source.exists() else None
-    pool = np.array([len(sequence) for sequence in read_sequences(there)])
+    pool = np.array([len(sequence) for sequence in read_sequences(source)])
     return np.random.default_rng(seed).choice(pool, records)
 
 
@@ -222,24 +219,21 @@ def format_table(results: Sequence[dict[str, Any]], workers: Sequence[int]) -> s
     return "\n".join(lines)
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this benchmark."""
     add = parser.add_argument
-    add("--records", type=int, default=10_000_000, help="(default: %(default)s)")
-    add("--lanes", type=int, nargs="+", default=[1, 64, 256, 1024], help="(default: %(default)s)")
-    add("--workers", type=int, nargs="+", default=[4, 16, 64], help="(default: %(default)s)")
-    add("--pass_tokens", type=int, default=CUDA_TOKENS, help="(default: %(default)s)")
-    add("--checkpoint_seconds", type=float, default=60.0, help="(default: %(default)g)")
+    add("--records", type=int, default=10_000_000, help="(%(default)s)")
+    add("--lanes", type=int, nargs="+", default=[1, 64, 256, 1024], help="(%(default)s)")
+    add("--workers", type=int, nargs="+", default=[4, 16, 64], help="(%(default)s)")
+    add("--pass_tokens", type=int, default=CUDA_TOKENS, help="(%(default)s)")
+    add("--checkpoint_seconds", type=float, default=60.0, help="(%(default)g)")
     add("--tokens_per_second", type=float, help="of all GPUs together (default: no clock)")
-    add("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
-    return parser
+    add("--seed", type=int, default=0, help="of the draw (%(default)s)")
 
 
-def main() -> None:
+def run(options: argparse.Namespace, kept: Kept) -> int:
     """Runs the simulation and prints what was seen."""
-    options = make_parser().parse_args()
-    weights = weigh(read_sequences(SOURCE if SOURCE.exists() else None)[:2000])
+    weights = weigh(read_sequences()[:2000])
     lengths = draw_lengths(options.records, options.seed)
     results = []
     for lanes in options.lanes:
@@ -250,9 +244,6 @@ def main() -> None:
     print(f"{len(lengths):,} records, {results[0]['tokens']:,} tokens; a record weighs, in bytes")
     print(json.dumps(asdict(weights)), end="\n\n")
     print(format_table(results, options.workers))
-    kept = [{k: v for k, v in each.items() if k != "lane_tokens"} for each in results]
-    add_result("scale", vars(options) | {"weights": asdict(weights), "results": kept})
-
-
-if __name__ == "__main__":
-    main()
+    told = [{k: v for k, v in each.items() if k != "lane_tokens"} for each in results]
+    kept.keep({"weights": asdict(weights), "results": told})
+    return 0

@@ -1,11 +1,9 @@
 """Messages of Pub/Sub at a steady rate, with a kill in the middle: latency, and what is lost.
 
-    python -m benchmarks.pubsub --records 10000 --rate 200
-
-starts Google's emulator and the command, publishes a short protein a message, kills the command
+Starts Google's emulator and the command, publishes a short protein a message, kills the command
 with SIGKILL after half of them and starts it again at once. The latency of a record is the time
-from its publishing to its commit, both as the output tells them. What it saw is added to
-``benchmarks/results/pubsub-<date>.json``.
+from its publishing to its commit, both as the output tells them. Exit code 1: a message was lost or
+doubled.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.machine import add_result
+from benchmarks.keeping import Kept
 from benchmarks.mixes import draw_short
 from tests.emulator import Queue, emulator, why_not
 
@@ -33,22 +31,23 @@ PERCENTILES = (50, 90, 99, 100)
 SECONDS_TO_COME_AGAIN = 50
 
 
-def main() -> None:
-    """Measures, tells, and exits with 1 if a message was lost or doubled."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pubsub", description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this benchmark."""
     add = parser.add_argument
     add("--records", type=int, default=10_000, help="how many (%(default)s)")
     add("--rate", type=float, default=200.0, help="published a second (%(default)s)")
     add("--no_kill", action="store_true", help="let the command live")
-    options = parser.parse_args()
+
+
+def run(options: argparse.Namespace, kept: Kept) -> int:
+    """Measures and prints."""
     if reason := why_not():
         raise SystemExit(reason)
     with tempfile.TemporaryDirectory(prefix="pubsub-") as folder:
-        result = vars(options) | measure(options, Path(folder))
-    path = add_result("pubsub", result)
+        result = measure(options, Path(folder))
+    kept.keep(result)
     print(json.dumps(result, indent=1))
-    print(f"See {path.name}.")
-    raise SystemExit(int(bool(result["lost"] or result["doubled"])))
+    return int(bool(result["lost"] or result["doubled"]))
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -72,8 +71,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         exit_code = process.wait()
     if exit_code:
         print((folder / "log").read_text()[-3000:], file=sys.stderr)
-    seen = Counter(message_id for message_id, _ in read_latencies(folder / "out"))
-    latencies = [latency for _, latency in read_latencies(folder / "out")]
+    messages, latencies = zip(*read_latencies(folder / "out"), strict=True)
+    seen = Counter(messages)
     return {
         "published_per_second": round(options.records / seconds, 1),
         "exit_code": exit_code,
@@ -115,7 +114,3 @@ def read_latencies(output: Path) -> list[tuple[str, float]]:
             latency = (committed - row["publish_time"]).total_seconds()
             found.append((row["message_id"], latency))
     return found
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,7 @@
 """How soon after a file is closed its ``.pt`` is on disk, in a folder that is watched.
 
-    python -m benchmarks.latency --files 200 --poll_seconds 1
-
-starts ``python -m pipeline --watch`` with the demo model on an empty folder, drops one file after
-the other into it, each when the one before is done and at a random moment between two looks, and
-adds what it saw to ``benchmarks/results/latency-<date>.json``. Further options are those of the
-pipeline, e.g. ``--runner``.
+Starts ``python -m pipeline --watch`` with the demo model on an empty folder and drops one file
+after the other into it, each when the one before is done and at a random moment between two looks.
 """
 
 from __future__ import annotations
@@ -17,14 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import add_result
-from benchmarks.memory import make_records
-from benchmarks.mixes import REPO, SOURCE, read_sequences
+from benchmarks.keeping import Kept
+from benchmarks.mixes import REPO, read_sequences, shuffled
 
 MAX_RECORDS = 50
 _LONGEST_WAIT = 120.0  # seconds
@@ -44,12 +39,13 @@ def measure(folder: Path, files: int, poll_seconds: float, options: list[str]) -
         str(output), "--model", "demo", "--poll_seconds", str(poll_seconds), "--quiet",
     ]  # fmt: skip
     draw = random.Random(0)
-    records = make_records(read_sequences(SOURCE if SOURCE.exists() else None), None)
+    records = shuffled(cycle(read_sequences()))
     process = subprocess.Popen([*command, *options], cwd=REPO)
     seconds = []
     try:
         for number in range(files + 1):
-            text = "".join(record for record, _ in islice(records, draw.randint(1, MAX_RECORDS)))
+            some = enumerate(islice(records, draw.randint(1, MAX_RECORDS)))
+            text = "".join(f">f{number}_{record}\n{sequence}\n" for record, sequence in some)
             time.sleep(draw.uniform(0, poll_seconds))
             (inputs / f"f{number}.faa").write_text(text)
             closed = time.perf_counter()
@@ -65,26 +61,21 @@ def measure(folder: Path, files: int, poll_seconds: float, options: list[str]) -
     return seconds[1:]  # the first file waits for the model
 
 
-def main() -> None:
-    """Measures, prints and keeps what was seen."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--files", type=int, default=200)
-    parser.add_argument("--poll_seconds", type=float, default=1)
-    ours, others = parser.parse_known_args()
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this benchmark."""
+    add = parser.add_argument
+    add("--files", type=int, default=200, help="(%(default)s)")
+    add("--poll_seconds", type=float, default=1, help="(%(default)s)")
+    add("--with", dest="further", nargs=argparse.REMAINDER, default=[], metavar="OPTION",
+        help="all that follows is for the watch, e.g. --with --runner PrismRunner")  # fmt: skip
+
+
+def run(options: argparse.Namespace, kept: Kept) -> int:
+    """Measures and prints."""
     with tempfile.TemporaryDirectory(prefix="latency-") as folder:
-        seconds = measure(Path(folder), ours.files, ours.poll_seconds, others)
+        seconds = measure(Path(folder), options.files, options.poll_seconds, options.further)
     median, late = (round(float(each), 2) for each in np.percentile(seconds, [50, 99]))
-    result = {
-        "files": ours.files,
-        "poll_seconds": ours.poll_seconds,
-        "options": others,
-        "median": median,
-        "p99": late,
-        "most": round(max(seconds), 2),
-    }
-    print(f"median {median} s, 99 % within {late} s, at the most {result['most']} s")
-    print(f"See {add_result('latency', result).relative_to(REPO)}.")
-
-
-if __name__ == "__main__":
-    main()
+    most = round(max(seconds), 2)
+    kept.keep({"median": median, "p99": late, "most": most})
+    print(f"median {median} s, 99 % within {late} s, at the most {most} s")
+    return 0

@@ -1,11 +1,8 @@
-"""Peak memory of a run: whether it grows with the input.
+"""Whether peak memory grows with the input: runs of two sizes, whole and carried on.
 
-    python -m benchmarks.memory --records 20000 200000 --layout one
-
-makes an input of each size, embeds it with the demo model, and watches the memory of all processes
-of the run: of a first run and of one that takes the work up after a kill at its very end. What it
-saw is added to ``benchmarks/results/memory-<date>.json``. The last line is the ratio of the peak
-of the last size to that of the first, for both. Linux only.
+Embeds an input of each size with the demo model, and watches the memory of all processes of the
+run: of a first run and of one that takes the work up after a kill at its very end. The last line is
+the ratio of the peak of the last size to that of the first, for both. Linux only.
 """
 
 from __future__ import annotations
@@ -18,19 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-if not __package__:  # run as a file: what is imported by name lies beside its folder
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks.machine import add_result  # noqa: E402
-from benchmarks.mixes import REPO, SOURCE, read_sequences  # noqa: E402
+from benchmarks.keeping import Kept
+from benchmarks.mixes import REPO, read_sequences, write_random
 
 MANY_RECORDS = 1000  # of each file, with --layout many
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -51,42 +41,6 @@ class Peak:
     pss: float = 0.0
     largest: float = 0.0
     looks: int = 0
-
-
-def make_records(sequences: list[str], shorten: int | None) -> Iterator[tuple[str, int]]:
-    """Yields FASTA records without end, each with an id and an order of residues of its own.
-
-    Args:
-        sequences: Where their residues are from; taken again and again.
-        shorten: Cut each to this many residues; None for the whole of it.
-    """
-    rng = np.random.default_rng(0)
-    number = 0
-    while True:
-        for sequence in sequences:
-            # Shuffled, so that no vector is known from an identical sequence.
-            residues = rng.permutation(np.frombuffer(sequence.encode(), np.uint8))[:shorten]
-            yield f">protein_{number:08d}\n{residues.tobytes().decode()}\n", len(residues)
-            number += 1
-
-
-def make_input(
-    folder: Path, records: Iterator[tuple[str, int]], count: int, per_file: int
-) -> tuple[int, int]:
-    """Writes FASTA files.
-
-    Returns:
-        How many files and how many residues they are.
-    """
-    folder.mkdir()
-    residues = 0
-    starts = range(0, count, per_file)
-    for start in starts:
-        with (folder / f"proteins_{start:08d}.fasta").open("w") as file:
-            for text, length in islice(records, min(per_file, count - start)):
-                file.write(text)
-                residues += length
-    return len(starts), residues
 
 
 def watch(process: subprocess.Popen[bytes]) -> Peak:
@@ -155,57 +109,35 @@ def forget_files(output: Path) -> None:
     shutil.rmtree(output / "pt")
 
 
-def measure(
-    folder: Path, sequences: list[str], count: int, per_file: int, shorten: int | None
-) -> dict[str, Any]:
+def measure(folder: Path, sequences: list[str], count: int, per_file: int) -> dict[str, Any]:
     """Makes an input, embeds it, takes it up again as after a kill, and returns what that took."""
-    records = make_records(sequences, shorten)
-    files, residues = make_input(folder / "in", records, count, per_file)
+    residues = write_random(folder / "in", sequences, count, per_file)
     first = embed(folder)
     forget_files(folder / "out")
-    again = embed(folder)
-    return {
-        "records": count,
-        "files": files,
-        "residues": residues,
-        "first": first,
-        "again": again,
-    }
+    return {"records": count, "residues": residues, "first": first, "again": embed(folder)}
 
 
-def main() -> None:
-    """Measures each size and writes what was seen."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this benchmark."""
     add = parser.add_argument
     add("--records", type=int, nargs="+", default=[20_000, 200_000], help="sizes, ascending")
     add("--layout", choices=("one", "many"), default="many", help="one file, or 1,000 a file")
-    add("--source", type=Path, default=SOURCE, help="FASTA file whose proteins are taken")
     add("--shorten", type=int, metavar="N", help="cut sequences to N residues, to save time")
-    options = parser.parse_args()
-    source = options.source if options.source.exists() else None
-    sequences = read_sequences(source)
+
+
+def run(options: argparse.Namespace, kept: Kept) -> int:
+    """Measures each size."""
+    sequences = [sequence[: options.shorten] for sequence in read_sequences()]
     runs = []
     for count in options.records:
         per_file = count if options.layout == "one" else MANY_RECORDS
         with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-            runs.append(measure(Path(folder), sequences, count, per_file, options.shorten))
+            runs.append(measure(Path(folder), sequences, count, per_file))
         print(json.dumps(runs[-1]), flush=True)
-    ratios = {
-        which: round(runs[-1][which]["peak_mb"]["rss"] / runs[0][which]["peak_mb"]["rss"], 3)
-        for which in ("first", "again")
-    }
-    path = add_result(
-        "memory",
-        {
-            "layout": options.layout,
-            "source": source.name if source else "synthetic",
-            "shorten": options.shorten,
-            "runs": runs,
-            "ratios": ratios,
-        },
-    )
-    print(f"Ratios {ratios}; see {path.relative_to(REPO)}.")
-
-
-if __name__ == "__main__":
-    main()
+        ratios = {
+            which: round(runs[-1][which]["peak_mb"]["rss"] / runs[0][which]["peak_mb"]["rss"], 3)
+            for which in ("first", "again")
+        }
+        kept.keep({"runs": runs, "ratios": ratios})
+    print(f"Ratios {ratios}.")
+    return 0

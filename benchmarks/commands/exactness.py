@@ -1,4 +1,4 @@
-"""How far the vectors of each way through the model are from the reference."""
+"""How far the vectors of each way through the model are from the reference, in each precision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.machine import add_result
+from benchmarks.keeping import Kept
 from benchmarks.peer import Vectors
 from benchmarks.quality import compare
 from benchmarks.weights import SHAPES, write_checkpoint
@@ -27,18 +27,16 @@ from transforms.residues import ALLOWED_RESIDUES
 LONGEST = 1022
 
 
-def add_exactness(commands: Any) -> None:
-    """Adds the subcommand ``exactness``."""
-    parser = commands.add_parser("exactness", help="how far vectors are from the reference")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this benchmark."""
     add = parser.add_argument
-    add("--device", default="cpu")
+    add("--device", default="cpu", help="(%(default)s)")
     add("--shape", choices=tuple(SHAPES), default="8M", help="of the model (%(default)s)")
     add("--records", type=int, default=48, help="sequences of 1 to 1,022 residues (%(default)s)")
     add("--dtypes", nargs="+", default=["float32", "float16", "bfloat16"])
-    parser.set_defaults(run=run_exactness)
 
 
-def run_exactness(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, kept: Kept) -> int:
     """Compares, writes the result and prints it as a table."""
     proteins = make_proteins(options.records)
     with tempfile.TemporaryDirectory(prefix="exactness-") as folder:
@@ -51,15 +49,7 @@ def run_exactness(options: argparse.Namespace) -> int:
             for dtype in options.dtypes
             for model in load_each_way(checkpoint, dtype, device)
         ]
-    add_result(
-        "exactness",
-        {
-            "device": device,
-            "shape": options.shape,
-            "records": options.records,
-            "rows": rows,
-        },
-    )
+    kept.keep({"rows": rows})
     print("| shape | path | dtype | worst difference | least cosine |\n|---|---|---|---|---|")
     for row in rows:
         print(

@@ -1,14 +1,10 @@
 """How long a search takes, and whether it finds what brute force does.
 
-    python -m benchmarks.search --rows 20000 --dim 1280 --queries 100
-
-writes an output of random vectors that are as near to each other as those of a model, and another
+Writes an output of random vectors that are as near to each other as those of a model, and another
 one, as wide as the demo model, to search with FASTA. It measures, with all files in the page cache,
 the search alone, for one protein and for all; the same by brute force, which reads all vectors into
 one array; FASTA in, neighbours out, in a process that has loaded the model; and the whole command,
-from the start of Python to its end. What it saw is added to
-``benchmarks/results/search-<date>.json``; it exits with 1 if a query has other neighbours than by
-brute force.
+from the start of Python to its end. Exit code 1: a query has other neighbours than by brute force.
 """
 
 from __future__ import annotations
@@ -28,8 +24,8 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset as ds
 
-from benchmarks.machine import add_result
-from benchmarks.memory import watch
+from benchmarks.commands.memory import watch
+from benchmarks.keeping import Kept
 from benchmarks.mixes import REPO
 from pipeline.opening import make_configuration
 from pipeline.options import RunConfig
@@ -48,22 +44,23 @@ SPREAD = 0.3  # of the values of a vector, around those of the centre of all
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVK"
 
 
-def main() -> None:
-    """Measures, tells, and exits with 1 if anything else was found than by brute force."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this benchmark."""
     add = parser.add_argument
     add("--rows", type=int, default=20_000, help="of the output (%(default)s)")
     add("--dim", type=int, default=1280, help="of its vectors (%(default)s)")
     add("--queries", type=int, default=100, help="searched with (%(default)s)")
     add("--top", type=int, default=10, help="neighbours of each (%(default)s)")
     add("--rounds", type=int, default=5, help="times each is measured (%(default)s)")
-    options = parser.parse_args()
+
+
+def run(options: argparse.Namespace, kept: Kept) -> int:
+    """Measures and prints."""
     with tempfile.TemporaryDirectory(prefix="search-") as folder:
-        result = vars(options) | measure(options, Path(folder))
-    path = add_result("search", result)
+        result = measure(options, Path(folder))
+    kept.keep(result)
     print(json.dumps(result, indent=1))
-    print(f"See {path.name}.")
-    raise SystemExit(int(result["agreeing"] != options.queries))
+    return int(result["agreeing"] != options.queries)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -179,7 +176,3 @@ def brute_force(root: Path, queries: np.ndarray, top: int) -> np.ndarray:
     right /= np.linalg.norm(right, axis=1, keepdims=True)
     cosines = np.round(left @ right.T, DECIMALS)
     return np.stack([ordinals[np.lexsort((ordinals, -row))[:top]] for row in cosines])
-
-
-if __name__ == "__main__":
-    main()

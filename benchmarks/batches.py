@@ -1,4 +1,4 @@
-"""Sorted and padded batches, as a careful user of a plain model makes them."""
+"""How programs that have no batches of their own are given theirs: by the sum, or padded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.peer import Vectors
 
 @torch.inference_mode()
 def embed_padded(fasta: Path, budget: int, forward: Callable[[list[str]], torch.Tensor]) -> Vectors:
-    """Embeds a file batch by batch.
+    """Embeds a file in sorted, padded batches, as a careful user of a plain model does.
 
     Args:
         fasta: The file.
@@ -49,9 +49,32 @@ def slice_padded(lengths: Sequence[int], budget: int) -> list[list[int]]:
         Positions in ``lengths``, each in exactly one batch. A sequence above the budget is alone.
     """
     batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+    for index in longest_first(lengths):
         if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= budget:
             batches[-1].append(index)
         else:
             batches.append([index])
     return batches
+
+
+def slice_by_sum(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Cuts sequences, in the order given, into batches of at most ``budget`` tokens in all.
+
+    Returns:
+        Positions in ``lengths``, each in exactly one batch. A sequence above the budget is alone.
+    """
+    batches: list[list[int]] = []
+    tokens = 0
+    for index in order:
+        if batches and tokens + lengths[index] <= budget:
+            batches[-1].append(index)
+            tokens += lengths[index]
+        else:
+            batches.append([index])
+            tokens = lengths[index]
+    return batches
+
+
+def longest_first(lengths: Sequence[int]) -> list[int]:
+    """Returns the positions of lengths, that of the greatest first."""
+    return sorted(range(len(lengths)), key=lambda index: -lengths[index])
