@@ -39,31 +39,31 @@ def encode(sequence: str) -> TokenIds:
     Raises:
         ValueError: As :func:`encode_packed` does.
     """
-    return encode_packed([sequence])
+    return encode_packed([sequence]).astype(np.int64)
 
 
-def encode_packed(sequences: Sequence[str]) -> TokenIds:
+def encode_packed(sequences: Sequence[str]) -> npt.NDArray[np.uint8]:
     """Returns the token ids of sequences, each with ``<cls>`` before and ``<eos>`` after it.
 
     Args:
         sequences: B sequences, together n residues, upper case.
 
     Returns:
-        int64 array of shape (n + 2 B,).
+        uint8 array of shape (n + 2 B,).
 
     Raises:
         ValueError: A sequence is empty, or holds a character that is not one of the 20 amino
             acids, U, Z, O, B or X; the first one is named.
     """
     if not sequences:
-        return np.zeros(0, dtype=np.int64)
+        return np.zeros(0, dtype=np.uint8)
     # Whatever is not Latin-1 becomes "?", so that it still is one byte, and is refused below.
     texts = [s.encode("latin-1", "replace").translate(_ID_OF_BYTE) for s in sequences]
     ids = _BEGIN + _BETWEEN.join(texts) + _END
     if _FORBIDDEN in ids or b"" in texts:
         for sequence in sequences:
             _refuse(sequence)
-    return np.frombuffer(ids, dtype=np.uint8).astype(np.int64)
+    return np.frombuffer(ids, dtype=np.uint8)
 
 
 def _refuse(sequence: str) -> None:

@@ -96,14 +96,13 @@ def launch_rows(model: nn.Module, rows: Rows, full: int = 0) -> Fetch:
     Raises:
         ValueError: A sequence is empty, or holds what is not an amino acid letter.
     """
-    device = _device_of(model)
     if not isinstance(model, PackedEncoder):
         assert not isinstance(rows, Pack)
-        vectors, slots, seconds = embed_padded(model, rows, device)
+        vectors, slots, seconds = embed_padded(model, rows, _device_of(model))
         tokens = sum(row.tokens for row in rows)
         return partial(_announced, vectors, tokens, slots, seconds)
-    packed = rows if isinstance(rows, Pack) else pack(rows, device)
-    if launches_ahead(model):
+    packed = rows if isinstance(rows, Pack) else pack(rows, _device_of(model))
+    if packed.token_ids.is_cuda:
         return _launch(model, packed, full)
     started = time.perf_counter()
     vectors, tokens = model.embed(packed).numpy(), len(packed.token_ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,7 @@ from transforms.esm.encoding import encode_packed
 Offsets = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What goes through the model as one sequence, and which of its residues are averaged.
 
     Attributes:
@@ -71,7 +71,7 @@ class Pack:
             self.boundaries[start : stop + 1] - tokens.start,
             self.segments[3 * start : 3 * stop],
             offsets - tokens.start,
-            int(np.diff(offsets).max()),
+            int((offsets[1:] - offsets[:-1]).max()),
         )
 
 
@@ -85,20 +85,22 @@ def pack(rows: Sequence[Row], device: torch.device) -> Pack:
     Raises:
         ValueError: A sequence is empty, or holds what is not an amino acid letter.
     """
-    lengths = np.array([row.tokens for row in rows])
-    boundaries = np.concatenate(([0], np.cumsum(lengths)))
-    before = np.array([1 + row.first for row in rows])
-    averaged = np.array([row.last - row.first for row in rows])
-    parts = (
-        encode_packed([row.residues for row in rows]),
-        np.arange(boundaries[-1]) - np.repeat(boundaries[:-1], lengths),
-        boundaries,
-        np.stack((before, averaged, lengths - before - averaged), axis=1).reshape(-1),
+    lengths = np.array([row.tokens for row in rows], dtype=np.int32)
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    tokens = int(offsets[-1])
+    sizes = [tokens, tokens, len(offsets), 3 * len(rows)]
+    # From pinned memory the copy does not wait.
+    host = torch.empty(sum(sizes), dtype=torch.int32, pin_memory=device.type == "cuda")
+    ids, positions, boundaries, segments = np.split(host.numpy(), np.cumsum(sizes[:-1]))
+    ids[:] = encode_packed([row.residues for row in rows])
+    boundaries[:] = offsets
+    np.subtract(
+        np.arange(tokens, dtype=np.int32), np.repeat(boundaries[:-1], lengths), out=positions
     )
-    host = torch.from_numpy(np.concatenate(parts).astype(np.int32))
-    if device.type == "cuda":  # from pinned memory the copy does not wait
-        host = host.pin_memory()
-    ids, positions, ends, segments = torch.split(
-        host.to(device, non_blocking=True), [len(part) for part in parts]
-    )
-    return Pack(ids, positions, ends, segments, boundaries, int(lengths.max()))
+    before, averaged, behind = segments.reshape(-1, 3).T
+    before[:] = [1 + row.first for row in rows]
+    averaged[:] = [row.last - row.first for row in rows]
+    behind[:] = lengths - before - averaged
+    token_ids, places, starts, parts = torch.split(host.to(device, non_blocking=True), sizes)
+    return Pack(token_ids, places, starts, parts, offsets, int(lengths.max()))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 OVERLAP = 4
 """Neighbouring windows share a quarter of their residues or more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """Residues ``start`` to ``stop`` of a sequence, of which ``first`` to ``last`` count.
 
     Attributes:
