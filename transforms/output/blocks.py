@@ -6,12 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from transforms import storage
-from transforms.errors import damaged
-from transforms.output.commits import EMBEDDINGS, PartRecord
-from transforms.output.committed import DAMAGE
+from transforms.output.commits import PartRecord
+from transforms.output.committed import open_rows
 from transforms.output.parquet import GROUP_ROWS, iterate_columns
-from transforms.output.seeking import SeekableFile
 
 
 def read_blocks(
@@ -29,16 +26,6 @@ def read_blocks(
         ConfigurationError: Its file is damaged.
         OSError: It cannot be read; FileNotFoundError where another part has replaced it meanwhile.
     """
-    if part.embeddings is None:
-        return
-    url = storage.join(root, EMBEDDINGS, part.embeddings)
-    file = SeekableFile(url)
-    blocks = iterate_columns(file, columns, rows)
-    while True:
-        try:
-            block = next(blocks, None)
-        except DAMAGE as error:
-            raise file.failure or damaged(url) from error
-        if block is None:
-            return
-        yield block
+    if part.embeddings:
+        with open_rows(root, part.embeddings) as file:
+            yield from iterate_columns(file, columns, rows)
