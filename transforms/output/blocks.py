@@ -8,19 +8,16 @@ import pyarrow as pa
 
 from transforms.output.commits import PartRecord
 from transforms.output.committed import open_rows
-from transforms.output.parquet import GROUP_ROWS, iterate_columns
+from transforms.output.parquet import iterate_columns
 
 
-def read_blocks(
-    root: str, part: PartRecord, columns: Sequence[str], rows: int = GROUP_ROWS
-) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of a part, in the order in which they lie there.
+def read_blocks(root: str, part: PartRecord, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a part in their order, in blocks of at most as many as a row group has.
 
     Args:
         root: The output root.
         part: The part; one without rows has no block.
         columns: What is wanted of each row; nothing else is read.
-        rows: How many rows a block has at the most.
 
     Raises:
         ConfigurationError: Its file is damaged.
@@ -28,4 +25,4 @@ def read_blocks(
     """
     if part.embeddings:
         with open_rows(root, part.embeddings) as file:
-            yield from iterate_columns(file, columns, rows)
+            yield from iterate_columns(file, columns)
