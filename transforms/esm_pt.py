@@ -27,7 +27,6 @@ from transforms.output.commits import (
     add_file_records,
     read_part_record,
 )
-from transforms.output.committed import Rows
 from transforms.output.file_counts import counts_of
 from transforms.output.gathering import Gathered, check_keys, gather, read_whole
 from transforms.output.pt_format import write_pt
@@ -94,13 +93,15 @@ def _write_files(
     digests: dict[str, str] = {}
 
     def write_vectors(each: FinishedFile, handle: BinaryIO) -> None:
-        source = each.end.source
-        content: Gathered | Rows | None = failing.get(source)
-        if content is None and output.pt_order == "input":
-            content = read_whole(each, parts_of[source], root)
-        if content is None:
-            content = gather(each, parts_of[source], root)
-        digests[source] = _write_pt(content, output.pt_order, handle)
+        source, is_by_length = each.end.source, output.pt_order == "length"
+        content = failing.get(source)
+        rows = None if content or is_by_length else read_whole(each, parts_of[source], root)
+        if rows is not None:
+            digests[source] = write_pt(handle, rows.ids, [rows.vectors])
+            return
+        content = content or gather(each, parts_of[source], root)
+        content = content.longest_first() if is_by_length else content
+        digests[source] = write_pt(handle, content.ids, content.read_vectors())
 
     storage.publish_all(
         root, {pt_name(each.end.source): partial(write_vectors, each) for each in finished}
@@ -109,14 +110,6 @@ def _write_files(
         if storage.exists(url := storage.join(root, failures_name(source))):
             storage.delete(url)
     return digests
-
-
-def _write_pt(content: Gathered | Rows, order: str, handle: BinaryIO) -> str:
-    if isinstance(content, Rows):
-        return write_pt(handle, content.ids, [content.vectors])
-    if order == "length":
-        content = content.longest_first()
-    return write_pt(handle, content.ids, content.read_vectors())
 
 
 def _write_failures(content: Gathered, handle: BinaryIO) -> None:

@@ -10,13 +10,12 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import BinaryIO
 
 import apache_beam as beam
 
 from transforms import storage
 from transforms.inputs.finding import FastaFile, FindFasta, values_of
+from transforms.output.json_records import write_json
 
 MOST_IN_GRAPH = 10_000
 """Files that a graph carries itself, and files of one piece of a longer list."""
@@ -66,12 +65,8 @@ def listed(root: str, run: str, files: Sequence[FastaFile]) -> Iterator[beam.PTr
         for start in range(0, len(files), MOST_IN_GRAPH):
             names.append(f"{storage.STAGING}/files-{run}-{len(names)}.json")
             piece = files[start : start + MOST_IN_GRAPH]
-            storage.publish(root, names[-1], partial(_write, piece))
+            write_json(root, names[-1], list(map(values_of, piece)))
         yield FindListed([storage.join(root, name) for name in names])
     finally:
         for name in names:
             storage.delete(storage.join(root, name))
-
-
-def _write(files: Sequence[FastaFile], handle: BinaryIO) -> None:
-    handle.write(json.dumps([values_of(file) for file in files]).encode())

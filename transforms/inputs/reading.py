@@ -27,7 +27,7 @@ from transforms.inputs.fasta import (
     scan_fasta,
 )
 from transforms.inputs.finding import FastaFile
-from transforms.inputs.stopping import StoppedError, heed_end, stop_requested
+from transforms.inputs.stopping import HeedingDoFn, StoppedError, stop_requested
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.output.commits import Output
 from transforms.output.shards import Shard
@@ -61,18 +61,12 @@ class ReadFasta(beam.PTransform):  # type: ignore[misc]
         return files | beam.ParDo(_ReadFastaDoFn(self.output)).with_output_types(Item)
 
 
-class _ReadFastaDoFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, output: Output | None) -> None:
-        self._output = output
-        self._shard = output.shard if output else None
-
-    def setup(self) -> None:
-        heed_end(self._output)
-
+class _ReadFastaDoFn(HeedingDoFn):
     def process(self, element: FastaFile) -> Iterator[Item]:
         if not stop_requested():
             events.emit(events.FileBegun(element.source, element.size))
-        yield from in_batches(read_items(look_again(element), self._shard))
+        shard = self._output.shard if self._output else None
+        yield from in_batches(read_items(look_again(element), shard))
 
 
 def look_again(file: FastaFile) -> FastaFile:

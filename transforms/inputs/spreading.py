@@ -11,18 +11,15 @@ from transforms import events
 from transforms.inputs.finding import FastaFile
 from transforms.inputs.ranges import RANGE_BYTES, FileRange, cut_file, read_range
 from transforms.inputs.reading import in_batches, look_again
-from transforms.inputs.stopping import heed_end, stop_requested
+from transforms.inputs.stopping import HeedingDoFn, stop_requested
 from transforms.items import Item
 from transforms.output.commits import Output
 
 
-class _CutDoFn(beam.DoFn):  # type: ignore[misc]
+class _CutDoFn(HeedingDoFn):
     def __init__(self, output: Output | None, range_bytes: int) -> None:
-        self._output = output
+        super().__init__(output)
         self._range_bytes = range_bytes
-
-    def setup(self) -> None:
-        heed_end(self._output)
 
     def process(self, element: FastaFile) -> Iterator[FileRange]:
         if not stop_requested():
@@ -30,13 +27,7 @@ class _CutDoFn(beam.DoFn):  # type: ignore[misc]
         yield from cut_file(look_again(element), self._range_bytes)
 
 
-class _ReadRangesDoFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, output: Output | None) -> None:
-        self._output = output
-
-    def setup(self) -> None:
-        heed_end(self._output)
-
+class _ReadRangesDoFn(HeedingDoFn):
     def process(self, element: FileRange) -> Iterator[Item]:
         if element.stop is None:
             element = replace(element, file=look_again(element.file))

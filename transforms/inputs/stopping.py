@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
+import apache_beam as beam
+
 from transforms import storage
 from transforms.output.commits import Output
 from transforms.output.holders import LOCKS
@@ -87,6 +89,21 @@ def heed_end(output: Output | None) -> None:
         output: Where the run writes; it is looked there once a second. None for nowhere.
     """
     _Readers.end = EndLook(output) if output else None
+
+
+class HeedingDoFn(beam.DoFn):  # type: ignore[misc]
+    """Base of the steps that read: they end when the run does.
+
+    Args:
+        output: Where the run writes; None for nowhere.
+    """
+
+    def __init__(self, output: Output | None) -> None:
+        self._output = output
+
+    def setup(self) -> None:
+        """See ``beam.DoFn.setup``."""
+        heed_end(self._output)
 
 
 def clear_stop() -> None:

@@ -6,39 +6,23 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from transforms import storage
-from transforms.errors import damaged
-from transforms.output.commits import EMBEDDINGS, PartRecord
-from transforms.output.committed import DAMAGE
-from transforms.output.parquet import GROUP_ROWS, iterate_columns
-from transforms.output.seeking import SeekableFile
+from transforms.output.commits import PartRecord
+from transforms.output.committed import open_rows
+from transforms.output.parquet import iterate_columns
 
 
-def read_blocks(
-    root: str, part: PartRecord, columns: Sequence[str], rows: int = GROUP_ROWS
-) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of a part, in the order in which they lie there.
+def read_blocks(root: str, part: PartRecord, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a part in their order, in blocks of at most as many as a row group has.
 
     Args:
         root: The output root.
         part: The part; one without rows has no block.
         columns: What is wanted of each row; nothing else is read.
-        rows: How many rows a block has at the most.
 
     Raises:
         ConfigurationError: Its file is damaged.
         OSError: It cannot be read; FileNotFoundError where another part has replaced it meanwhile.
     """
-    if part.embeddings is None:
-        return
-    url = storage.join(root, EMBEDDINGS, part.embeddings)
-    file = SeekableFile(url)
-    blocks = iterate_columns(file, columns, rows)
-    while True:
-        try:
-            block = next(blocks, None)
-        except DAMAGE as error:
-            raise file.failure or damaged(url) from error
-        if block is None:
-            return
-        yield block
+    if part.embeddings:
+        with open_rows(root, part.embeddings) as file:
+            yield from iterate_columns(file, columns)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Generic, TypeVar
@@ -154,10 +155,22 @@ def read_row_columns(root: str, name: str, columns: Sequence[str]) -> pa.Table:
         ConfigurationError: It is damaged.
         OSError: It cannot be read.
     """
+    with open_rows(root, name) as file:
+        return read_columns(file, columns)
+
+
+@contextmanager
+def open_rows(root: str, name: str) -> Iterator[SeekableFile]:
+    """Opens a file in ``embeddings/`` for the time of a ``with`` block, to read some of it.
+
+    Raises:
+        ConfigurationError: It is damaged.
+        OSError: It cannot be read.
+    """
     url = storage.join(root, EMBEDDINGS, name)
     file = SeekableFile(url)
     try:
-        return read_columns(file, columns)
+        yield file
     except DAMAGE as error:
         raise file.failure or damaged(url) from error
 

@@ -151,16 +151,14 @@ def read_columns(data: bytes | io.RawIOBase, columns: Sequence[str]) -> pa.Table
     return pq.read_table(source, columns=list(columns))
 
 
-def iterate_columns(
-    file: io.RawIOBase, columns: Sequence[str], rows: int
-) -> Iterator[pa.RecordBatch]:
-    """Yields some columns of a part's Parquet file that is open, at most so many rows at a time.
+def iterate_columns(file: io.RawIOBase, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields some columns of a part's Parquet file that is open, :data:`GROUP_ROWS` rows at a time.
 
-    What is held is a row group as it lies in the file, which has less than twice
-    :data:`GROUP_ROWS` rows, and the rows that are yielded.
+    What is held is a row group as it lies in the file, which has less than twice as many rows,
+    and the rows that are yielded.
     """
     opened = pq.ParquetFile(pa.PythonFile(file, mode="r"))
-    yield from opened.iter_batches(rows, columns=list(columns))
+    yield from opened.iter_batches(GROUP_ROWS, columns=list(columns))
 
 
 def to_matrix(column: pa.ChunkedArray) -> Vectors:
