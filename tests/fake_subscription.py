@@ -27,7 +27,7 @@ def make_message(number: int, data: str | bytes, **attributes: str) -> Message:
 def subscribe(monkeypatch: pytest.MonkeyPatch, *messages: Message) -> FakeSubscription:
     """Has runs of this process find a subscription with some messages."""
     fake = FakeSubscription(*messages)
-    monkeypatch.setattr(run, "open_subscription", lambda name: fake)
+    monkeypatch.setattr("pipeline.dispatch.open_subscription", lambda name: fake)
     return fake
 
 

@@ -318,7 +318,9 @@ def test_an_output_of_messages_has_a_page(
     tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     messages = (make_message(1, ">a one\nMKTAYIAKQR\n>b\nGGGSSS\n"), make_message(2, "garbage"))
-    monkeypatch.setattr(run, "open_subscription", lambda name: FakeSubscription(*messages))
+    monkeypatch.setattr(
+        "pipeline.dispatch.open_subscription", lambda name: FakeSubscription(*messages)
+    )
     options = ("--stop_after", "0.01", "--max_batch_wait", "0.01")
     assert embed(tmp_path / "out", "--input_subscription", FakeSubscription.name, *options) == 3
     page = report_of(call, tmp_path / "out")
