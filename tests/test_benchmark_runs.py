@@ -198,7 +198,6 @@ def test_a_run_is_kept_beside_the_other_runs_of_its_day(tmp_path: Path) -> None:
     [
         "exactness --shape toy --records 4 --dtypes float32",
         "frame --layout many --records 8 --rounds 1 --no_demo",
-        "growth --shape toy --records 8 --rounds 1 --threads 1",
         "latency --files 1 --poll_seconds 0.2 --with --checkpoint_seconds 5",
         "memory --records 8 --shorten 30",
         "search --rows 50 --dim 8 --queries 3 --top 2 --rounds 1",
