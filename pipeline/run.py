@@ -25,7 +25,7 @@ from pipeline.messages.rounds import check_receiving, receive
 from pipeline.messages.subscription import open_subscription
 from pipeline.options import RunConfig, command_line, parse_options
 from pipeline.rounds import embed
-from pipeline.run_report import Report, make_report
+from pipeline.run_report import Report, report_run
 from pipeline.runners import GraphError, is_heard, is_in_this_process, is_of_engine
 from pipeline.sharding.beginning import check_sharing, prepare_shard
 from pipeline.sharding.gpus import run_on_gpus
@@ -147,7 +147,7 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
         except (GraphError, LostError, OSError) as error:
             failure = str(error)
     seconds = time.monotonic() - start
-    return report_or_fail(partial(make_report, plan, seconds, metrics, pace=pace), failure)
+    return report_or_fail(partial(report_run, plan, seconds, metrics, pace), failure)
 
 
 def _set_up_logging(config: RunConfig) -> None:

@@ -19,7 +19,7 @@ from pipeline.listening.pace import Pace
 from pipeline.listening.progress import showing
 from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
-from pipeline.run_report import Report, make_report
+from pipeline.run_report import Report, report_run
 from pipeline.runners import GraphError, run_graph
 from transforms import events
 from transforms.errors import ConfigurationError, LostError
@@ -65,7 +65,7 @@ def stream(config: RunConfig, plan: Plan) -> tuple[Plan, Report, list[int]]:
             failure = str(error)
     plan = _listed(config, plan, was_cut=bool(received or failure))
     seconds = time.monotonic() - start
-    make = partial(make_report, plan, seconds, dict(metrics), pace=job.pace)
+    make = partial(report_run, plan, seconds, metrics, job.pace)
     return plan, report_or_fail(make, failure), received
 
 
