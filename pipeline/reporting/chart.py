@@ -64,6 +64,19 @@ class Chart:
         return buffer.getvalue()
 
 
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """The pictures of a report: the map, those of the rows, and those of how they were made."""
+
+    map: Chart
+    of_rows: tuple[Chart, ...]
+    of_run: tuple[Chart, ...]
+
+    def all(self) -> tuple[Chart, ...]:
+        """Returns all of them."""
+        return *self.of_rows, *self.of_run, self.map
+
+
 def count_on(axis: Any) -> None:
     """Makes an axis one of whole numbers, since it counts."""
     from matplotlib.ticker import MaxNLocator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -17,7 +17,7 @@ from pipeline.failures import MOST_SHOWN
 from pipeline.file_states import FAILED
 from pipeline.recorded import describe_vectors
 from pipeline.reporting.accounting import account, judge, of_most_interest
-from pipeline.reporting.chart import Chart, data_uri
+from pipeline.reporting.chart import Charts, data_uri
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.groups import COLOURS, Groups
 from pipeline.reporting.row_charts import norm_outliers
@@ -42,14 +42,14 @@ _STATES = {
 
 
 def make_page(
-    found: Findings, groups: Groups, charts: Sequence[Chart], pictures: Mapping[str, bytes]
+    found: Findings, groups: Groups, charts: Charts, pictures: Mapping[str, bytes]
 ) -> str:
     """Returns the page.
 
     Args:
         found: What it tells.
         groups: The groups of the map.
-        charts: Its pictures, the map last.
+        charts: Its pictures.
         pictures: Of each chart that is there, by name, the PNG.
     """
     style, script = (_read(name) for name in ("style.css", "map.js"))
@@ -65,10 +65,7 @@ def make_page(
             made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             groups=groups,
             colours=COLOURS,
-            charts=charts[:-1],
-            # Who has no failures is told so above.
-            untold=[each for each in charts[4:-1] if not each.is_there and each.caption],
-            map_chart=charts[-1],
+            charts=charts,
             map_data=map_data(found.map, groups) if found.map.projections else None,
             uris={name: Markup(data_uri(png)) for name, png in pictures.items()},
             **_told(found),
