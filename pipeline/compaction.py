@@ -99,11 +99,6 @@ def compact_output(
 ) -> Compaction:
     """Merges the small parts of an output.
 
-    Args:
-        output: The output root.
-        rows: Records up to which parts are merged.
-        sleep: Waits for some seconds; replaced by tests.
-
     Raises:
         ConfigurationError: There is no output, another compaction is at work, or a part is damaged.
         LostError: Another machine has taken over, for this one was suspended.

@@ -17,7 +17,7 @@ from pipeline.execution import add_metrics, embed
 from pipeline.listening.pace import Pace
 from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
-from pipeline.run_report import Report, make_report, write_report
+from pipeline.run_report import Report, report_run, write_report
 from pipeline.runners import GraphError
 from transforms import events
 from transforms.errors import ConfigurationError, LostError
@@ -74,9 +74,10 @@ class Continuing(ABC):
         self._is_lost = True
         request_stop()
 
-    def report(self, failure: str | None = None) -> Report:
+    def report(self, failure: str | None = None, is_last: bool = True) -> Report:
         """Reads from the output what has become of each file."""
-        return make_report(self.plan, self._seconds, self._metrics, failure, self._pace)
+        told = self._seconds, self._metrics, self._pace
+        return report_run(self.plan, *told, failure, is_last)
 
 
 class Rounds(Continuing):
@@ -117,9 +118,8 @@ class Rounds(Continuing):
         start = time.monotonic()
         if not self._report_is_due or start < self._report_after:
             return False
-        report = self.report()
-        # What there is no outcome of yet is no fault.
-        write_report(self._root, report, exit_code(replace(report, missing=()), []))
+        report = self.report(is_last=False)
+        write_report(self._root, report, exit_code(report, []))
         now = time.monotonic()
         self._report_is_due = False
         self._report_after = now + REPORT_PAUSE * (now - start)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.checks import Plan
 from pipeline.run_report import Report, check_accounting, write_report
-from pipeline.summary import in_words
+from pipeline.summary import tell_output, tell_run
 from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say_all
 from transforms import events, storage
 from transforms.errors import ConfigurationError
@@ -45,7 +45,7 @@ def report_or_fail(make: Callable[[str | None], Report], failure: str | None) ->
     except (ConfigurationError, OSError) as error:
         told = [failure] if failure else []
         told.append(f"What the output holds now cannot be told: {error}")
-        return Report((), (), (), 0.0, " ".join(told), details={})
+        return Report(" ".join(told))
 
 
 def leave(plan: Plan, report: Report, code: int) -> int:
@@ -65,7 +65,7 @@ def leave(plan: Plan, report: Report, code: int) -> int:
         events.RunEnded(
             plan.output.run,
             code,
-            report.total("embedded"),
+            report.rows,
             report.dead_letters,
             round(report.seconds, 3),
         )
@@ -90,7 +90,8 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
             complain(sentence)
     if code in (EXIT_OK, EXIT_DEAD_LETTERS):
         if not quiet:
-            say_all(in_words(report, plan))
+            say_all([tell_run(report, bool(plan.todo))])
+            say_all(tell_output(report, plan.output, plan.listing))
         return
     root = printable(plan.output.root)
     if not has_configuration(plan.output.root):
@@ -98,7 +99,7 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
         return
     safe = f"what is committed in {root} is safe"
     if report.details:
-        safe = f"{report.total('embedded'):,} vectors are safe in {root}"
+        safe = f"{report.rows:,} vectors are safe in {root}"
     tell_stopped(safe, was_too_much)
 
 

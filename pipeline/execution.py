@@ -11,7 +11,7 @@ from pipeline.checks import Plan
 from pipeline.ending import report_or_fail
 from pipeline.graph import build
 from pipeline.listening.pace import Pace
-from pipeline.run_report import Report, make_report
+from pipeline.run_report import Report, report_run
 from pipeline.runners import GraphError, run_graph
 from transforms import events
 from transforms.errors import LostError
@@ -42,7 +42,7 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
         except (GraphError, LostError, OSError) as error:
             failure = str(error)
     seconds = time.monotonic() - start
-    return report_or_fail(partial(make_report, plan, seconds, metrics, pace=pace), failure)
+    return report_or_fail(partial(report_run, plan, seconds, metrics, pace), failure)
 
 
 def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:

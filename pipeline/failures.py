@@ -67,21 +67,37 @@ def iterate_dead_letters(
     yield from (letter for source, letter in failed.items() if source not in committed.files)
 
 
-def count_failures(letters: Iterable[DeadLetter], examples: int = 1) -> tuple[Failures, ...]:
-    """Counts dead letters by stage and type, the most frequent kind first.
+class FailureKinds:
+    """Counts dead letters by stage and type as they go by.
 
     Args:
-        letters: The dead letters.
         examples: How many of each kind are kept.
     """
-    counts: Counter[tuple[str, str]] = Counter()
-    first: defaultdict[tuple[str, str], list[DeadLetter]] = defaultdict(list)
-    for letter in letters:
+
+    def __init__(self, examples: int = 1) -> None:
+        self._examples = examples
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._first: defaultdict[tuple[str, str], list[DeadLetter]] = defaultdict(list)
+
+    def add(self, letter: DeadLetter) -> None:
+        """Takes note of a dead letter."""
         kind = letter.stage, letter.error_type
-        counts[kind] += 1
-        if len(first[kind]) < examples:
-            first[kind].append(replace(letter, sequence=None))
-    return tuple(Failures(count, tuple(first[kind])) for kind, count in counts.most_common())
+        self._counts[kind] += 1
+        if len(self._first[kind]) < self._examples:
+            self._first[kind].append(replace(letter, sequence=None))
+
+    def all(self) -> tuple[Failures, ...]:
+        """Returns the kinds, the most frequent first."""
+        kinds = self._counts.most_common()
+        return tuple(Failures(count, tuple(self._first[kind])) for kind, count in kinds)
+
+
+def count_failures(letters: Iterable[DeadLetter], examples: int = 1) -> tuple[Failures, ...]:
+    """Counts dead letters as :class:`FailureKinds` does."""
+    kinds = FailureKinds(examples)
+    for letter in letters:
+        kinds.add(letter)
+    return kinds.all()
 
 
 def count_failed(records: int, files: int) -> str:
@@ -89,12 +105,23 @@ def count_failed(records: int, files: int) -> str:
     return " and ".join(filter(None, (counted(records, "record"), counted(files, "file"))))
 
 
-def describe_failed(source: str, ordinal: int | None, record_id: str, message: str) -> str:
-    """Returns which record, or with ``ordinal`` None which file, has failed, and why."""
-    return f"{name_failed(source, ordinal, record_id)}: {printable(message, MOST_SHOWN)}"
+def tell_kinds(kinds: Iterable[Failures]) -> Iterator[str]:
+    """Yields a line on each kind of failure, and one on each example where there are several."""
+    for kind in kinds:
+        named = f"{kind.first.error_type} ({kind.first.stage})"
+        told = [
+            f"{name_failed(each.source, each.ordinal, each.id)}: {_shown(each.message)}"
+            for each in kind.examples
+        ]
+        yield f"  {kind.count:,} {_shown(named)}, the first: {told[0]}"
+        yield from (f"    {each}" for each in told[1:])
 
 
 def name_failed(source: str, ordinal: int | None, record_id: str) -> str:
     """Returns how a failed record, or with ``ordinal`` None a file, is named in a sentence."""
     names = [source] if ordinal is None else [source, record_id or "no id"]
-    return ", ".join(printable(name, MOST_SHOWN) for name in names)
+    return ", ".join(map(_shown, names))
+
+
+def _shown(text: str) -> str:
+    return printable(text, MOST_SHOWN)

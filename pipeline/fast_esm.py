@@ -13,6 +13,7 @@ import torch
 from pipeline.checks import Plan, prepare
 from pipeline.execution import execute
 from pipeline.failures import iterate_dead_letters
+from pipeline.file_states import FAILED
 from pipeline.options import RunConfig
 from pipeline.run_report import Report, log_line
 from transforms import storage
@@ -122,9 +123,9 @@ def _prepare_loaded(config: RunConfig, model: torch.nn.Module, held: ExitStack) 
 def _raise_failure(report: Report) -> None:
     if report.failure:
         raise RuntimeError(report.failure)
-    if report.failed:
+    if report.with_status(FAILED):
         raise FastaFormatError(report.failures[0].first.message)
-    if report.dead_letters and not report.total("embedded"):
+    if report.dead_letters and not report.rows:
         raise RuntimeError(
             f"None of the {report.dead_letters:,} records could be embedded; the first: "
             f"{report.failures[0].first.message}"

@@ -36,12 +36,7 @@ class AtWork:
         return bool(self.run) and is_of_run(part.run, self.run)
 
     def spares(self, part: PartRecord, finished: Collection[str]) -> bool:
-        """Tells whether it does not need a part.
-
-        Args:
-            part: The part.
-            finished: The files that are finished.
-        """
+        """Tells whether it does not need a part."""
         if not self.run:
             return True
         if part.run in self.writing and not part.part.startswith(MERGED):

@@ -23,6 +23,8 @@ REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 FOLDERS = (commits.EMBEDDINGS, commits.DEAD_LETTERS, commits.COMMITS, commits.PT)
 """Those of an output; what lies in them is taken for a part of it."""
 
+_OF_MODEL = ("model", "revision", "fingerprint", "dim", "layers")
+
 # What a configuration holds, by the option that sets it, or in words where none does.
 _NAMES = {
     "format": "the format of the output",
@@ -113,21 +115,13 @@ def check_same(root: str, held: Mapping[str, Any], wanted: Mapping[str, Any]) ->
     """
     # Another format is refused by whoever reads what is held.
     differing = [n for n in wanted if n != "format" and held.get(n) != wanted[n]]
-    if "fingerprint" in differing:
-        # What else there is to say of another model follows from its being another.
-        unequal_names = held.get("model") != wanted["model"]
-        naming = "model" if unequal_names else "fingerprint"
-        differing = [
-            naming,
-            *(
-                n
-                for n in differing
-                if n not in ("model", "revision", "fingerprint", "dim", "layers")
-            ),
-        ]
-    else:
-        # The same weights under another name are the same model.
-        differing = [name for name in differing if name not in ("model", "revision")]
+    # What else there is to say of another model follows from its being another, and the same
+    # weights under another name are the same model.
+    is_another = "fingerprint" in differing
+    implied = _OF_MODEL if is_another else ("model", "revision")
+    differing = [name for name in differing if name not in implied]
+    if is_another:
+        differing.insert(0, "fingerprint" if held.get("model") == wanted["model"] else "model")
     if differing:
         differences = "; ".join(
             f"{_NAMES.get(name, f'--{name}')} was {_shown(name, held.get(name))}, "

@@ -15,6 +15,9 @@ from transforms.residues import ResiduePolicy
 _KEYS = ("input_root", "model", "revision", "fingerprint", "dim", "dtype", "residues",
          "long_sequences", "truncation_seq_length", "pt", "pt_order")  # fmt: skip
 
+_OF_VECTORS = ("model", "revision", "fingerprint", "dim", "layers", "pooling", "dtype", "residues",
+               "long_sequences", "truncation_seq_length")  # fmt: skip
+
 _NUMBERS = ("dim", "truncation_seq_length")
 
 
@@ -75,6 +78,12 @@ def read_recorded(root: str) -> dict[str, Any]:
             "from a copy, or use that version."
         )
     return configuration
+
+
+def describe_vectors(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a reader of vectors asks; paths of the machine that made them are not in it."""
+    told = {name: configuration.get(name) for name in _OF_VECTORS}
+    return {name: value for name, value in told.items() if value not in (None, "")}
 
 
 def policy_of(configuration: Mapping[str, Any]) -> ResiduePolicy:

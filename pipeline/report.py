@@ -32,14 +32,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(options: argparse.Namespace) -> int:
     """Writes the report of an output, tells a person where, and returns the exit code."""
-    from pipeline.reporting.findings import Asked
+    from pipeline.reporting.findings import ReportConfig
     from pipeline.reporting.reporting import write_report
     from transforms.errors import ConfigurationError
 
-    asked = Asked(options.output, options.map_rows, options.labels, options.label_column)
     if options.label_column and not options.labels:
         raise ConfigurationError("--label_column is one of --labels. Give that, or leave it.")
-    say(write_report(asked, options.out))
+    say(write_report(ReportConfig(**vars(options))))
     return EXIT_OK
 
 

@@ -7,30 +7,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO
 
 from pipeline.checks import Plan
-from pipeline.failures import (
-    Failures,
-    count_failures,
-    iterate_dead_letters,
-)
+from pipeline.failures import Failures, count_failures, iterate_dead_letters
+from pipeline.file_states import FAILED, UNFINISHED, FileState, find_states
 from pipeline.listening.pace import Pace
 from pipeline.outputs import FAILURES_LOG, REPORT, read_run_report
-from pipeline.remarks import (
-    NUCLEOTIDES,
-    count_sharing_an_id,
-    find_suspects,
-)
+from pipeline.remarks import NUCLEOTIDES, find_suspects
 from pipeline.settled import read_settled
+from pipeline.shared_ids import count_sharing_an_id
 from pipeline.versions import read_versions
 from transforms import storage
+from transforms.inputs.finding import Listing
 from transforms.items import DeadLetter
-from transforms.output.commits import Commits, PartRecord
-from transforms.output.parts import is_of_run
+from transforms.output.commits import Commits, Output
 from transforms.output.reopened import read_reopened
 from transforms.text import printable
 
@@ -44,170 +38,141 @@ _SEPARATOR_LIKE = re.compile(r"(?<![^ ])\||\|(?![^ ])")
 
 
 @dataclass(frozen=True)
-class FileOutcome:
-    """What became of one input file.
-
-    Attributes:
-        source: Path below the input root.
-        url: Where it was read.
-        status: ``finished``, ``failed`` (could not be read to its end) or ``unfinished``.
-        read: Records that it holds; None where that is not known.
-        residues: Residues of those records; None where that is not known.
-        embedded: Rows on disk.
-        dead_lettered: Dead letters on disk, the file's own not counted.
-        embedded_this_run: Rows that this run has added.
-        pt: Path of its ``.pt`` below the output root; None without one.
-    """
-
-    source: str
-    url: str
-    status: str
-    read: int | None
-    residues: int | None
-    embedded: int
-    dead_lettered: int
-    embedded_this_run: int
-    pt: str | None
-
-
-@dataclass(frozen=True)
 class Report:
     """The outcome of a run.
 
     Attributes:
-        files: The files of this run and of every earlier one on this output.
+        failure: What stopped it; None if nothing did.
+        run: Its name.
+        files: Its files and those of every earlier run on this output.
+        urls: Where it read its files.
         failures: The dead letters of the output by kind, the most frequent first.
-        missing: Input files of this run that have no outcome.
+        missing: Its files that have no outcome, if it has ended.
         seconds: How long the run took.
-        failure: What stopped the graph; None if nothing did.
-        details: Configuration, versions, metrics and times.
+        details: Configuration, versions, metrics and times; empty where the output cannot be read.
         committed: What all of this was read from.
+        earlier: What the run before says of itself; empty where none does.
         nucleotides: Files that seem to hold nucleotides.
         sharing_an_id: Rows with an id that another one has too; None where that is not known.
     """
 
-    files: tuple[FileOutcome, ...]
-    failures: tuple[Failures, ...]
-    missing: tuple[str, ...]
-    seconds: float
-    failure: str | None
-    details: Mapping[str, Any]
+    failure: str | None = None
+    run: str = ""
+    files: tuple[FileState, ...] = ()
+    urls: Mapping[str, str] = field(default_factory=dict)
+    failures: tuple[Failures, ...] = ()
+    missing: tuple[str, ...] = ()
+    seconds: float = 0.0
+    details: Mapping[str, Any] = field(default_factory=dict)
     committed: Commits = field(default_factory=lambda: Commits({}, {}))
+    earlier: Mapping[str, Any] = field(default_factory=dict)
     nucleotides: tuple[str, ...] = ()
     sharing_an_id: int | None = None
 
-    def total(self, name: str) -> int:
-        """Returns a count of :class:`FileOutcome`, summed over the files."""
-        return sum(getattr(outcome, name) or 0 for outcome in self.files)
-
     @property
-    def unfinished(self) -> tuple[FileOutcome, ...]:
-        """The files that a run has begun, or is to do, and that have no outcome."""
-        return tuple(outcome for outcome in self.files if outcome.status == "unfinished")
+    def rows(self) -> int:
+        """How many rows the output holds."""
+        return sum(file.rows for file in self.files)
 
     @property
     def dead_letters(self) -> int:
         """How many dead letters the output holds, those of whole files too."""
-        return sum(failures.count for failures in self.failures)
+        return sum(kind.count for kind in self.failures)
 
-    @property
-    def failed(self) -> tuple[FileOutcome, ...]:
-        """The files that could not be read to their end."""
-        return tuple(outcome for outcome in self.files if outcome.status == "failed")
+    def with_status(self, status: str) -> list[FileState]:
+        """Returns the files with a status."""
+        return [file for file in self.files if file.status == status]
 
 
 def make_report(
+    output: Output,
+    listing: Listing,
+    seconds: float,
+    metrics: Mapping[str, int | str],
+    details: Mapping[str, Any],
+    failure: str | None = None,
+    is_last: bool = True,
+) -> Report:
+    """Reads from an output what has become of each file.
+
+    Args:
+        output: Where the run has written.
+        listing: Its input files.
+        seconds: How long it took.
+        metrics: What the graph counted.
+        details: What else is told of it, by the names of a report.
+        failure: What stopped it.
+        is_last: Whether it has ended; before, no file is missing, and ids are not counted, for
+            all rows are read for it.
+    """
+    root = output.root
+
+    def read(committed: Commits) -> tuple[Commits, tuple[Failures, ...]]:
+        return committed, count_failures(iterate_dead_letters(root, committed))
+
+    committed, failures = read_settled(root, read)
+    urls = {file.source: file.url for file in listing.files}
+    files = find_states(committed, urls.keys() | read_reopened(root, committed))
+    unfinished = (file.source for file in files if file.status == UNFINISHED)
+    earlier = read_run_report(root)
+    return Report(
+        failure=failure,
+        run=output.run,
+        files=files,
+        urls=urls,
+        failures=failures,
+        missing=tuple(source for source in unfinished if is_last and source in urls),
+        seconds=seconds,
+        details={
+            "run": output.run,
+            "configuration": dict(output.configuration),
+            "versions": read_versions(),
+            "metrics": dict(sorted(metrics.items())),
+            "passed_over_by_name": listing.passed_over,
+            **details,
+        },
+        committed=committed,
+        earlier=earlier,
+        nucleotides=find_suspects(earlier, listing, {file.source for file in files}),
+        sharing_an_id=count_sharing_an_id(root, committed) if is_last else None,
+    )
+
+
+def report_run(
     plan: Plan,
     seconds: float,
     metrics: Mapping[str, int | str],
+    pace: Pace | None,
     failure: str | None = None,
-    pace: Pace | None = None,
+    is_last: bool = True,
 ) -> Report:
-    """Reads from the output what became of each file.
+    """Reads from the output of a run what has become of each file.
 
     Args:
         plan: What the run was to do.
         seconds: How long it took.
         metrics: What the graph counted.
-        failure: What stopped it.
         pace: What has listened to it; None where it is not heard.
+        failure: What stopped it.
+        is_last: As :func:`make_report` takes it.
     """
-
-    def read(committed: Commits) -> tuple[Commits, tuple[Failures, ...]]:
-        return committed, count_failures(iterate_dead_letters(plan.output.root, committed))
-
-    committed, failures = read_settled(plan.output.root, read)
-    urls = {file.source: file.url for file in plan.listing.files}
-    parts_of = committed.by_source()
-    reopened = read_reopened(plan.output.root, committed)
-    sources = sorted(urls.keys() | committed.files.keys() | parts_of.keys() | reopened)
-    failed = committed.failed_sources()
-    files = tuple(
-        _outcome(
-            source,
-            urls.get(source, ""),
-            parts_of.get(source, ()),
-            committed,
-            failed,
-            plan.output.run,
-        )
-        for source in sources
-    )
-    return Report(
-        files=files,
-        failures=failures,
-        missing=tuple(o.source for o in files if o.source in urls and o.status == "unfinished"),
-        seconds=seconds,
-        failure=failure,
-        details={
-            "run": plan.output.run,
-            "configuration": dict(plan.output.configuration),
-            "options": dict(plan.options),
-            "device": plan.embed.model.device,
-            "toks_per_batch": plan.embed.model.toks_per_batch or "auto",
-            "versions": read_versions(),
-            "metrics": dict(sorted(metrics.items())),
-            "pace": pace.as_json() if pace else None,
-            "passed_over_by_name": plan.listing.passed_over,
-        },
-        committed=committed,
-        nucleotides=find_suspects(plan.output.root, plan.listing, sources),
-        sharing_an_id=count_sharing_an_id(plan.output.root, committed),
-    )
-
-
-def _outcome(
-    source: str,
-    url: str,
-    parts: Sequence[PartRecord],
-    committed: Commits,
-    failed: set[str],
-    run: str,
-) -> FileOutcome:
-    record = committed.files.get(source)
-    status = "finished" if record else "failed" if source in failed else "unfinished"
-    return FileOutcome(
-        source=source,
-        url=url or (record.url if record else ""),
-        status=status,
-        read=record.records if record else None,
-        residues=record.residues if record else None,
-        embedded=sum(part.sources[source].rows for part in parts),
-        dead_lettered=sum(part.sources[source].dead_letters for part in parts),
-        embedded_this_run=sum(
-            part.sources[source].rows for part in parts if is_of_run(part.run, run)
-        ),
-        pt=record.pt if record else None,
-    )
+    model = plan.embed.model
+    details = {
+        "options": dict(plan.options),
+        "device": model.device,
+        "toks_per_batch": model.toks_per_batch or "auto",
+        "pace": pace.as_json() if pace else None,
+    }
+    return make_report(plan.output, plan.listing, seconds, metrics, details, failure, is_last)
 
 
 def check_accounting(report: Report) -> list[str]:
     """Returns a sentence for each file whose records do not add up."""
     return [
-        f"{printable(o.source)}: read {o.read}, embedded {o.embedded}, "
-        f"dead-lettered {o.dead_lettered}"
-        for o in report.files
-        if o.status == "finished" and o.read != o.embedded + o.dead_lettered
+        f"{printable(file.source)}: read {file.records}, embedded {file.rows}, "
+        f"dead-lettered {file.dead_letters}"
+        for file in report.files
+        if not file.adds_up
     ] + [f"{printable(source)}: not finished" for source in report.missing]
 
 
@@ -217,24 +182,24 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
     What became of each file is told as of now. Of a run that gave the model nothing, what was
     measured stays that of the last one that did: the same command once more takes nothing away.
     """
-    names = ("read", "residues", "embedded", "dead_lettered", "embedded_this_run")
+    files = [_as_json(file, report) for file in report.files]
+    counts = ("read", "residues", "embedded", "dead_lettered", "embedded_this_run")
     content = {
         "exit_code": exit_code,
         "failure": report.failure,
         "seconds": round(report.seconds, 3),
-        "totals": {"files": len(report.files), "failed_files": len(report.failed)}
-        | {name: report.total(name) for name in names},
+        "totals": {"files": len(files), "failed_files": len(report.with_status(FAILED))}
+        | {name: sum(file[name] or 0 for file in files) for name in counts},
         **report.details,
-        "measured_in": report.details.get("run"),
+        "measured_in": report.run,
         NUCLEOTIDES: list(report.nucleotides),
         "sharing_an_id": report.sharing_an_id,
-        "files": [asdict(outcome) for outcome in report.files],
+        "files": files,
     }
-    if not report.details.get("metrics"):
-        earlier = read_run_report(root)
-        # Shards are measured one by one.
-        if earlier.get("metrics") and "shards" not in {**earlier, **content}:
-            content |= {name: earlier[name] for name in MEASURED if name in earlier}
+    earlier = report.earlier
+    # Shards are measured one by one.
+    if not content["metrics"] and earlier.get("metrics") and "shards" not in {**earlier, **content}:
+        content |= {name: earlier[name] for name in MEASURED if name in earlier}
     data = json.dumps(content, indent=1).encode()
     storage.publish(root, REPORT, lambda handle: handle.write(data))
     read_settled(
@@ -242,6 +207,20 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
         lambda committed: storage.publish(root, FAILURES_LOG, partial(_write_log, root, committed)),
         report.committed,
     )
+
+
+def _as_json(file: FileState, report: Report) -> dict[str, Any]:
+    return {
+        "source": file.source,
+        "url": report.urls.get(file.source) or file.url,
+        "status": file.status,
+        "read": file.records,
+        "residues": file.residues,
+        "embedded": file.rows,
+        "dead_lettered": file.dead_letters,
+        "embedded_this_run": file.rows_of(report.run),
+        "pt": file.pt,
+    }
 
 
 def _write_log(root: str, committed: Commits, handle: BinaryIO) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.failures import count_failed, describe_failed
-from pipeline.overview import FileStatus, Overview
+from pipeline.failures import count_failed, tell_kinds
+from pipeline.file_states import FAILED, STATES, UNFINISHED, FileState
+from pipeline.overview import Overview
 from pipeline.remarks import NUCLEOTIDES
 from transforms.inputs.nucleotides import tell_nucleotides
 from transforms.output.division import ENDS, ShardState, describe_missing
@@ -21,6 +22,9 @@ FILES_TOLD = 20
 _WORK = {RUN: "run", COMPACT: "compaction", FINISH: "completion"}  # by its lock
 
 _SHORT_SECONDS = 10  # of a shorter run much was not the model, so its speed says little
+
+_OF_KIND = ("stage", "error_type", "source", "ordinal", "id", "message")
+_OF_FILE = ("source", "status", "records", "rows", "dead_letters", "pt")
 
 _ORDER: tuple[State, ...] = ("alive", "silent", "dead", "ended")
 
@@ -55,19 +59,29 @@ def as_json(seen: Overview) -> dict[str, Any]:
         "runs": [_run(*held) for held in zip(seen.holders, seen.states, strict=True)],
         "totals": {
             "files": len(seen.files),
-            **{name: seen.count(name) for name in ("finished", "failed", "unfinished")},
+            **{name: seen.count(name) for name in STATES},
             "parts": seen.parts,
-            "rows": sum(file.rows for file in seen.files),
+            "rows": seen.rows,
             "dead_letters": sum(file.dead_letters for file in seen.files),
-            "pt": sum(file.pt_there for file in seen.files),
+            "pt": sum(file.pt is not None for file in seen.files) - len(seen.lost_pt),
         },
         "shards": [asdict(shard) for shard in seen.shards],
-        "dead_letters": [asdict(reason) for reason in seen.reasons],
+        "dead_letters": [
+            {"count": kind.count} | _values(kind.first, _OF_KIND) for kind in seen.failures
+        ],
         "gone": list(seen.gone),
         NUCLEOTIDES: list(seen.nucleotides),
         "configuration": dict(seen.configuration),
-        "files": [asdict(file) for file in seen.files],
+        "files": [
+            _values(file, _OF_FILE)
+            | {"pt_there": file.pt is not None and file.source not in seen.lost_pt}
+            for file in seen.files
+        ],
     }
+
+
+def _values(held: object, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(held, name) for name in names}
 
 
 def _run(holder: Holder, state: State) -> dict[str, Any]:
@@ -99,10 +113,10 @@ def in_words(seen: Overview, all_files: bool = False) -> list[str]:
     state = state_of_all(seen)
     if seen.shards:
         lines += _advise_shards(root, seen.shards)
-    elif state == "dead" or (state != "alive" and seen.count("unfinished")):
+    elif state == "dead" or (state != "alive" and seen.count(UNFINISHED)):
         lines.append("The same command as before carries on from there.")
-    if lost := sum(file.pt is not None and not file.pt_there for file in seen.files):
-        lines.append(f"The .pt of {counted(lost, 'file')} is gone; the next run writes it again.")
+    if lost := counted(len(seen.lost_pt), "file"):
+        lines.append(f"The .pt of {lost} is gone; the next run writes it again.")
     lines += [f"{printable(name)} was committed and is gone." for name in seen.gone]
     lines += map(printable, tell_nucleotides(seen.nucleotides))
     lines += _tell_reasons(seen)
@@ -185,50 +199,49 @@ def _tell_progress(progress: Mapping[str, float], is_alive: bool) -> str:
 
 
 def _tell_totals(root: str, seen: Overview) -> str:
-    rows = sum(file.rows for file in seen.files)
     if not seen.files:
         return f"{root} holds nothing yet."
     counts = ", ".join(
-        f"{number:,} {status}"
-        for status in ("finished", "failed", "unfinished")
-        if (number := seen.count(status))
+        f"{number:,} {status}" for status in STATES if (number := seen.count(status))
     )
-    vectors = counted(rows, "vector") or "no vectors"
+    vectors = counted(seen.rows, "vector") or "no vectors"
     return f"{root} holds {vectors} from {counted(len(seen.files), 'file')}: {counts}."
 
 
 def _tell_reasons(seen: Overview) -> Iterator[str]:
-    records, files = sum(file.dead_letters for file in seen.files), seen.count("failed")
+    records, files = sum(file.dead_letters for file in seen.files), seen.count(FAILED)
     if failed := count_failed(records, files):
         yield f"{failed} failed: see dead_letters/."
-    for reason in seen.reasons:
-        kind = printable(f"{reason.error_type} ({reason.stage})")
-        told = describe_failed(reason.source, reason.ordinal, reason.id, reason.message)
-        yield f"  {reason.count:,} {kind}, the first: {told}"
+    yield from tell_kinds(seen.failures)
 
 
 def _tell_files(seen: Overview, most: int) -> Iterator[str]:
     if not seen.files:
         return
     yield "Files:"
-    chosen = sorted(seen.files, key=_interest)
+    chosen = sorted(seen.files, key=lambda file: _interest(file, seen))
     for file in chosen[:most]:
-        yield printable(f"  {file.status:<10}  {file.source}: {_tell_file(file)}")
+        yield printable(f"  {file.status:<10}  {file.source}: {_tell_file(file, seen)}")
     if len(chosen) > most:
         yield f"  and {len(chosen) - most:,} more; --all tells of every one, --json too."
 
 
-def _interest(file: FileStatus) -> tuple[int, str]:
+def _interest(file: FileState, seen: Overview) -> tuple[int, str]:
     """Returns what sorts the files that need a look before those that are well."""
-    if file.status != "finished":
-        return (("failed", "unfinished").index(file.status), file.source)
-    return (2 if file.pt and not file.pt_there else 3 if file.dead_letters else 4, file.source)
+    needs = (
+        file.status == FAILED,
+        file.status == UNFINISHED,
+        file.source in seen.lost_pt,
+        file.dead_letters > 0,
+        True,
+    )
+    return needs.index(True), file.source
 
 
-def _tell_file(file: FileStatus) -> str:
+def _tell_file(file: FileState, seen: Overview) -> str:
     told = counted(file.rows, "vector") or "no vectors"
     if file.dead_letters:
         told += f", {file.dead_letters:,} failed"
     if file.pt:
-        told += f", {file.pt}" if file.pt_there else f", {file.pt} is gone"
+        told += f", {file.pt}{' is gone' * (file.source in seen.lost_pt)}"
     return told

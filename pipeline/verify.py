@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(options: argparse.Namespace) -> int:
     """Verifies an output, tells a person or a program about it, and returns the exit code."""
-    from pipeline.verification.result import VerifyConfig, verify_output
+    from pipeline.verification.walk import VerifyConfig, verify_output
 
     most = _MOST_IN_JSON if options.json else _MOST_SHOWN
     config = VerifyConfig(

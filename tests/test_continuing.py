@@ -83,8 +83,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(continuing, "time", clock)
     monkeypatch.setattr(continuing, "write_report", write)
     monkeypatch.setattr(continuing, "exit_code", lambda *_: 0)
-    monkeypatch.setattr(continuing, "replace", lambda report, **_: report)
-    monkeypatch.setattr(Going, "report", lambda self, failure=None: None)
+    monkeypatch.setattr(Going, "report", lambda self, failure=None, is_last=True: None)
     monkeypatch.setattr(Going, "clock", clock, raising=False)
     return times
 

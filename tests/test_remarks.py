@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import plan, run, status
-from pipeline.remarks import count_sharing_an_id
+from pipeline.shared_ids import count_sharing_an_id
 from tests.command import exit_code_of
 from transforms.output.commits import read_commits
 

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.file_states import FAILED, FINISHED, FileState
 from pipeline.outputs import read_run_report
-from pipeline.overview import FileStatus
-from pipeline.reporting import sequences
-from pipeline.reporting.accounting import account, adds_up, of_most_interest
+from pipeline.reporting import colours, sequences
+from pipeline.reporting.accounting import account, judge, of_most_interest
 from pipeline.reporting.closeness import MOST_NEIGHBOURS, agree, find_closest
 from pipeline.reporting.extremes import Extremes, Row
 from pipeline.reporting.groups import COLOURS, MOST_NAMED, SHAPES, make_groups
@@ -28,11 +28,10 @@ from pipeline.reporting.past import find_computed, find_growth, find_pace
 from pipeline.reporting.projection import project_pca
 from pipeline.reporting.sample import choose_places
 from pipeline.reporting.scatter import HEIGHT, MARGIN, WIDTH, place
-from pipeline.reporting.scheme import DARK, LIGHT
 from pipeline.reporting.sequences import NoSequencesError, read_sequences
-from pipeline.reporting.shared_ids import SharedIds
 from pipeline.reporting.survey import survey_rows
 from pipeline.reporting.twins import Twins, cosine_distance, tolerance
+from pipeline.shared_ids import SharedIds
 from tests.helpers import DIM, commit, make_block, make_output, make_protein, vector_of
 from transforms.errors import ConfigurationError
 from transforms.output.commits import FileRecord, PartRecord, PartSource, read_commits
@@ -256,14 +255,14 @@ def test_sequences_are_those_of_the_files_while_they_are_what_was_embedded(
         read_sequences(rows, files)
 
 
-def test_ids_are_alike_where_headers_are_not() -> None:
+def test_ids_that_several_records_have_are_counted() -> None:
     shared = SharedIds()
     assert shared.count() == 0
-    shared.add([("my", "protein 1"), ("my", "protein 2"), ("x", "same"), ("x", "same")])
-    shared.add([("my", "protein 2"), ("a", None), ("a", "b"), ("c", None), ("c", "")])
+    shared.add(["my", "my", "x"])
+    shared.add(["x", "my", "y", ""])
     assert (shared.count(), shared.are_all) == (5, True)
     few = SharedIds(2)
-    few.add([("my", "1"), ("my", "2"), ("my", "3")])
+    few.add(["my", "my", "my"])
     assert (few.count(), few.are_all) == (2, False)
 
 
@@ -294,31 +293,26 @@ def test_labels_are_found_by_id_or_accession(tmp_path: Path) -> None:
         read_labels(str(tmp_path / "none"), None, {"a"})
 
 
-GOOD = FileStatus("good", "finished", 5, 3, 2, None, False)
-WRONG = FileStatus("wrong", "finished", 5, 3, 1, None, False)
-OPEN = FileStatus("open", "unfinished", None, 7, 0, None, False)
-FAILED = FileStatus("failed", "failed", None, 0, 0, None, False)
+GOOD = FileState("good", FINISHED, 3, 2, 5)
+WRONG = FileState("wrong", FINISHED, 3, 1, 5)
+OPEN = FileState("open", rows=7)
+UNREAD = FileState("failed", FAILED)
 
 
 def test_records_are_accounted_for_file_by_file() -> None:
-    found = account([GOOD, FAILED, OPEN])
-    assert (found.read, found.embedded, found.dead_lettered, found.wrong) == (5, 3, 2, ())
-    assert found.sentences("file") == [
+    assert account([GOOD, UNREAD, OPEN], "file") == [
         "Every record is accounted for: 5 read = 3 embedded + 2 dead-lettered, in 1 file.",
         "1 file could not be read to the end.",
         "1 file not finished yet, with 7 proteins embedded so far.",
     ]
-    found = account([GOOD, WRONG])
-    assert found.wrong == (WRONG,)
-    verdicts = [account(files).verdict for files in ([GOOD], [GOOD, FAILED], [OPEN], [], [WRONG])]
+    verdicts = [judge(files) for files in ([GOOD], [GOOD, UNREAD], [OPEN], [], [WRONG])]
     assert verdicts == ["good", "open", "open", "open", "bad"]
-    assert "1 file does not add up" in found.sentences("file")[0]
-    assert account([]).sentences("file") == ["Nothing is committed yet."]
-    assert [adds_up(file) for file in (GOOD, WRONG, OPEN)] == [True, False, True]
+    assert "1 file does not add up" in account([GOOD, WRONG], "file")[0]
+    assert account([], "file") == ["Nothing is committed yet."]
 
 
 def test_what_is_wrong_is_listed_first() -> None:
-    large = FileStatus("large", "finished", 900, 900, 0, None, False)
+    large = FileState("large", FINISHED, 900, 0, 900)
     files = [large, GOOD, OPEN, WRONG]
     assert [each.source for each in of_most_interest(files)] == ["wrong", "open", "good", "large"]
     assert len(of_most_interest(files, 2)) == 2
@@ -402,7 +396,7 @@ def test_one_look_tells_all_and_leaves_out_what_is_broken(tmp_path: Path) -> Non
     parts = parts_with_rows(read_commits(output.root))
     survey = survey_rows(output.root, parts, DIM, 30)
     good = np.delete(vectors, 7, axis=0).astype(np.float64)
-    assert (survey.rows, survey.broken, survey.norms.total) == (40, 1, 39)
+    assert (survey.rows, survey.norms.total) == (40, 39)
     assert survey.residues == sum(len(protein.sequence) for protein in proteins)
     assert survey.lengths.quantile(1) == 120
     np.testing.assert_allclose(survey.moments.deviation, good.std(axis=0))
@@ -439,13 +433,10 @@ def test_a_digest_that_is_none_is_damage(tmp_path: Path) -> None:
 
 def test_the_style_has_the_colours_of_the_pictures() -> None:
     style = resources.files("pipeline.reporting").joinpath("style.css").read_text()
-    light, dark = (
-        dict(re.findall(r"--(\w+): (#\w{6})", each)) for each in style.split("@media", 2)[:2]
-    )
-    for found, scheme in ((light, LIGHT), (dark, DARK)):
-        for field in ("ground", "ink", "muted", "line", "main", "alarm", "others"):
-            assert found[field] == getattr(scheme, field), (scheme.name, field)
-        assert tuple(found[f"g{n}"] for n in range(COLOURS)) == scheme.groups
+    found = dict(re.findall(r"--(\w+): (#\w{6})", style.partition("@media")[0]))
+    for name in ("ground", "ink", "muted", "line", "main", "alarm", "others"):
+        assert found[name] == getattr(colours, name.upper()), name
+    assert tuple(found[f"g{n}"] for n in range(COLOURS)) == colours.GROUPS
 
 
 def test_a_table_without_rows_has_a_sample_without_rows(tmp_path: Path) -> None:

@@ -1,30 +1,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from pipeline.run_report import FileOutcome, Report, check_accounting, log_line
-from tests.helpers import make_dead_letter
+from pipeline import run_report
+from pipeline.file_states import FAILED, FINISHED, FileState
+from pipeline.run_report import Report, check_accounting, log_line
+from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein
+from transforms.inputs.finding import FastaFile, Listing
 
-GOOD = FileOutcome("a.faa", "/a.faa", "finished", 5, 99, 3, 2, 3, "pt/a_ESM.pt")
+GOOD = FileState("a.faa", FINISHED, rows=3, dead_letters=2, records=5, residues=99)
 
 
-def make_report(*files: FileOutcome, missing: tuple[str, ...] = ()) -> Report:
-    return Report(files, (), missing, 1.0, None, {})
+def make_report(*files: FileState, missing: tuple[str, ...] = ()) -> Report:
+    return Report(files=files, missing=missing)
 
 
 def test_files_that_add_up_are_not_told() -> None:
-    failed = FileOutcome("b.faa", "/b.faa", "failed", None, None, 0, 0, 0, None)
+    failed = FileState("b.faa", FAILED)
     assert check_accounting(make_report(GOOD, failed)) == []
 
 
 def test_a_file_that_does_not_add_up_is_named_with_the_difference() -> None:
-    for wrong in (replace(GOOD, embedded=2), replace(GOOD, dead_lettered=3)):
+    for wrong in (replace(GOOD, rows=2), replace(GOOD, dead_letters=3)):
         (told,) = check_accounting(make_report(GOOD, wrong))
-        assert told == (
-            f"a.faa: read 5, embedded {wrong.embedded}, dead-lettered {wrong.dead_lettered}"
-        )
+        assert told == (f"a.faa: read 5, embedded {wrong.rows}, dead-lettered {wrong.dead_letters}")
 
 
 def test_a_file_without_an_outcome_is_named() -> None:
@@ -64,12 +66,18 @@ def test_a_log_line_has_five_fields_whatever_one_of_them_holds(
 
 
 def test_sentences_about_files_show_names_that_a_terminal_would_obey() -> None:
-    wrong = replace(GOOD, source="a\x1b[2J\n.faa", embedded=2)
+    wrong = replace(GOOD, source="a\x1b[2J\n.faa", rows=2)
     told = check_accounting(make_report(wrong, missing=("b\r.faa",)))
     assert [sentence.split(":")[0] for sentence in told] == [r"a\x1b[2J\n.faa", r"b\r.faa"]
 
 
-def test_totals_are_sums_over_the_files() -> None:
-    report = make_report(GOOD, replace(GOOD, read=None, embedded=7))
-    assert report.total("read") == 5
-    assert report.total("embedded") == 10
+@pytest.mark.parametrize("is_last", [True, False])
+def test_only_at_the_end_are_ids_counted_and_files_without_an_outcome_missing(
+    is_last: bool, tmp_path: Path
+) -> None:
+    output = make_output(tmp_path)
+    commit(output, make_block(*(make_protein(n, id="same") for n in range(3))))
+    listing = Listing("/in", (FastaFile("/in/a.fa", "a.fa", 9, 0.0),), 0)
+    report = run_report.make_report(output, listing, 1.0, {}, {}, is_last=is_last)
+    assert [(file.source, file.rows_of(output.run)) for file in report.files] == [("a.fa", 3)]
+    assert (report.missing, report.sharing_an_id) == ((("a.fa",), 3) if is_last else ((), None))

@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from pipeline import run, verify
-from pipeline.verification import result
+from pipeline.verification import walk
 from pipeline.verification.sample import Sample
 from tests.command import exit_code_of
 from tests.helpers import files_below, sha256
@@ -758,13 +758,13 @@ def test_an_output_in_which_a_run_is_at_work_is_left_alone(out: Path, check: Ver
 def test_a_run_that_comes_and_goes_meanwhile_spoils_the_verification(
     out: Path, check: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = result.read_all
+    read = walk.read_commits
 
     def read_while_a_run_is_at_work(root: str) -> object:
         with hold(root, "run2", interval=1.0):
             return read(root)
 
-    monkeypatch.setattr(result, "read_all", read_while_a_run_is_at_work)
+    monkeypatch.setattr(walk, "read_commits", read_while_a_run_is_at_work)
     code, said = check(out)
     assert code == 2
     assert "meanwhile" in said

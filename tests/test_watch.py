@@ -19,7 +19,7 @@ import torch
 
 from pipeline import continuing
 from pipeline.run import main
-from pipeline.run_report import Report, make_report
+from pipeline.run_report import Report, report_run
 from pipeline.runners import GraphError
 from pipeline.watching import rounds as watch
 from tests.command import exit_code_of
@@ -374,12 +374,12 @@ def test_a_look_that_finds_nothing_new_is_one_listing(
     def report(*args: Any) -> Report:
         nonlocal is_idle
         is_idle = False  # at the end
-        return make_report(*args)
+        return report_run(*args)
 
     monkeypatch.setattr(watch, "find_fasta", note("find", find_fasta))
     for name in ("read_bytes", "open_chunks", "list_names", "publish_all", "delete"):
         monkeypatch.setattr(storage, name, note(name, getattr(storage, name)))
-    monkeypatch.setattr(continuing, "make_report", report)
+    monkeypatch.setattr(continuing, "report_run", report)
     with feeding(feed):
         assert exit_code(inputs, output, stop_after=5) == 0
     assert len(calls) > 3

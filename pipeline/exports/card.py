@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pipeline.exports.provenance import describe
 from pipeline.exports.source import Source
 from transforms.esm.checkpoints import DEMO_MODEL
 from transforms.text import printable
@@ -40,13 +39,8 @@ _DEMO = """\
 
 
 def make_card(source: Source, license_id: str | None) -> str:
-    """Returns the card of the rows of an output.
-
-    Args:
-        source: The rows.
-        license_id: What it names as the licence; None for unknown.
-    """
-    about = describe(source)
+    """Returns the card of the rows of an output."""
+    about = source.describe()
     model = _code(source.model)
     is_demo = source.model == DEMO_MODEL
     return f"""\

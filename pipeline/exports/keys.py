@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipeline.exports.source import Source
-from transforms.arrays import Digests
+from pipeline.shared_ids import SharedIds
 
 FindFault = Callable[[str], str | None]
 """Tells why a format cannot name a row by a key; None if it can."""
-
-_DIGEST_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +36,15 @@ def survey_keys(source: Source, find_fault: FindFault) -> KeySurvey:
     Memory holds eight bytes a row, and the keys that come more than once.
     """
     unfit, reason = 0, ""
-    digests: list[Digests] = []
+    shared = SharedIds()
     for keys in source.read_keys():
-        digests.append(_digests(keys))
+        shared.add(keys)
         for key in keys:
             if fault := find_fault(key):
                 unfit, reason = unfit + 1, reason or f"{key[:60]!r} {fault}"
-    values, counts = np.unique(np.concatenate(digests), return_counts=True)
-    suspects = values[counts > 1]
-    # Digests of different keys may be equal.
-    found: Counter[str] = Counter()
-    for keys in source.read_keys() if len(suspects) else ():
-        found.update(keys[i] for i in np.flatnonzero(np.isin(_digests(keys), suspects)))
+    suspects = set(shared.repeated().tolist())
+    again = source.read_keys() if suspects else ()
+    # Hashes of different keys may be equal.
+    found = Counter(key for keys in again for key in keys if hash(key) in suspects)
     doubled = {key: count for key, count in found.items() if count > 1}
     return KeySurvey(sum(doubled.values()), min(doubled, default=""), unfit, reason)
-
-
-def _digests(keys: Iterable[str]) -> Digests:
-    digests = (hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest() for key in keys)
-    return np.frombuffer(b"".join(digests), np.uint64)

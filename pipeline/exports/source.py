@@ -5,14 +5,17 @@ Memory holds the rows of one part. Only what counts by ``commits/`` is read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+import pipeline
 from pipeline.exports.formats import KEYS
-from pipeline.recorded import read_bound
+from pipeline.file_states import FAILED, UNFINISHED, find_states
+from pipeline.recorded import describe_vectors, read_bound
 from transforms import storage
 from transforms.arrays import Vectors
 from transforms.errors import AccountingError, ConfigurationError
@@ -77,6 +80,15 @@ class Source:
     def model(self) -> str:
         """Returns the model as the user named it."""
         return str(self.configuration["model"])
+
+    def describe(self) -> dict[str, Any]:
+        """Returns model, pooling, policies and counts, as strings and numbers."""
+        return {
+            **describe_vectors(self.configuration),
+            "rows": self.rows,
+            "key": self.key,
+            "made_with": f"fastesm-beam {pipeline.__version__}",
+        }
 
     def read_columns(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """Yields some columns of the rows, part by part; vectors are not fetched for it.
@@ -149,19 +161,16 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
         raise ConfigurationError(
             f"{root} holds no embedded record. python -m pipeline.status tells what it holds."
         )
-    begun = {name for part in parts for name in part.sources}
-    failed = committed.failed_sources()
-    unfinished = begun - committed.files.keys() - failed
+    files = find_states(committed)
+    statuses = Counter(file.status for file in files)
     return Source(
         root=root,
         configuration=configuration,
         parts=tuple(sorted(parts, key=lambda part: _first_row(root, part))),
-        dead_letters=sum(
-            held.dead_letters for part in committed.parts.values() for held in part.sources.values()
-        ),
-        failed_files=len(failed),
+        dead_letters=sum(file.dead_letters for file in files),
+        failed_files=statuses[FAILED],
         # Messages are no files, and each is finished by itself.
-        unfinished=0 if has_messages(configuration) else len(unfinished),
+        unfinished=0 if has_messages(configuration) else statuses[UNFINISHED],
         key=key,
         slash=slash,
     )

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.exports.provenance import describe
 from pipeline.exports.source import Source
 from transforms.messages import has_messages
 from transforms.output.parquet import make_schema
@@ -28,7 +27,7 @@ def write(path: str, source: Source) -> None:
     anndata.AnnData(
         obs=_make_obs(source, keys),
         var=pd.DataFrame(index=pd.Index(names, dtype=object)),
-        uns={"provenance": describe(source)},
+        uns={"provenance": source.describe()},
     ).write_h5ad(path)
     with h5py.File(path, "r+") as file:
         if "X" in file:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.csv as csv
 
 from pipeline.exports.source import Source
-from transforms import storage
+
+_BLOCK_BYTES = 64 << 20  # a row has to fit in
 
 COLUMNS = (
     "id", "accession", "description", "source", "ordinal", "sequence_length", "truncated",
@@ -37,12 +38,11 @@ def write(path: str, source: Source) -> None:
 
 
 def count(path: str) -> int:
-    """Returns how many rows a file holds: its line ends outside quotes, but for the header's."""
-    lines = quotes = 0
-    for chunk in storage.open_chunks(path):
-        characters = np.frombuffer(chunk, np.uint8)
-        # A quote in a text is two, so what is between an odd and an even one is text.
-        before = quotes + np.cumsum(characters == ord('"'))
-        lines += int(np.count_nonzero((characters == ord("\n")) & (before % 2 == 0)))
-        quotes = int(before[-1])
-    return lines - 1
+    """Returns how many rows a file holds."""
+    rows = csv.open_csv(
+        path,
+        csv.ReadOptions(block_size=_BLOCK_BYTES),
+        csv.ParseOptions(newlines_in_values=True),
+        csv.ConvertOptions(include_columns=["ordinal"]),
+    )
+    return sum(len(batch) for batch in rows)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import h5py
 
-from pipeline.exports.provenance import describe
 from pipeline.exports.source import Source
 
 
@@ -16,7 +15,7 @@ def write(path: str, source: Source) -> None:
     """Writes the rows of an output to a file."""
     with h5py.File(path, "w") as file:
         file.attrs["model_name"] = source.model
-        for name, value in describe(source).items():
+        for name, value in source.describe().items():
             file.attrs[name] = value
         for block in source.read_blocks():
             ids = block.table.column("id").to_pylist()

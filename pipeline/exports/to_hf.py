@@ -15,13 +15,7 @@ _DATA = "data"
 
 
 def write(path: str, source: Source, license_id: str | None = None) -> None:
-    """Writes the rows of an output to a folder.
-
-    Args:
-        path: The folder.
-        source: The rows.
-        license_id: What the card names as the licence; None for unknown.
-    """
+    """Writes the rows of an output to a folder."""
     storage.check_writable(path)
     for number, rows in enumerate(source.read_tables()):
         name = f"train-{number:05}-of-{len(source.parts):05}.parquet"

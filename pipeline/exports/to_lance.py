@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import lance
 import pyarrow as pa
 
-from pipeline.exports.provenance import describe
 from pipeline.exports.source import Source
 from transforms.messages import has_messages
 from transforms.output.parquet import GROUP_ROWS, make_schema
@@ -16,7 +15,7 @@ from transforms.output.parquet import GROUP_ROWS, make_schema
 
 def write(path: str, source: Source) -> None:
     """Writes the rows of an output to a folder."""
-    metadata = {"provenance": json.dumps(describe(source))}
+    metadata = {"provenance": json.dumps(source.describe())}
     of_messages = has_messages(source.configuration)
     schema = make_schema(source.dim, of_messages=of_messages).with_metadata(metadata)
     batches = _read_batches(source, schema)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.exports.provenance import describe
 from pipeline.exports.source import Source
 from transforms.errors import ConfigurationError
 
@@ -29,7 +28,7 @@ def write(path: str, source: Source) -> None:
     rows = source.rows
     ids = _text_type(source.read_keys(), rows, "ids")
     sources = _text_type(_read_sources(source), rows, "names of input files")
-    provenance = np.array(json.dumps(describe(source)))
+    provenance = np.array(json.dumps(source.describe()))
     ordinals = (table.column(0).to_numpy() for table in source.read_columns(["ordinal"]))
     with zipfile.ZipFile(path, "w") as archive:
         _add(archive, "ids", ids, (rows,), (np.array(k, ids) for k in source.read_keys()))

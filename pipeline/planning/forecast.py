@@ -92,7 +92,7 @@ class Forecast:
     @property
     def has_failures(self) -> bool:
         """Whether records or files would be dead-lettered."""
-        return bool(self.survey.refused)
+        return bool(self.survey.refused.all())
 
     @property
     def seconds(self) -> float | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.outputs import REPORT
+from pipeline.outputs import REPORT, read_run_report
 from pipeline.runners import had_one_worker
 from transforms import storage
 from transforms.errors import ConfigurationError
@@ -35,17 +34,12 @@ class Rate:
 def read_rate(output: str, model: str) -> Rate:
     """Returns how fast the last run on an output went, by its report.
 
-    Args:
-        output: The output root.
-        model: The ``--model`` that is planned for.
-
     Raises:
         ConfigurationError: There is no report, or it does not tell how fast this model goes.
     """
     root = storage.absolute(output)
-    url = storage.join(root, REPORT)
+    report = read_run_report(root)
     try:
-        report = json.loads(storage.read_bytes(url))
         made = report["configuration"]["model"]
         why = _find_fault(report)
         # Each shard is on a device of its own, and its time is in none of the others'.
@@ -56,14 +50,10 @@ def read_rate(output: str, model: str) -> Rate:
             dtype=str(report["configuration"]["dtype"]),
             seconds=float(sum(spans)),
         )
-    except OSError as error:
-        raise ConfigurationError(
-            f"--like {root}: {url} cannot be read ({error.strerror or error}). Give the --output "
-            "of a run that has ended."
-        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
-            f"--like {root}: {url} is no report of a run. Give the --output of one."
+            f"--like {root}: {storage.join(root, REPORT)} is not there, cannot be read, or is no "
+            "report of a run. Give the --output of a run that has ended."
         ) from error
     if made != _name_of(model):
         raise ConfigurationError(

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pipeline.failures import FailureKinds
 from pipeline.planning.work import Schedule
+from pipeline.shared_ids import SharedIds
 from transforms import events
 from transforms.inputs.finding import FastaFile
 from transforms.inputs.reading import in_batches, look_again, read_items
@@ -49,19 +51,6 @@ class FileSurvey:
     dead_lettered: int = 0
 
 
-@dataclass
-class Refused:
-    """Dead letters of one kind.
-
-    Attributes:
-        count: How many there would be.
-        first: The first of them, without their sequences.
-    """
-
-    count: int = 0
-    first: list[DeadLetter] = field(default_factory=list)
-
-
 class Sample:
     """Every n-th record, n being such that there are never too many."""
 
@@ -89,21 +78,21 @@ class Survey:
         lengths: How many records that would be embedded have so many residues.
         truncated: How many of them are given to the model in part.
         residues_used: Residues that it is given.
-        refused: The dead letters, by stage and error type.
+        refused: The dead letters.
         sample: Some of the records.
         digests: The beginning of the SHA-256 of each record's sequence. These 8 bytes a record
             and those of its id are all that grows with the input, beside the files.
-        ids: The hash of each record's id.
+        ids: The ids of records.
     """
 
     files: list[FileSurvey] = field(default_factory=list)
     lengths: Counter[int] = field(default_factory=Counter)
     truncated: int = 0
     residues_used: int = 0
-    refused: dict[tuple[str, str], Refused] = field(default_factory=dict)
+    refused: FailureKinds = field(default_factory=lambda: FailureKinds(MOST_NAMED))
     sample: Sample = field(default_factory=Sample)
     digests: array[int] = field(default_factory=lambda: array("Q"))
-    ids: array[int] = field(default_factory=lambda: array("q"))
+    ids: SharedIds = field(default_factory=SharedIds)
 
     def total(self, name: str) -> int:
         """Returns a count of :class:`FileSurvey`, summed over the files."""
@@ -113,11 +102,6 @@ class Survey:
         """Returns how many records have the sequence of one before them."""
         held = np.frombuffer(self.digests, np.uint64)
         return len(held) - len(np.unique(held))
-
-    def count_sharing_an_id(self) -> int:
-        """Returns how many records have an id that another one has too."""
-        _, counts = np.unique(np.frombuffer(self.ids, np.int64), return_counts=True)
-        return int(counts[counts > 1].sum())
 
     def add(self, item: Item) -> None:
         """Takes note of an item of the file that is last in the list."""
@@ -129,13 +113,10 @@ class Survey:
                 self.truncated += used < len(sequence)
                 self.residues_used += used
                 self.digests.append(short_digest(item.sequence_sha256))
-                self.ids.append(hash(item.id))
+                self.ids.add([item.id])
                 self.sample.add(item)
-            case DeadLetter(ordinal=ordinal, stage=stage, error_type=error_type):
-                kind = self.refused.setdefault((stage, error_type), Refused())
-                kind.count += 1
-                if len(kind.first) < MOST_NAMED:
-                    kind.first.append(replace(item, sequence=None))
+            case DeadLetter(ordinal=ordinal):
+                self.refused.add(item)
                 if ordinal is None:
                     file.readable = False
                 else:

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.failures import count_failed, describe_failed
+import numpy as np
+
+from pipeline.failures import count_failed, tell_kinds
 from pipeline.planning.forecast import Forecast
 from pipeline.planning.work import Work
-from pipeline.remarks import tell_passed_over, tell_sharing_an_id
+from pipeline.remarks import tell_passed_over
+from pipeline.shared_ids import tell_sharing_an_id
 from transforms.items import DeadLetter
 from transforms.text import counted, duration, printable, sized
 
@@ -35,17 +38,17 @@ def as_json(plan: Forecast) -> dict[str, Any]:
             "residues_used": seen.residues_used,
             "truncated": seen.truncated,
             "duplicates": duplicates,
-            "sharing_an_id": seen.count_sharing_an_id(),
+            "sharing_an_id": seen.ids.count(),
         },
         "lengths": describe_lengths(seen.lengths),
         "dead_letters": [
             {
-                "stage": stage,
-                "error_type": error_type,
-                "count": refused.count,
-                "first": [_example(letter) for letter in refused.first],
+                "stage": kind.first.stage,
+                "error_type": kind.first.error_type,
+                "count": kind.count,
+                "first": [_example(letter) for letter in kind.examples],
             }
-            for (stage, error_type), refused in seen.refused.items()
+            for kind in seen.refused.all()
         ],
         "model": {"name": config.model, "dim": plan.dim, "config_found": plan.is_known},
         "work": [_work(work) for work in plan.works],
@@ -85,30 +88,20 @@ def describe_lengths(lengths: Counter[int]) -> dict[str, Any]:
     """
     if not lengths:
         return {"min": None, "median": None, "mean": None, "max": None, "histogram": []}
-    records = lengths.total()
+    values, counts = (np.array(list(held)) for held in (lengths.keys(), lengths.values()))
     bins: Counter[int] = Counter()
     for length, count in lengths.items():
         bins[length.bit_length()] += count
     return {
         "min": min(lengths),
-        "median": _median(lengths),
-        "mean": sum(length * count for length, count in lengths.items()) / records,
+        "median": int(np.quantile(values, 0.5, weights=counts, method="inverted_cdf")),
+        "mean": float(np.average(values, weights=counts)),
         "max": max(lengths),
         "histogram": [
             {"from": 1 << bits - 1, "to": (1 << bits) - 1, "records": bins[bits]}
             for bits in range(min(bins), max(bins) + 1)
         ],
     }
-
-
-def _median(lengths: Counter[int]) -> int:
-    """Returns the length of the record in the middle; of two the shorter."""
-    middle = (lengths.total() + 1) // 2
-    for length in sorted(lengths):
-        middle -= lengths[length]
-        if middle <= 0:
-            break
-    return length
 
 
 def in_words(plan: Forecast) -> list[str]:
@@ -146,11 +139,7 @@ def _tell_dead_letters(plan: Forecast) -> Iterator[str]:
     records, files = seen.total("dead_lettered"), sum(not file.readable for file in seen.files)
     if failed := count_failed(records, files):
         yield f"Would fail: {failed}."
-    for (stage, error_type), refused in seen.refused.items():
-        yield f"  {refused.count:,} {error_type} ({stage}), the first:"
-        for letter in refused.first:
-            told = describe_failed(letter.source, letter.ordinal, letter.id, letter.message)
-            yield f"    {told}"
+    yield from tell_kinds(seen.refused.all())
 
 
 def _tell_lengths(plan: Forecast) -> Iterator[str]:
@@ -184,7 +173,7 @@ def _place(device: str) -> str:
 def _tell_work(plan: Forecast) -> Iterator[str]:
     duplicates = counted(plan.survey.count_duplicates(), "record") or "no record"
     yield f"Duplicates: {duplicates} with the sequence of one before."
-    if shared := plan.survey.count_sharing_an_id():
+    if shared := plan.survey.ids.count():
         yield f"Ids: {tell_sharing_an_id(shared)}"
     for work in plan.works:
         setting = work.setting

@@ -63,12 +63,7 @@ def find_closest(vectors: Vectors) -> Closeness | None:
 
 
 def agree(closeness: Closeness, groups: Sequence[str | None]) -> Agreement:
-    """Counts the rows whose nearest other row is of their group (precision at 1).
-
-    Args:
-        closeness: Of n rows.
-        groups: The group of each; None for none.
-    """
+    """Counts the rows whose nearest other row is of their group (precision at 1)."""
     sizes = Counter(group for group in groups if group is not None)
     counting = [(row, group) for row, group in enumerate(groups) if group and sizes[group] > 1]
     agreeing = sum(groups[closeness.neighbours[row, 0]] == group for row, group in counting)

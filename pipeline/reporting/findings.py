@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from pipeline.failures import Failures, count_failures, iterate_dead_letters
-from pipeline.outputs import read_run_report
+from pipeline.failures import count_failures, iterate_dead_letters
 from pipeline.overview import Overview, make_overview
 from pipeline.reporting.closeness import Agreement, Closeness, agree, find_closest
 from pipeline.reporting.composition import composition
@@ -38,20 +37,23 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked for.
+class ReportConfig:
+    """What is config for.
 
     Attributes:
         output: The output root.
         map_rows: How many rows the map shows at the most.
         labels: A table of labels; None for none.
         label_column: Its column; None for the second one.
+        out: Where the page goes: a name that ends in ``.html``, or a folder; None for a folder
+            beside the output.
     """
 
     output: str
     map_rows: int
     labels: str | None = None
     label_column: str | None = None
+    out: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,24 +87,20 @@ class Findings:
     """What is known of an output.
 
     Attributes:
-        overview: Its files, and who is at work in it.
-        failures: Its dead letters by kind, with examples.
+        overview: Its files, what has failed, and who is at work in it.
         survey: What is known of its rows.
         map: A sample of them.
         growth: How its rows have come.
         pace: How fast the last run went; None where that is not known.
         computed: What the model computed in it; None where that is not known.
-        run_report: What the last run says of itself; empty where none does.
     """
 
     overview: Overview
-    failures: tuple[Failures, ...]
     survey: Survey
     map: Map
     growth: Growth
     pace: RunPace | None
     computed: Computed | None
-    run_report: dict[str, Any]
 
     @property
     def dim(self) -> int:
@@ -115,18 +113,18 @@ class Findings:
         return "pull" if has_messages(self.overview.configuration) else "file"
 
 
-def find_out(asked: Asked) -> Findings:
+def find_out(config: ReportConfig) -> Findings:
     """Looks at an output, which a run may go on to write and a compaction to merge.
 
     Raises:
         ConfigurationError: There is no output, it is damaged, or labels cannot be had.
         OSError: A file cannot be read.
     """
-    root = storage.absolute(asked.output)
-    return read_settled(root, partial(_find_out, root, asked))
+    root = storage.absolute(config.output)
+    return read_settled(root, partial(_find_out, root, config))
 
 
-def _find_out(root: str, asked: Asked, committed: Commits) -> Findings:
+def _find_out(root: str, config: ReportConfig, committed: Commits) -> Findings:
     failures = count_failures(iterate_dead_letters(root, committed), EXAMPLES)
     overview = make_overview(root, committed, failures)
     parts = parts_with_rows(committed)
@@ -135,27 +133,24 @@ def _find_out(root: str, asked: Asked, committed: Commits) -> Findings:
         raise ConfigurationError(
             f"{root} does not tell how wide its vectors are: commits/output.json is damaged."
         )
-    survey = survey_rows(root, parts, dim, asked.map_rows)
-    report = read_run_report(root)
+    survey = survey_rows(root, parts, dim, config.map_rows)
     return Findings(
         overview=overview,
-        failures=failures,
         survey=survey,
-        map=_make_map(survey.sampler.result(), asked, committed),
+        map=_make_map(survey.sampler.result(), config, committed),
         growth=find_growth(parts),
-        pace=find_pace(report),
-        computed=find_computed(report),
-        run_report=dict(report),
+        pace=find_pace(overview.run_report),
+        computed=find_computed(overview.run_report),
     )
 
 
-def _make_map(sample: Sample, asked: Asked, committed: Commits) -> Map:
+def _make_map(sample: Sample, config: ReportConfig, committed: Commits) -> Map:
     groups: list[str | None] = sample.column("source")
     labels = None
-    if asked.labels and len(sample):
+    if config.labels and len(sample):
         ids, accessions = sample.column("id"), sample.column("accession")
         wanted = {name for name in (*ids, *accessions) if name}
-        labels = read_labels(asked.labels, asked.label_column, wanted)
+        labels = read_labels(config.labels, config.label_column, wanted)
         groups = labels.of(ids, accessions)
     closeness = find_closest(sample.vectors)
     projections: tuple[Projection, ...] = ()
@@ -163,13 +158,19 @@ def _make_map(sample: Sample, asked: Asked, committed: Commits) -> Map:
         found = (project_pca(sample.vectors), project_umap(sample.vectors, closeness))
         projections = tuple(each for each in found if each)
     agreement = agree(closeness, groups) if closeness else None
-    seen = (sample, projections, labels, tuple(groups), closeness, agreement)
-    if not agreement or not agreement.rows or len(set(groups)) < 2:
-        return Map(*seen)
+    counted, why_not = None, ""
+    if agreement and agreement.rows and len(set(groups)) > 1:
+        counted, why_not = _agree_by_composition(sample, groups, committed)
+    return Map(sample, projections, labels, tuple(groups), closeness, agreement, counted, why_not)
+
+
+def _agree_by_composition(
+    sample: Sample, groups: Sequence[str | None], committed: Commits
+) -> tuple[Agreement | None, str]:
+    rows = list(zip(sample.column("source"), sample.column("ordinal"), strict=True))
     try:
-        rows = list(zip(sample.column("source"), sample.column("ordinal"), strict=True))
-        counted = composition(read_sequences(rows, committed.files)).astype(np.float32)
+        sequences = read_sequences(rows, committed.files)
     except NoSequencesError as error:
-        return Map(*seen, no_composition=str(error))
-    closest = find_closest(counted)
-    return Map(*seen, agree(closest, groups) if closest else None)
+        return None, str(error)
+    closest = find_closest(composition(sequences).astype(np.float32))
+    return agree(closest, groups) if closest else None, ""

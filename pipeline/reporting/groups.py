@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.reporting.scheme import LIGHT
+from pipeline.reporting.colours import GROUPS
 from transforms.text import printable
 
-COLOURS, SHAPES = len(LIGHT.groups), 4
+COLOURS, SHAPES = len(GROUPS), 4
 MOST_NAMED = 20
 """Groups with a sign of their own. It is colour and shape together, of which there are 28, for 7
 and 4 have no divisor in common."""
@@ -40,12 +40,7 @@ class Groups:
 
 
 def make_groups(by: str, groups: Sequence[str | None]) -> Groups:
-    """Gives colours to the largest groups.
-
-    Args:
-        by: What rows are grouped by.
-        groups: The group of each row; None for none.
-    """
+    """Gives colours to the largest groups."""
     sizes = Counter(group for group in groups if group is not None)
     ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     named = ordered[:MOST_NAMED]

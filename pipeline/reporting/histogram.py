@@ -83,17 +83,15 @@ class Histogram:
             width = max(np.ceil((high - low + 1) / most), 1.0)
             edges = low + width * np.arange(np.ceil((high - low + 1) / width) + 1)
         else:
-            high = np.nextafter(high, np.inf) if high > low else low + max(abs(low) * 0.01, 1e-9)
+            high = high if high > low else low + max(abs(low) * 0.01, 1e-9)
             edges = np.linspace(low, high, most + 1)
-        placed = np.searchsorted(edges, values, side="right") - 1
-        inside = (placed >= 0) & (placed < len(edges) - 1)
-        held = np.bincount(placed[inside], counts[inside], len(edges) - 1).astype(np.int64)
-        below, above = counts[values < edges[0]].sum(), counts[values >= edges[-1]].sum()
+        held, _ = np.histogram(values, edges, weights=counts)
+        below, above = counts[values < edges[0]].sum(), counts[values > edges[-1]].sum()
         return Bars(edges, held, int(below), int(above))
 
 
 def weighted_quantile(values: Doubles, counts: Integers, share: float) -> float:
-    """Returns the least value that is not below a share of all; ``inverted_cdf`` in NumPy.
+    """Returns the least value that is not below a share of all; NaN where there is none.
 
     Args:
         values: Array of shape (n,), in any order.
@@ -102,7 +100,4 @@ def weighted_quantile(values: Doubles, counts: Integers, share: float) -> float:
     """
     if not len(values):
         return float("nan")
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(counts[order])
-    at = np.searchsorted(reached, share * reached[-1])
-    return float(values[order][min(at, len(order) - 1)])
+    return float(np.quantile(values, share, weights=counts, method="inverted_cdf"))

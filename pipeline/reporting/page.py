@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -13,15 +13,16 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 import pipeline
-from pipeline.exports.provenance import TOLD
 from pipeline.failures import MOST_SHOWN
-from pipeline.reporting.accounting import account, adds_up, of_most_interest
-from pipeline.reporting.chart import Chart, data_uri
+from pipeline.file_states import FAILED
+from pipeline.recorded import describe_vectors
+from pipeline.reporting.accounting import account, judge, of_most_interest
+from pipeline.reporting.chart import Charts, data_uri
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.groups import COLOURS, Groups
 from pipeline.reporting.row_charts import norm_outliers
 from pipeline.reporting.scatter import map_data
-from pipeline.reporting.survey import MOST_HEADERS
+from pipeline.reporting.survey import MOST_IDS
 from pipeline.reporting.twins import tolerance
 from pipeline.telling import state_of_all
 from transforms.esm.checkpoints import DEMO_MODEL
@@ -41,15 +42,15 @@ _STATES = {
 
 
 def make_page(
-    found: Findings, groups: Groups, charts: Sequence[Chart], pictures: dict[str, list[bytes]]
+    found: Findings, groups: Groups, charts: Charts, pictures: Mapping[str, bytes]
 ) -> str:
     """Returns the page.
 
     Args:
         found: What it tells.
         groups: The groups of the map.
-        charts: Its pictures, the map last.
-        pictures: Of each chart that is there, by name, the PNG on light ground and on dark.
+        charts: Its pictures.
+        pictures: Of each chart that is there, by name, the PNG.
     """
     style, script = (_read(name) for name in ("style.css", "map.js"))
     return (
@@ -64,12 +65,9 @@ def make_page(
             made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             groups=groups,
             colours=COLOURS,
-            charts=charts[:-1],
-            # Who has no failures is told so above.
-            untold=[each for each in charts[4:-1] if not each.is_there and each.caption],
-            map_chart=charts[-1],
+            charts=charts,
             map_data=map_data(found.map, groups) if found.map.projections else None,
-            uris={name: [Markup(data_uri(png)) for png in each] for name, each in pictures.items()},
+            uris={name: Markup(data_uri(png)) for name, png in pictures.items()},
             **_told(found),
         )
     )
@@ -81,24 +79,22 @@ def _told(found: Findings) -> dict[str, Any]:
     configuration = seen.configuration
     identical = found.survey.twins.result()
     limit = tolerance(str(configuration.get("dtype", "")))
-    accounting = account(seen.files)
-    failed = counted(accounting.failed, f"whole {found.thing}")
+    failed = counted(seen.count(FAILED), f"whole {found.thing}")
     files = of_most_interest(seen.files)
     return {
         "thing": found.thing,
-        "accounting": accounting,
-        "sentences": accounting.sentences(found.thing),
+        "verdict": judge(seen.files),
+        "sentences": account(seen.files, found.thing),
         "state": _STATES.get(state_of_all(seen), ""),
         "is_demo": configuration.get("model") == DEMO_MODEL,
         "faults": found.survey.faults,
-        "dead_letters": sum(failures.count for failures in found.failures),
+        "dead_letters": sum(failures.count for failures in found.overview.failures),
         "failed_files": f", {failed} among them" if failed else "",
         "shared_ids": found.survey.shared_ids.count(),
-        "most_headers": MOST_HEADERS,
+        "most_ids": MOST_IDS,
         "most_kinds": MOST_KINDS,
         "files": files,
         "more_files": len(seen.files) - len(files),
-        "adds_up": adds_up,
         "identical": identical,
         "is_close": identical.distance <= limit,
         "limit": limit,
@@ -108,9 +104,8 @@ def _told(found: Findings) -> dict[str, Any]:
 
 
 def _made_with(found: Findings) -> list[tuple[str, str]]:
-    configuration = found.overview.configuration
-    told = [(name, configuration[name]) for name in TOLD if configuration.get(name) is not None]
-    report = found.run_report
+    told = list(describe_vectors(found.overview.configuration).items())
+    report = found.overview.run_report
     told += [(name, report[name]) for name in ("device", "toks_per_batch") if report.get(name)]
     versions = report.get("versions")
     if isinstance(versions, dict):

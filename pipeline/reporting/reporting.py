@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.exports.target import check_place
 from pipeline.extras import require
 from pipeline.reporting import row_charts, run_charts
-from pipeline.reporting.chart import Chart
-from pipeline.reporting.findings import Asked, Findings, find_out
+from pipeline.reporting.chart import Chart, Charts
+from pipeline.reporting.findings import Findings, ReportConfig, find_out
 from pipeline.reporting.groups import Groups, make_groups
 from pipeline.reporting.projection import FEWEST_FOR_UMAP
-from pipeline.reporting.scheme import DARK, LIGHT
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.text import counted, printable
@@ -22,13 +21,8 @@ REPORT_NAME = "report.html"
 _PACKAGES = {"matplotlib": "matplotlib", "jinja2": "Jinja2"}
 
 
-def write_report(asked: Asked, out: str | None) -> str:
+def write_report(config: ReportConfig) -> str:
     """Looks at an output and writes a page about it, and its pictures beside it.
-
-    Args:
-        asked: What is asked for.
-        out: Where the page goes: a name that ends in ``.html``, or a folder; None for a folder
-            beside the output.
 
     Returns:
         What was written, in a sentence or two.
@@ -40,19 +34,16 @@ def write_report(asked: Asked, out: str | None) -> str:
     require("A report", _PACKAGES, "report")
     from pipeline.reporting.page import make_page  # which needs one of them
 
-    root = storage.absolute(asked.output)
-    page = _find_place(root, out)
-    found = find_out(asked)
-    groups = make_groups(*_grouping(found))
+    root = storage.absolute(config.output)
+    page = _find_place(root, config.out)
+    found = find_out(config)
+    labels = found.map.labels
+    groups = make_groups(labels.column if labels else found.thing, found.map.groups)
     charts = make_charts(found, groups)
-    pictures = {
-        chart.name: [chart.render(scheme) for scheme in (LIGHT, DARK)]
-        for chart in charts
-        if chart.is_there
-    }
+    pictures = {chart.name: chart.render() for chart in charts.all() if chart.is_there}
     html = make_page(found, groups, charts, pictures)
     folder = f"{page.removesuffix('.html')}_pictures"
-    _write_pictures(folder, charts, {name: light for name, (light, _) in pictures.items()})
+    _write_pictures(folder, charts.all(), pictures)
     storage.overwrite(page, html.encode())  # last: who sees it finds its pictures
     return _tell(found, page, folder, len(pictures), len(html))
 
@@ -68,24 +59,25 @@ def _write_pictures(folder: str, charts: Sequence[Chart], pictures: Mapping[str,
             storage.delete(path)  # that of an earlier report
 
 
-def make_charts(found: Findings, groups: Groups) -> list[Chart]:
-    """Returns the pictures of a report, in the order of the page, the map last."""
-    makers: list[Callable[[Findings], Chart]] = [
+def make_charts(found: Findings, groups: Groups) -> Charts:
+    """Returns the pictures of a report, in the order of the page."""
+    of_rows = (
         row_charts.lengths_chart,
         row_charts.neighbours_chart,
         row_charts.norms_chart,
         row_charts.spread_chart,
+    )
+    of_run = (
         run_charts.growth_chart,
         run_charts.speed_chart,
         run_charts.batches_chart,
         run_charts.failures_chart,
-    ]
-    return [*(make(found) for make in makers), row_charts.map_chart(found, groups)]
-
-
-def _grouping(found: Findings) -> tuple[str, tuple[str | None, ...]]:
-    labels = found.map.labels
-    return labels.column if labels else found.thing, found.map.groups
+    )
+    return Charts(
+        row_charts.map_chart(found, groups),
+        tuple(make(found) for make in of_rows),
+        tuple(make(found) for make in of_run),
+    )
 
 
 def _find_place(root: str, out: str | None) -> str:

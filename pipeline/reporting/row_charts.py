@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.reporting.chart import Chart, count_on
+from pipeline.reporting.chart import Chart, count_on, mark
+from pipeline.reporting.colours import ALARM, GROUPS, INK, MAIN, OTHERS
 from pipeline.reporting.extremes import Extreme
 from pipeline.reporting.findings import Findings
 from pipeline.reporting.groups import COLOURS, SHAPES, Groups
 from pipeline.reporting.histogram import Bars
 from pipeline.reporting.outliers import LIMIT, modified_z
 from pipeline.reporting.scatter import axis_names
-from pipeline.reporting.scheme import Scheme
 from transforms.text import counted
 
 NO_ROWS = "No protein is embedded yet."
@@ -28,23 +28,20 @@ def lengths_chart(found: Findings) -> Chart:
     name, title = "lengths", "Sequence lengths"
     lengths = found.survey.lengths
     if not lengths.total:
-        return Chart(name, title, NO_ROWS, None)
+        return Chart(name, title, NO_ROWS)
     bars = lengths.bars(_MOST_BARS, _TAIL, are_whole=True)
     median = lengths.quantile(0.5)
 
-    def draw(figure: Any, scheme: Scheme) -> None:
-        axes = figure.subplots()
-        _draw_bars(axes, bars, scheme)
-        _mark(axes, median, f"median {median:,.0f}", scheme)
-        axes.set_xlabel("residues")
-        axes.set_ylabel("proteins")
+    def draw(axes: Any) -> None:
+        _draw_bars(axes, bars)
+        mark(axes, median, f"median {median:,.0f}")
 
     caption = (
         f"From {lengths.quantile(0):,.0f} to {lengths.quantile(1):,.0f} residues, half of them "
         f"{median:,.0f} or less. {_beyond(bars)}"
         f"{counted(found.survey.truncated, 'protein') or 'None'} truncated before the model."
     )
-    return Chart(name, title, caption, draw)
+    return Chart(name, title, caption, draw, "residues", "proteins")
 
 
 def norms_chart(found: Findings) -> Chart:
@@ -52,22 +49,19 @@ def norms_chart(found: Findings) -> Chart:
     name, title = "norms", "Vector norms"
     norms = found.survey.norms
     if not norms.total:
-        return Chart(name, title, NO_ROWS, None)
+        return Chart(name, title, NO_ROWS)
     bars = norms.bars(_MOST_BARS, _TAIL / 10)
     outliers = norm_outliers(found)
 
-    def draw(figure: Any, scheme: Scheme) -> None:
-        axes = figure.subplots()
-        _draw_bars(axes, bars, scheme)
+    def draw(axes: Any) -> None:
+        _draw_bars(axes, bars)
         values = np.array([each.value for each in outliers])
         low, high = bars.edges[0], bars.edges[-1]  # which are known to 0.01 %
         values = values[(values >= low * (1 - 1e-4)) & (values <= high * (1 + 1e-4))]
         heights = np.full(len(values), 0.04)  # of the picture, so that a mark is seen whole
-        style = {"color": scheme.alarm, "clip_on": False, "zorder": 3}
+        style = {"color": ALARM, "clip_on": False, "zorder": 3}
         axes.plot(values, heights, "v", transform=axes.get_xaxis_transform(), **style)
-        _mark(axes, norms.quantile(0.5), f"median {norms.quantile(0.5):,.4g}", scheme)
-        axes.set_xlabel("Euclidean norm")
-        axes.set_ylabel("proteins")
+        mark(axes, norms.quantile(0.5), f"median {norms.quantile(0.5):,.4g}")
 
     count = count_norm_outliers(found)
     named = ", the farthest of which are named below" if count > len(outliers) else ", named below"
@@ -76,7 +70,7 @@ def norms_chart(found: Findings) -> Chart:
         f"than {LIMIT} robust standard deviations from the median: "
         f"{counted(count, 'protein') or 'none'}{named * bool(outliers)}."
     )
-    return Chart(name, title, caption, draw)
+    return Chart(name, title, caption, draw, "Euclidean norm", "proteins")
 
 
 def norm_outliers(found: Findings) -> list[Extreme]:
@@ -99,7 +93,7 @@ def spread_chart(found: Findings) -> Chart:
     name, title = "dimensions", "Spread of each dimension"
     moments = found.survey.moments
     if moments.count < 2:
-        return Chart(name, title, "It takes two proteins to tell a spread.", None)
+        return Chart(name, title, "It takes two proteins to tell a spread.")
     spread = moments.deviation
     # Twice the spread of others is as odd as half of it.
     alive = spread > 0
@@ -108,26 +102,24 @@ def spread_chart(found: Findings) -> Chart:
     standing = np.flatnonzero(np.abs(scores) > LIMIT)
     named = standing[np.argsort(-np.abs(scores[standing]))][:_MOST_DIMENSIONS_NAMED]
 
-    def draw(figure: Any, scheme: Scheme) -> None:
+    def draw(axes: Any) -> None:
         from matplotlib.ticker import LogLocator, NullFormatter
 
-        axes = figure.subplots()
-        axes.scatter(np.arange(len(spread)), spread, s=5, color=scheme.main, linewidths=0)
-        axes.scatter(standing, spread[standing], s=22, color=scheme.alarm, linewidths=0)
+        axes.scatter(np.arange(len(spread)), spread, s=5, color=MAIN, linewidths=0)
+        axes.scatter(standing, spread[standing], s=22, color=ALARM, linewidths=0)
         for at in named:
             axes.annotate(
                 f"{at}", (at, spread[at]), xytext=(4, 3), textcoords="offset points",
-                color=scheme.ink,
+                color=INK,
             )  # fmt: skip
         if alive.any():
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("dimension, from 0")
-        axes.set_ylabel("standard deviation")
 
-    return Chart(name, title, _tell_spread(spread, standing, named), draw)
+    caption = _tell_spread(spread, standing, named)
+    return Chart(name, title, caption, draw, "dimension, from 0", "standard deviation")
 
 
 def _tell_spread(spread: Any, standing: Any, named: Any) -> str:
@@ -148,54 +140,41 @@ def neighbours_chart(found: Findings) -> Chart:
     name, title = "neighbours", "Nearest neighbours"
     closeness = found.map.closeness
     if closeness is None:
-        return Chart(name, title, "It takes two proteins to be neighbours.", None)
+        return Chart(name, title, "It takes two proteins to be neighbours.")
     cosines = closeness.cosines[:, 0]
     low = float(np.quantile(cosines, 0.01))
     edges = np.linspace(min(low, 1 - 1e-6), 1, 41)
-    below = int((cosines < edges[0]).sum())
+    counts, _ = np.histogram(np.minimum(cosines, 1), edges)
+    bars = Bars(edges, counts, int((cosines < edges[0]).sum()), 0)
     others = "other protein" + " of the sample" * (len(cosines) < found.survey.rows)
 
-    def draw(figure: Any, scheme: Scheme) -> None:
-        axes = figure.subplots()
-        counts, _ = np.histogram(np.clip(cosines, edges[0], 1), edges)
-        axes.stairs(counts, edges, fill=True, color=scheme.main)
-        _mark(axes, float(np.median(cosines)), f"median {np.median(cosines):.4f}", scheme)
-        count_on(axes.yaxis)
-        axes.set_xlabel(f"cosine with the nearest {others}")
-        axes.set_ylabel("proteins")
+    def draw(axes: Any) -> None:
+        _draw_bars(axes, bars)
+        mark(axes, float(np.median(cosines)), f"median {np.median(cosines):.4f}")
 
     caption = (
-        f"Of {len(cosines):,} proteins. {_in_first_bar(below)}How near is near depends on the "
-        "model: ranks say more than cosines."
+        f"Of {len(cosines):,} proteins. {_beyond(bars)}How near is near depends on the model: "
+        "ranks say more than cosines."
     )
-    return Chart(name, title, caption, draw)
-
-
-def _in_first_bar(count: int) -> str:
-    verbs = "lies below what is shown and is" if count == 1 else "lie below what is shown and are"
-    return f"{count:,} {verbs} in the first bar. " if count else ""
+    return Chart(name, title, caption, draw, f"cosine with the nearest {others}", "proteins")
 
 
 def map_chart(found: Findings, groups: Groups) -> Chart:
     """The map as a still picture; the page has one that answers."""
     name, title = "map", "Map of the embeddings"
     if not found.map.projections:
-        return Chart(name, title, NO_ROWS, None)
+        return Chart(name, title, NO_ROWS)
     projection = found.map.projections[-1]
     points, numbers = projection.points, np.array(groups.numbers)
 
-    def draw(figure: Any, scheme: Scheme) -> None:
-        axes = figure.subplots()
+    def draw(axes: Any) -> None:
         rest = points[numbers < 0]
-        others = axes.scatter(*rest.T, s=7, color=scheme.others, linewidths=0)
+        others = axes.scatter(*rest.T, s=7, color=OTHERS, linewidths=0)
         drawn = []
         for number in range(len(groups.named)):
             here = points[numbers == number]
-            marker, colour = _MARKERS[number % SHAPES], scheme.groups[number % COLOURS]
+            marker, colour = _MARKERS[number % SHAPES], GROUPS[number % COLOURS]
             drawn.append(axes.scatter(*here.T, s=12, color=colour, marker=marker, linewidths=0))
-        across, up = axis_names(projection)
-        axes.set_xlabel(across)
-        axes.set_ylabel(up)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.grid(visible=False)
@@ -204,29 +183,20 @@ def map_chart(found: Findings, groups: Groups) -> Chart:
         if groups.rest:
             drawn, names = [*drawn, others], [*names, groups.rest]
         place = "outside lower center"
-        figure.legend(drawn, names, loc=place, ncols=2, frameon=False, fontsize=8, markerscale=2)
+        axes.figure.legend(
+            drawn, names, loc=place, ncols=2, frameon=False, fontsize=8, markerscale=2
+        )
 
     caption = f"{len(points):,} proteins, coloured by {groups.by}, {projection.name}."
-    return Chart(name, title, caption, draw, (7.2, 5.4 + 0.2 * ((len(groups.named) + 2) // 2)))
+    size = 7.2, 5.4 + 0.2 * ((len(groups.named) + 2) // 2)
+    return Chart(name, title, caption, draw, *axis_names(projection), size=size)
 
 
-def _draw_bars(axes: Any, bars: Bars, scheme: Scheme) -> None:
-    axes.stairs(bars.counts, bars.edges, fill=True, color=scheme.main)
+def _draw_bars(axes: Any, bars: Bars) -> None:
+    axes.stairs(bars.counts, bars.edges, fill=True, color=MAIN)
     axes.set_xlim(bars.edges[0], bars.edges[-1])
     axes.xaxis.set_major_formatter("{x:,.6g}")
     count_on(axes.yaxis)
-
-
-def _mark(axes: Any, value: float, text: str, scheme: Scheme) -> None:
-    """Draws a line at a value, with a text on the side that has room."""
-    axes.axvline(value, color=scheme.ink, linewidth=0.9, linestyle=(0, (4, 3)))
-    low, high = axes.get_xlim()
-    on_right = value < (low + high) / 2
-    axes.annotate(
-        text, (value, 1), xycoords=("data", "axes fraction"), va="top",
-        xytext=(5 if on_right else -5, 0), textcoords="offset points",
-        ha="left" if on_right else "right", color=scheme.ink,
-    )  # fmt: skip
 
 
 def _beyond(bars: Bars) -> str:

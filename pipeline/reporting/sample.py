@@ -39,10 +39,6 @@ class Sample:
 def choose_places(rows: int, most: int) -> Integers:
     """Draws rows, each as likely as any other; the same ones every time.
 
-    Args:
-        rows: How many there are.
-        most: How many are drawn, if there are more.
-
     Returns:
         int64 array of their numbers, ascending.
     """

@@ -54,12 +54,12 @@ def map_data(shown: Map, groups: Groups) -> dict[str, Any]:
     }
 
 
-def axis_names(projection: Projection) -> list[str]:
+def axis_names(projection: Projection) -> tuple[str, str]:
     """Returns what the two axes are called."""
     if not projection.shares:
-        return [f"{projection.name} {axis}" for axis in (1, 2)]
-    shares = enumerate(projection.shares, 1)
-    return [f"PC {axis}: {100 * share:.1f} % of variance" for axis, share in shares]
+        return f"{projection.name} 1", f"{projection.name} 2"
+    first, second = (f"{100 * share:.1f} % of variance" for share in projection.shares)
+    return f"PC 1: {first}", f"PC 2: {second}"
 
 
 def place(points: Doubles) -> tuple[Doubles, int]:

@@ -13,8 +13,8 @@ from pipeline.reporting.extremes import Extremes, Row
 from pipeline.reporting.histogram import Histogram
 from pipeline.reporting.moments import Moments
 from pipeline.reporting.sample import Sampler, choose_places
-from pipeline.reporting.shared_ids import SharedIds
 from pipeline.reporting.twins import Twins
+from pipeline.shared_ids import SharedIds
 from transforms import storage
 from transforms.arrays import Flags
 from transforms.errors import damaged
@@ -24,11 +24,11 @@ from transforms.output.committed import DAMAGE, short_digests
 from transforms.output.parquet import to_matrix
 
 OF_SAMPLE = ("id", "accession", "description", "source", "ordinal", "sequence_length")
-_COLUMNS = (*OF_SAMPLE, "residues_used", "truncated", "sequence_sha256", "embedding")
+_COLUMNS = (*OF_SAMPLE, "truncated", "sequence_sha256", "embedding")
 
 MOST_FAULTS = 20
-MOST_HEADERS = 2_000_000
-"""Rows whose headers are compared, which takes 32 MB."""
+MOST_IDS = 2_000_000
+"""Rows whose ids are compared, which takes 16 MB."""
 
 
 @dataclass(eq=False)
@@ -42,13 +42,12 @@ class Survey:
         norms: Of the vectors.
         extremes: The rows with the greatest and the least norms.
         twins: Rows of the same sequence.
-        shared_ids: Rows whose ids are alike, though their headers are not.
+        shared_ids: Rows whose ids others have too.
         rows: How many rows there were.
         residues: Residues of their sequences.
-        residues_used: Residues that the model was given.
         truncated: How many rows were truncated.
-        broken: How many rows hold NaN or infinity; they count in nothing else but the lengths.
-        faults: What is wrong, a sentence each.
+        faults: What is wrong, a sentence each. Rows with NaN or infinity count in nothing but the
+            lengths.
     """
 
     moments: Moments
@@ -57,12 +56,10 @@ class Survey:
     norms: Histogram = field(default_factory=Histogram)
     extremes: Extremes = field(default_factory=Extremes)
     twins: Twins = field(default_factory=Twins)
-    shared_ids: SharedIds = field(default_factory=lambda: SharedIds(MOST_HEADERS))
+    shared_ids: SharedIds = field(default_factory=lambda: SharedIds(MOST_IDS))
     rows: int = 0
     residues: int = 0
-    residues_used: int = 0
     truncated: int = 0
-    broken: int = 0
     faults: list[str] = field(default_factory=list)
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -71,11 +68,9 @@ class Survey:
         lengths = table.column("sequence_length").to_numpy()
         self.rows += len(table)
         self.residues += int(lengths.sum(dtype=np.int64))
-        self.residues_used += int(table.column("residues_used").to_numpy().sum(dtype=np.int64))
         self.truncated += int(table.column("truncated").to_numpy().sum())
         self.lengths.add(lengths)
-        headers = (table.column(name).to_pylist() for name in ("id", "description"))
-        self.shared_ids.add(zip(*headers, strict=True))
+        self.shared_ids.add(table.column("id").to_pylist())
 
         vectors = to_matrix(table.column("embedding"))
         norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
@@ -92,24 +87,16 @@ class Survey:
         self.twins.add(short_digests(table.column("sequence_sha256").to_pylist()), vectors, name)
 
     def _note_broken(self, table: pa.Table, are_good: Flags) -> None:
-        for row in np.flatnonzero(~are_good).tolist():
-            self.broken += 1
-            if len(self.faults) < MOST_FAULTS:
-                named = _name(table, row)
-                self.faults.append(
-                    f"{named.id} ({named.source}, record {named.ordinal + 1:,}): its vector holds "
-                    "NaN or infinity"
-                )
+        for row in np.flatnonzero(~are_good)[: MOST_FAULTS - len(self.faults)].tolist():
+            named = _name(table, row)
+            self.faults.append(
+                f"{named.id} ({named.source}, record {named.ordinal + 1:,}): its vector holds "
+                "NaN or infinity"
+            )
 
 
 def survey_rows(root: str, parts: Sequence[PartRecord], dim: int, most: int) -> Survey:
     """Looks at all rows of some parts.
-
-    Args:
-        root: The output root.
-        parts: The parts.
-        dim: Width of the vectors.
-        most: How many rows the sample has at the most.
 
     Raises:
         ConfigurationError: A part is damaged.

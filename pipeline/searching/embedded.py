@@ -25,10 +25,6 @@ _ADVICE = (
 def embed_queries(config: SearchConfig, configuration: Mapping[str, Any]) -> Queries:
     """Embeds what is searched with, by the model and the residue policy of the output.
 
-    Args:
-        config: What is searched for.
-        configuration: What the output was made with.
-
     Raises:
         ConfigurationError: There is no such file or no record, or the model is another one or
             cannot be had.

@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 
 from pipeline.recorded import read_recorded
 from pipeline.searching.hits import Hit
-from pipeline.searching.picked import pick_queries
-from pipeline.searching.queries import Queries, Query, SearchConfig
+from pipeline.searching.queries import Queries, Query, SearchConfig, pick_queries
 from pipeline.settled import read_settled
 from transforms import storage
 from transforms.errors import ConfigurationError
@@ -74,12 +73,6 @@ def _search_by_id(root: str, config: SearchConfig, committed: Commits) -> Found:
 
 def search_rows(root: str, top: int, queries: Queries, committed: Commits) -> Found:
     """Finds the nearest committed rows to each of some vectors.
-
-    Args:
-        root: The output root.
-        top: How many are wanted of each.
-        queries: What is searched with.
-        committed: What is searched.
 
     Raises:
         ConfigurationError: A part is damaged.

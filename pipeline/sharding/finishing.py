@@ -11,20 +11,19 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from pipeline.checks import Plan, make_output
+from pipeline.checks import make_output
 from pipeline.ending import exit_code
 from pipeline.failures import MOST_SHOWN
+from pipeline.file_states import UNFINISHED
 from pipeline.recorded import read_bound
 from pipeline.run_report import Report, make_report, write_report
-from pipeline.summary import in_words
+from pipeline.summary import tell_output
 from pipeline.terminal import EXIT_FAILED
 from transforms import storage
-from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
-from transforms.esm.checkpoints import Checkpoint
-from transforms.esm.model import ModelConfig
 from transforms.esm.under_way import clear_notes
 from transforms.inputs.finding import Listing
 from transforms.output.commits import Output, read_commits
@@ -39,7 +38,7 @@ from transforms.output.division import (
 )
 from transforms.output.holders import FINISH
 from transforms.output.joining import join_shares, write_whole
-from transforms.output.locks import HeldError, Lock, hold, hold_parts, hold_when_free
+from transforms.output.locks import HeldError, hold, hold_parts, hold_when_free
 from transforms.output.removal import keep_last_failures
 from transforms.output.resuming import tidy
 from transforms.output.sweeping import sweep
@@ -110,12 +109,12 @@ def finish_output(
     if only_if_ended and (missing := _find_missing(root)):
         return Finished(root, missing)
     run = f"{FINISH}-{uuid.uuid4().hex[:12]}"
-    with hold_when_free(root, run, FINISH, sleep) as lock:
+    with hold_when_free(root, run, FINISH, sleep):
         division = read_division(root)
-        plan = _make_plan(make_output(root, run, configuration), lock)
+        made = make_output(root, run, configuration)
         if division is None:
-            return _look_at_whole(plan)
-        return _Finisher(plan, division, sleep).finish(release)
+            return _look_at_whole(made)
+        return _Finisher(made, division, sleep).finish(release)
 
 
 def _find_missing(root: str) -> str:
@@ -126,31 +125,36 @@ def _find_missing(root: str) -> str:
     )
 
 
-def _look_at_whole(plan: Plan) -> Finished:
+def _look_at_whole(output: Output) -> Finished:
     """Tells of an output that is not divided, or not any more."""
-    root = plan.output.root
-    report = make_report(plan, 0.0, {})
-    if report.unfinished:
-        files = counted(len(report.unfinished), "file")
-        return Finished(root, f"It has no shards, and {files} not finished: go on without --shard.")
-    summary = [f"{printable(root)} is complete.", *in_words(report, plan)[1:]]
-    return Finished(root, summary=tuple(summary), code=exit_code(report, []))
+    listing = _no_inputs(output)
+    report = make_report(output, listing, 0.0, {}, {})
+    if unfinished := report.with_status(UNFINISHED):
+        files = counted(len(unfinished), "file")
+        told = f"It has no shards, and {files} not finished: go on without --shard."
+        return Finished(output.root, told)
+    summary = [f"{printable(output.root)} is complete.", *tell_output(report, output, listing)]
+    return Finished(output.root, summary=tuple(summary), code=exit_code(report, []))
+
+
+def _no_inputs(output: Output) -> Listing:
+    return Listing(dict(output.configuration)["input_root"], (), 0)
 
 
 @dataclass
 class _Finisher:
-    plan: Plan
+    output: Output
     division: Division
     sleep: Callable[[float], object]
 
     def finish(self, release: bool) -> Finished:
-        root, start = self.plan.output.root, time.monotonic()
+        root, start = self.output.root, time.monotonic()
         # In this order: a shard that ends meanwhile is missing, though what it has done may count.
         missing = _find_missing(root)
         ends = read_ends(root, self.division)
         committed = read_commits(root)
         whole, faults = join_shares(root, self.division, committed, ends)
-        write_whole(whole, committed, self.plan.output)
+        write_whole(whole, committed, self.output)
         is_over = False
         with ExitStack() as held:
             if release or not (missing or faults):
@@ -169,12 +173,13 @@ class _Finisher:
             write_report(root, report, code)
             if is_over:
                 end_division(root)
-                with hold_parts(root, self.plan.output.run, self.sleep):  # it is empty by then
+                with hold_parts(root, self.output.run, self.sleep):  # it is empty by then
                     storage.delete(storage.join(root, storage.STAGING))
         summary: list[str] = []
         if is_whole:
             count = counted(self.division.count, "shard")
-            summary = [f"The work of {count} is complete.", *in_words(report, self.plan)[1:]]
+            told = tell_output(report, self.output, _no_inputs(self.output))
+            summary = [f"The work of {count} is complete.", *told]
         elif is_over:
             missing = f"{missing or 'Some files are not finished.'} {_RELEASED}"
         return Finished(root, missing, tuple(faults), len(whole), tuple(summary), code)
@@ -187,11 +192,11 @@ class _Finisher:
         """
         for number in range(self.division.count):
             name = self.division.shard(number).name
-            held.enter_context(hold(self.plan.output.root, self.plan.output.run, name))
+            held.enter_context(hold(self.output.root, self.output.run, name))
 
     def _clean_up(self, is_whole: bool) -> None:
         """Takes away what does not count; only while no shard is at work."""
-        root, run = self.plan.output.root, self.plan.output.run
+        root, run = self.output.root, self.output.run
         with hold_parts(root, run, self.sleep):
             keep_last_failures(root, run)
             sweep(root)
@@ -203,28 +208,13 @@ class _Finisher:
         metrics: Counter[str] = Counter()
         for end in ends.values():
             metrics.update({n: count for n, count in end.metrics.items() if isinstance(count, int)})
-        report = make_report(self.plan, seconds, dict(metrics))
         devices = sorted({end.device for end in ends.values() if end.device})
-        shards = [{"shard": number, **asdict(end)} for number, end in sorted(ends.items())]
-        more = {"device": ", ".join(devices), "shards": shards}
-        return replace(report, details={**report.details, **more})
-
-
-def _make_plan(output: Output, lock: Lock) -> Plan:
-    """Returns what a report is made from, where nothing is to be embedded."""
-    bound = dict(output.configuration)
-    return Plan(
-        listing=Listing(bound["input_root"], (), 0),
-        todo=(),
-        embed=EmbedConfig(model=ModelConfig(bound["model"], bound["revision"], bound["dtype"])),
-        output=output,
-        checkpoint=Checkpoint(
-            bound["model"],
-            bound["revision"],
-            None,
-            bound["dim"],
-            bound["layers"],
-            bound["fingerprint"],
-        ),
-        lock=lock,
-    )
+        details: dict[str, Any] = {
+            "options": {},
+            "device": ", ".join(devices),
+            "toks_per_batch": "auto",
+            "pace": None,
+            "shards": [{"shard": number, **asdict(end)} for number, end in sorted(ends.items())],
+        }
+        listing = _no_inputs(self.output)
+        return make_report(self.output, listing, seconds, dict(metrics), details)

@@ -12,7 +12,7 @@ from transforms import storage
 from transforms.inputs.finding import FastaFile
 from transforms.inputs.reading import look_again, read_items
 from transforms.items import DeadLetter, EndOfFile, Protein
-from transforms.residues import ResidueError, ResiduePolicy, apply_policy
+from transforms.residues import ResiduePolicy, check_residues
 
 Offer = Callable[[Protein, str, int], None]
 """Takes a record that agrees with its row, the name of the part and the row in that part."""
@@ -62,12 +62,6 @@ def check_input(
 
     A file that has changed or cannot be read yields one finding, and none of its records is
     looked at.
-
-    Args:
-        content: What the output holds of it.
-        url: Where it is.
-        policy: The residue policy of the output.
-        offer: Gets each record that agrees with its row.
     """
     if not storage.exists(url):
         yield remark("input", f"{content.source}: not checked against {url}, which is gone")
@@ -135,31 +129,21 @@ def _compare(
     for letter in letters:
         if letter.id != item.id:
             yield Finding("input", f"{where}: its dead letter is of another id")
-    protein, refused = _apply(item, policy)
-    if protein is None:
+    outcome = check_residues(item, policy) if isinstance(item, Protein) else item
+    if isinstance(outcome, DeadLetter):
         if rows:
-            yield Finding("input", f"{where}: has a row, but is refused ({refused})")
+            yield Finding("input", f"{where}: has a row, but is refused ({outcome.error_type})")
         return
     for letter in letters:
         if letter.stage in ("read", "residues"):
             yield Finding("input", f"{where}: is a dead letter ({letter.error_type}), but is sound")
     for row in rows:
         if differing := [
-            column for column, value in _expected(protein).items() if row.fields[column] != value
+            column for column, value in _expected(outcome).items() if row.fields[column] != value
         ]:
             yield Finding("input", f"{where}: {', '.join(differing)} not as in the input")
         else:
-            offer(protein, row.part, row.row)
-
-
-def _apply(item: Protein | DeadLetter, policy: ResiduePolicy) -> tuple[Protein | None, str]:
-    """Returns the record as the model will see it, or why it will not."""
-    if isinstance(item, DeadLetter):
-        return None, item.error_type
-    try:
-        return apply_policy(item, policy), ""
-    except ResidueError as error:
-        return None, error.error_type
+            offer(outcome, row.part, row.row)
 
 
 def _expected(protein: Protein) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from pipeline.file_states import FINISHED, find_states
 from pipeline.verification.findings import Finding, remark
 from transforms import storage
 from transforms.output.commits import Commits
@@ -16,25 +17,20 @@ from transforms.output.reopened import REOPENED
 class _Outcome(NamedTuple):
     """What is told of a file."""
 
-    finished: bool
+    status: str
     read: int | None
     embedded: int
     dead_lettered: int
 
     def __str__(self) -> str:
-        status = f"finished, read {self.read}" if self.finished else "not finished"
-        return f"{status}, embedded {self.embedded}, dead-lettered {self.dead_lettered}"
+        read = f", read {self.read}" if self.status == FINISHED else ""
+        return f"{self.status}{read}, embedded {self.embedded}, dead-lettered {self.dead_lettered}"
 
 
 def check_report(root: str, name: str, committed: Commits) -> Iterator[Finding]:
     """The report says of each file what is committed.
 
     After a kill there is none, or that of an earlier run; then it is not looked at.
-
-    Args:
-        root: The output root.
-        name: The report.
-        committed: What is committed.
     """
     url = storage.join(root, name)
     try:
@@ -63,18 +59,10 @@ def _is_older(mtime: float, committed: Commits) -> bool:
 
 
 def compare_report(name: str, report: Any, committed: Commits) -> Iterator[Finding]:
-    """Holds the counts of a report against those of the commits.
-
-    Args:
-        name: The report.
-        report: Its content.
-        committed: What is committed.
-    """
+    """Holds the counts of a report against those of the commits."""
     try:
         told = {
-            each["source"]: _Outcome(
-                each["status"] == "finished", each["read"], each["embedded"], each["dead_lettered"]
-            )
+            each["source"]: _Outcome(*(each[field] for field in _Outcome._fields))
             for each in report["files"]
         }
         sums = {
@@ -89,28 +77,10 @@ def compare_report(name: str, report: Any, committed: Commits) -> Iterator[Findi
         return
     if wrong:
         yield Finding("report", f"{name}: totals are not the sums of its files: {', '.join(wrong)}")
-    held = _outcomes(committed)
-    for source in sorted(told.keys() | held.keys()):
-        # A run also tells of files of which nothing is committed yet.
-        outcome = held.get(source, _Outcome(False, None, 0, 0))
-        if source not in told:
-            yield Finding("report", f"{name}: does not tell of {source}")
-        elif told[source] != outcome:
-            yield Finding(
-                "report", f"{name}: {source}: {told[source]}; but committed is: {outcome}"
-            )
-
-
-def _outcomes(committed: Commits) -> dict[str, _Outcome]:
-    parts_of = committed.by_source()
-    outcomes = {}
-    for source in parts_of.keys() | committed.files.keys():
-        record = committed.files.get(source)
-        held = [part.sources[source] for part in parts_of.get(source, ())]
-        outcomes[source] = _Outcome(
-            record is not None,
-            record.records if record else None,
-            sum(each.rows for each in held),
-            sum(each.dead_letters for each in held),
-        )
-    return outcomes
+    # A run also tells of files of which nothing is committed yet.
+    for file in find_states(committed, told):
+        outcome = _Outcome(file.status, file.records, file.rows, file.dead_letters)
+        if file.source not in told:
+            yield Finding("report", f"{name}: does not tell of {file.source}")
+        elif (said := told[file.source]) != outcome:
+            yield Finding("report", f"{name}: {file.source}: {said}; but committed is: {outcome}")
