@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from math import inf
 
 from pipeline.checks import Plan
 from pipeline.continuing import Rounds
@@ -66,7 +67,7 @@ class Receiving(Rounds):
         self._has_begun = False
         self._last = plan.todo
         self._heard = FileOutcomes()
-        self._quiet_since = time.monotonic()
+        self._quiet_since = inf  # until it was asked for messages once
         events.emit(events.RunStarted(plan.output.run, self._root, 0, 0))
         logger.info("Waiting for messages of %s. Ctrl-C ends it.", subscription.name)
 
@@ -93,14 +94,15 @@ class Receiving(Rounds):
         if not self._has_begun:
             self._finish(self._plan.listing.files)
             self._has_begun = True
-            self._quiet_since = time.monotonic()
             return
         self.write_due_report()
-        wait = self._config.batch_wait
+        asked, wait = time.monotonic(), self._config.batch_wait
         pulled = pull_round(self._subscription, wait, lambda: bool(self._received))
         if pulled:
             self._take(pulled)
             self._quiet_since = time.monotonic()
+        else:
+            self._quiet_since = min(self._quiet_since, asked)
 
     def _finish(self, left: Sequence[FastaFile]) -> None:
         """Finishes the pulls of an earlier run, whose deliveries are nobody's any more."""
