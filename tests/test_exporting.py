@@ -65,7 +65,7 @@ def output(tmp_path: Path) -> Output:
     return made
 
 
-def run(output: Output, to: str, out: Path, *more: str) -> int:
+def run(output: Output, to: str, out: Path | str, *more: str) -> int:
     return exit_code_of(export.main, output.root, "--to", to, "--out", out, *more)
 
 
@@ -336,7 +336,7 @@ def test_what_may_not_be_replaced_is_refused(
     }.items():
         assert run(output, "csv", out, "--overwrite") == 2
         assert said in capsys.readouterr().err
-    assert run(output, "csv", Path("gs://bucket/x.csv")) == 2
+    assert run(output, "csv", "gs://bucket/x.csv") == 2
     assert "is not on this machine" in capsys.readouterr().err
     assert run(output, "csv", tmp_path / "x.csv", "--key", "accession") == 2
     assert "--key is not for --to csv" in capsys.readouterr().err

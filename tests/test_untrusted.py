@@ -236,7 +236,7 @@ def test_a_giant_record_is_a_dead_letter_and_no_memory(tmp_path: Path) -> None:
         cwd=REPO, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     (giant / "giant.faa").unlink()
-    assert done.stderr == ""
+    assert "Traceback" not in done.stderr, done.stderr
     code, peak, giant_code, giant_peak = map(int, done.stdout.split())
     assert (code, giant_code) == (0, 3)
     (found,) = dead_letters(tmp_path / "giant-out")
