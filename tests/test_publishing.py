@@ -56,7 +56,9 @@ def check(output: Path, topics: dict[str, FakeTopic]) -> None:
     """Makes sure that each message has its answers, each dead letter is told, no row is doubled."""
     assert outcomes(topics[ANSWERS]) == OUTCOMES
     letters = dead_letters(output)
-    assert sorted(topics[LETTERS].contents(), key=lambda told: told["ordinal"]) == letters
+    told = topics[LETTERS].contents()  # some perhaps more than once
+    assert all(each in letters for each in told)
+    assert all(each in told for each in letters)
     assert len(letters) == 2
     assert sorted(row["id"] for row in rows(output)) == ["a", "j"]
 
