@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline import run
 from tests.processes import REPO
 
 _MODEL_LIBRARIES = """\
@@ -27,6 +28,22 @@ def exit_code_of(main: Callable[[list[str]], object], *args: object) -> int:
         main([str(arg) for arg in args])
     assert isinstance(caught.value.code, int)
     return caught.value.code
+
+
+def embed(inputs: object, output: object, *more: object, quiet: bool = True) -> int:
+    """Embeds with the demo model and returns the exit code."""
+    args = ("--input", inputs, "--output", output, "--model", "demo", *["--quiet"] * quiet)
+    return exit_code_of(run.main, *args, *more)
+
+
+def said_by(
+    main: Callable[[list[str]], object], capsys: pytest.CaptureFixture[str], *args: object
+) -> tuple[int, str, str]:
+    """Returns the exit code of a main function, and what it has said and complained of."""
+    capsys.readouterr()
+    code = exit_code_of(main, *args)
+    said = capsys.readouterr()
+    return code, said.out, said.err
 
 
 def run_without_model_libraries(verb: str, *args: object) -> subprocess.CompletedProcess[str]:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.weights import Shape, make_model
+from tests.helpers import make_output
 from transforms import beam_metrics
 from transforms.esm.loaded import MODELS
+from transforms.output.commits import Output
 
 # A shell that starts this in the background, and nohup, have signals ignored that tests send.
 for _number, _usual in (
@@ -25,6 +27,12 @@ for _number, _usual in (
         signal.signal(_number, _usual)
 
 LEVELS = {n: logging.getLogger(n).level for n in ("", "apache_beam", "pipeline", "transforms")}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many ``-n auto`` means: one more than cores, since many tests wait for something."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +47,12 @@ def _nothing_known() -> None:
     """Forgets what other tests have left in the process for its next run."""
     MODELS.forget()
     beam_metrics._held.clear()
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    """An output in which nothing is committed yet; files of tests may have another one."""
+    return make_output(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.processes import answers, free_port
+from tests.waiting import wait_for
 
 EMULATOR = Path(
     os.environ.get(
@@ -20,7 +21,6 @@ EMULATOR = Path(
         "/usr/lib/google-cloud-sdk/platform/pubsub-emulator/bin/cloud-pubsub-emulator",
     )
 )
-_SECONDS_TO_START = 120
 
 
 def why_not() -> str | None:
@@ -41,31 +41,22 @@ def emulator(log: Path) -> Iterator[str]:
     Args:
         log: Where what it says goes.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [EMULATOR, "--host=127.0.0.1", f"--port={port}"]
     with log.open("wb") as said:
         # A session of its own, since it is a shell script that starts java.
         process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
         try:
-            _wait_until_it_listens(process, port, log)
+            wait_for(lambda: _listens(process, port, log))
             yield f"127.0.0.1:{port}"
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + _SECONDS_TO_START
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.1)
+def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
+    assert process.poll() is None, log.read_text()
+    return answers(port)
 
 
 class Queue:

@@ -35,7 +35,7 @@ def receive(output: Path, *more: object) -> int:
     """Embeds what the subscription holds, until nothing comes; returns the exit code."""
     return exit_code_of(
         run.main, "--input_subscription", FakeSubscription.name, "--output", output,
-        "--model", "demo", "--quiet", "--stop_after", 0.01, "--max_batch_wait", 0.01, *more,
+        "--model", "demo", "--quiet", "--stop_after", 0.2, "--max_batch_wait", 0.01, *more,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.processes import free_port
-from tests.test_watch import wait_for
+from tests.waiting import wait_for
 
 _CONFIGURATION = """\
 jobmanager.rpc.address: localhost

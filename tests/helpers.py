@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from transforms.items import DeadLetter, EmbeddingBlock, EndOfFile, Item, Protein
-from transforms.output.commits import Output
+from transforms.output.commits import FileRecord, Output
 from transforms.output.parts import write_part
 
 DIM = 4
@@ -57,6 +57,21 @@ def make_end(records: int, source: str = "a.fa", **fields: Any) -> EndOfFile:
     fields.setdefault("mtime", 1.5)
     fields.setdefault("residues", 6 * records)
     return EndOfFile(source=source, records=records, **fields)
+
+
+def make_file_record(
+    source: str = "a.fa", rows: int = 0, dead_letters: int = 0, **fields: Any
+) -> FileRecord:
+    """A finished file of records of six residues, without a .pt."""
+    fields.setdefault("url", f"/data/{source}")
+    fields.setdefault("size", 100)
+    fields.setdefault("mtime", 1.5)
+    fields.setdefault("sha256", sha256(source))
+    fields.setdefault("records", rows + dead_letters)
+    fields.setdefault("residues", 6 * rows)
+    for name, value in (("parts", ()), ("pt", None), ("pt_sha256", None)):
+        fields.setdefault(name, value)
+    return FileRecord(source=source, rows=rows, dead_letters=dead_letters, **fields)
 
 
 def vector_of(protein: Protein, dim: int = DIM) -> np.ndarray:

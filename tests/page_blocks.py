@@ -27,8 +27,7 @@ from pathlib import Path
 from benchmarks import __main__ as benchmarks
 from pipeline.launching import command as launching
 from pipeline.options import parse_options
-
-REPO = Path(__file__).parents[1]
+from tests.processes import REPO
 
 _BLOCK = re.compile(
     r"^<!-- set-up: (?P<before>.*?) -->$"

@@ -11,7 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).parents[1]
+SHARED = REPO.parent / "shared"
+LARGE = SHARED / "data/large/general_19789.fasta.gz"
+PRISM = SHARED / "bin/prism.zip"
+ON_PRISM = ("--runner", "PrismRunner", "--prism_location", str(PRISM))
+
+needs_prism = pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the collected files")
 
 
 def environment(**more: str) -> Mapping[str, str]:
@@ -74,3 +83,23 @@ def _command(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         return "" if words[0] in (b"sh", b"/bin/sh") else b" ".join(words).decode(errors="replace")
     return ""
+
+
+@contextmanager
+def lock_holder(root: str, progress: Mapping[str, float]) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock of an output, and tells its progress."""
+    code = (
+        "import time\n"
+        "from transforms.output.locks import hold\n"
+        f"with hold({root!r}, 'first', interval=0.05) as lock:\n"
+        f"    with lock.watched(lambda: {progress!r}, print):\n"
+        "        print('held', flush=True)\n"
+        "        time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPO) as process:
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()

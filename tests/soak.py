@@ -18,18 +18,23 @@ import gzip
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from pipeline import verify
+from tests.command import embed, exit_code_of
 from tests.faults.outcome import assert_equal, draw_records, read_outcome, write_fasta
+from tests.processes import processes_below
 from transforms.output.commits import read_commits
 
 MAX_RECORDS = 200
@@ -211,30 +216,21 @@ def _wait_until_done(output: Path, names: Iterable[str], watcher: _Watcher) -> N
 
 def _compare(inputs: Path, output: Path, expected: Path) -> tuple[int, int]:
     """Holds the output against that of a run of the usual kind; returns rows and dead letters."""
-    python = [sys.executable, "-m"]
-    run = [*python, "pipeline", "--input", inputs, "--output", expected, "--model", "demo"]
-    code = subprocess.run([*run, "--quiet"], check=False).returncode
-    assert code in (0, 3), code
+    assert embed(inputs, expected) in (0, 3)
     found = read_outcome(output)
     assert_equal(found, read_outcome(expected))
-    verify = subprocess.run([*python, "pipeline.verify", output, "--sample", "0"], check=False)
-    assert verify.returncode == 0
+    assert exit_code_of(verify.main, output, "--sample", 0) == 0
     return len(found.rows), len(found.dead_letters)
 
 
 def _read_megabytes(pid: int) -> float:
     """Returns what a process and those that it has started have in memory; 0 if it has ended."""
-    own = 0.0
-    children: list[str] = []
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                own = int(line.split()[1]) / 1024
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            children += (task / "children").read_text().split()
-    except OSError:  # it ends at this moment
-        return round(own, 1)
-    return round(own + sum(_read_megabytes(int(child)) for child in children), 1)
+    held = 0
+    for each in (pid, *processes_below(pid, "")):
+        with suppress(OSError):  # it ends at this moment
+            status = Path(f"/proc/{each}/status").read_text()
+            held += sum(map(int, re.findall(r"(?m)^VmRSS:\s+(\d+)", status)))
+    return round(held / 1024, 1)
 
 
 def main() -> None:

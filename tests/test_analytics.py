@@ -33,6 +33,7 @@ from tests.helpers import (
     sha256,
     vector_of,
 )
+from tests.processes import REPO
 from transforms.items import Protein
 from transforms.output.commits import (
     EMBEDDINGS,
@@ -43,7 +44,6 @@ from transforms.output.commits import (
 )
 from transforms.output.parquet import make_schema
 
-REPO = Path(__file__).parents[1]
 SCRIPTS = REPO / "examples/analytics"
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 DOCS = (REPO / "docs/analytics.md").read_text()

@@ -33,10 +33,8 @@ def test_neither_weights_nor_network_are_needed(
     copy = copy_checkpoint(tiny_checkpoint, tmp_path / "copy")
     (copy / "model.safetensors").unlink()
     config = find_config(str(copy))
-    assert config is not None
     assert config["hidden_size"] == 32
     demo = find_config("demo")
-    assert demo is not None
     assert demo["hidden_size"] == 128
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: pytest.fail("asked the hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))

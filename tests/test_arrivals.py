@@ -15,8 +15,12 @@ def file(source: str, size: int = 10, mtime: float = 1.0) -> FastaFile:
     return FastaFile(f"/in/{source}", source, size, mtime)
 
 
-def new() -> Arrivals:
-    return Arrivals({}, ())
+def new(*files: FastaFile) -> Arrivals:
+    """Files that have been seen twice, by a watch without a past."""
+    arrivals = Arrivals({}, ())
+    if files:
+        look_twice(arrivals, *files)
+    return arrivals
 
 
 def take(arrivals: Arrivals) -> list[str]:
@@ -42,7 +46,7 @@ def test_a_file_is_complete_at_the_second_look() -> None:
 @pytest.mark.parametrize("change", [{"size": 11}, {"mtime": 2.0}])
 def test_a_file_that_grows_waits_until_it_does_no_more(change: dict[str, float]) -> None:
     arrivals = new()
-    grown = file("a.fa", **change)  # type: ignore[arg-type]
+    grown = file("a.fa", **change)
     arrivals.look([file("a.fa")])
     arrivals.look([grown])
     assert take(arrivals) == []
@@ -51,17 +55,14 @@ def test_a_file_that_grows_waits_until_it_does_no_more(change: dict[str, float])
 
 
 def test_a_file_that_grows_or_goes_while_it_waits_is_not_taken() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("a.fa"), file("b.fa"), file("c.fa"))
+    arrivals = new(file("a.fa"), file("b.fa"), file("c.fa"))
     arrivals.look([file("a.fa", size=11), file("b.fa")])
     assert take(arrivals) == ["b.fa"]
 
 
 def test_what_is_done_is_not_due_until_it_changes() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("a.fa"), file("b.fa"))
+    arrivals = new(file("a.fa"), file("b.fa"))
     taken = arrivals.take()
-    assert taken is not None
     arrivals.finish(taken.files[0])
     arrivals.finish(taken.files[1], has_failed=True)
     look_twice(arrivals, file("a.fa"), file("b.fa"))
@@ -95,12 +96,10 @@ def test_a_file_that_comes_is_complete_at_its_time_or_between_the_looks(
     for found in (200.0, 300.0):
         arrivals.look([replace(file("a.fa", mtime=mtime), complete=found)])
     taken = arrivals.take()
-    assert taken is not None
     assert [each.complete for each in taken.files] == [complete]
     arrivals.carry(taken.files[0], is_slow=True)
     arrivals.look([replace(file("a.fa", mtime=mtime), complete=400.0)])
     again = arrivals.take()
-    assert again is not None
     assert [each.complete for each in again.files] == [complete]
 
 
@@ -109,7 +108,6 @@ def test_a_file_that_is_there_at_the_start_is_complete_when_it_is_found() -> Non
     for found in (200.0, 300.0):
         arrivals.look([replace(file("a.fa", mtime=7.0), complete=found)])
     taken = arrivals.take()
-    assert taken is not None
     assert [each.complete for each in taken.files] == [200.0]
 
 
@@ -118,7 +116,6 @@ def test_it_is_quiet_when_nothing_grows_or_is_at_work() -> None:
     assert arrivals.is_quiet
     look_twice(arrivals, file("a.fa"))
     taken = arrivals.take()
-    assert taken is not None
     arrivals.look([file("a.fa")])
     assert not arrivals.is_quiet
     arrivals.finish(*taken.files)
@@ -126,23 +123,19 @@ def test_it_is_quiet_when_nothing_grows_or_is_at_work() -> None:
 
 
 def test_a_file_that_changes_while_it_is_at_work_is_due_again() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("a.fa"), file("b.fa"))
+    arrivals = new(file("a.fa"), file("b.fa"))
     taken = arrivals.take()
-    assert taken is not None
     look_twice(arrivals, file("a.fa", size=11), file("b.fa", size=11))
     assert arrivals.is_awaited
     arrivals.finish(taken.files[0])
     arrivals.carry(taken.files[1], is_slow=True)
     second = arrivals.take()
-    assert second is not None
     assert [(file.source, file.size) for file in second.files] == [("a.fa", 11), ("b.fa", 11)]
     assert not second.are_carried
 
 
 def test_small_files_go_first() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("a.fa", 30), file("b.fa", 10), file("c.fa", 20))
+    arrivals = new(file("a.fa", 30), file("b.fa", 10), file("c.fa", 20))
     assert take(arrivals) == ["b.fa", "c.fa", "a.fa"]
 
 
@@ -155,7 +148,6 @@ def test_new_files_and_what_is_unfinished_take_turns() -> None:
         look_twice(arrivals, *files)
         for _ in range(2):
             taken = arrivals.take()
-            assert taken is not None
             order.append((taken.are_carried, [file.source for file in taken.files]))
             for each in taken.files:
                 if each.source == "huge.fa":
@@ -171,10 +163,8 @@ def test_new_files_and_what_is_unfinished_take_turns() -> None:
 
 
 def test_what_is_unfinished_keeps_nobody_from_being_new() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("huge.fa"))
+    arrivals = new(file("huge.fa"))
     taken = arrivals.take()
-    assert taken is not None
     arrivals.carry(*taken.files, is_slow=True)
     assert not arrivals.is_awaited
     assert not arrivals.is_quiet
@@ -185,10 +175,8 @@ def test_what_is_unfinished_keeps_nobody_from_being_new() -> None:
 
 
 def test_what_is_unfinished_and_goes_away_is_not_taken() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("huge.fa"))
+    arrivals = new(file("huge.fa"))
     taken = arrivals.take()
-    assert taken is not None
     arrivals.carry(*taken.files, is_slow=True)
     arrivals.look([])
     assert (take(arrivals), arrivals.is_quiet) == ([], True)
@@ -199,7 +187,6 @@ def test_the_first_of_a_name_takes_it_and_the_second_is_refused_once() -> None:
     both = [file("a.fa", 20), file("a.faa.gz", 10), file("b.fa", 30)]
     look_twice(arrivals, *both)
     taken = arrivals.take()
-    assert taken is not None
     assert [file.source for file in taken.files] == ["a.fa", "b.fa"]
     assert [(file.source, holder) for file, holder in taken.refused] == [("a.faa.gz", "a.fa")]
     look_twice(arrivals, *both, file("a.faa.gz", 11))
@@ -211,29 +198,24 @@ def test_a_name_may_be_taken_in_an_earlier_life() -> None:
     arrivals = Arrivals(known, ["a.fa", "b.fa"])
     look_twice(arrivals, file("a.fa.gz"), file("a.faa"), file("b.fa.gz"))
     taken = arrivals.take()
-    assert taken is not None
     assert taken.files == ()
     # a.faa was refused in that life already.
     assert [f.source for f, _ in taken.refused] == ["a.fa.gz", "b.fa.gz"]
 
 
 def test_a_file_that_failed_leaves_its_name_to_others() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("a.fa.gz"))
+    arrivals = new(file("a.fa.gz"))
     taken = arrivals.take()
-    assert taken is not None
     arrivals.finish(*taken.files, has_failed=True)
     look_twice(arrivals, file("a.fa.gz"), file("a.fa"))
     assert take(arrivals) == ["a.fa"]
     look_twice(arrivals, file("a.fa.gz", mtime=2.0))
     taken = arrivals.take()
-    assert taken is not None
     assert [(file.source, holder) for file, holder in taken.refused] == [("a.fa.gz", "a.fa")]
 
 
 def test_what_is_refused_is_not_looked_at_again() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("a.fa"))
+    arrivals = new(file("a.fa"))
     assert take(arrivals) == ["a.fa"]
     arrivals.refuse("a.fa")
     look_twice(arrivals, file("a.fa", mtime=2.0))
@@ -247,7 +229,6 @@ def test_a_large_file_is_left_to_a_round_of_its_own() -> None:
     for n in range(4):
         look_twice(arrivals, *large, file("small.fa"), *[file("late.fa")] * (n > 0))
         taken = arrivals.take()
-        assert taken is not None
         rounds.append((taken.are_carried, [file.source for file in taken.files]))
         for each in taken.files:
             arrivals.finish(each)
@@ -260,23 +241,19 @@ def test_a_large_file_is_left_to_a_round_of_its_own() -> None:
 
 
 def test_what_was_at_work_before_is_told_until_it_changes() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("a.fa"))
+    arrivals = new(file("a.fa"))
     for begun, changed in ((set(), file("a.fa")), ({"a.fa"}, file("a.fa", 11)), (set(), None)):
         taken = arrivals.take()
-        assert taken is not None
         assert taken.begun == begun
         arrivals.carry(*taken.files, is_slow=True)
         look_twice(arrivals, changed or file("a.fa", 11))
 
 
 def test_one_that_held_up_its_round_goes_alone_and_after_the_others() -> None:
-    arrivals = new()
-    look_twice(arrivals, file("slow.fa", 1), file("slower.fa", 3), file("a.fa", 7), file("b.fa", 8))
+    arrivals = new(file("slow.fa", 1), file("slower.fa", 3), file("a.fa", 7), file("b.fa", 8))
     order = []
     for slow in ("slow.fa", "slower.fa", "", "", ""):
         taken = arrivals.take()
-        assert taken is not None
         order.append([file.source for file in taken.files])
         for each in taken.files:
             if slow:
@@ -299,7 +276,6 @@ def test_a_smaller_file_is_made_room_for_and_a_larger_one_is_not() -> None:
     files = [file("a.fa", 5), file("b.fa", 7), file("c.fa", 9)]
     look_twice(arrivals, *files)
     taken = arrivals.take()
-    assert taken is not None
     for each in taken.files:
         arrivals.carry(each, is_slow=True)
     for source, is_awaited in (("a.fa", False), ("b.fa", False), ("c.fa", False)):

@@ -30,7 +30,7 @@ def test_other_names(source: str) -> None:
 def test_what_two_looks_find_alike_is_complete(change: dict[str, float]) -> None:
     sight = Sight()
     seen = []
-    grown = file("a.fa", **change)  # type: ignore[arg-type]
+    grown = file("a.fa", **change)
     for each in (file("a.fa"), grown, grown):
         sight.look([each])
         seen.append(list(sight.complete.values()))

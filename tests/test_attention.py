@@ -80,7 +80,7 @@ class TestTrial:
 
     def install(self, monkeypatch: pytest.MonkeyPatch, varlen_attn: Callable[..., Tensor]) -> None:
         module = types.ModuleType("torch.nn.attention.varlen")
-        module.varlen_attn = varlen_attn  # type: ignore[attr-defined]
+        module.varlen_attn = varlen_attn
         monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", module)
         monkeypatch.setitem(sys.modules, "transforms.esm.kernels.triton_kernels", None)
 

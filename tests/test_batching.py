@@ -18,13 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import make_protein
+from tests.processes import ON_PRISM, needs_prism
 from transforms import events
 from transforms.batching import BatchByTokens, BatchKeeper, Fill, TokenBudget, token_cost
 from transforms.errors import ConfigurationError
 from transforms.items import Batch, EndOfFile, Item, ItemCoder, Protein
 from transforms.waiting import make_waiting
 
-PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 COSTS = st.lists(st.integers(0, 40), max_size=60)
 
 
@@ -198,11 +198,10 @@ def at(second: float) -> Protein:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
+@needs_prism
 def test_partial_batches_are_sent_on_while_a_stream_goes_on(tmp_path: Path) -> None:
     start, notes = time.time(), tmp_path / "notes"
-    args = ["--runner=PrismRunner", f"--prism_location={PRISM}", "--streaming"]
-    with beam.Pipeline(options=PipelineOptions(args)) as pipeline:
+    with beam.Pipeline(options=PipelineOptions([*ON_PRISM, "--streaming"])) as pipeline:
         (
             pipeline
             | PeriodicImpulse(start, start + 4, 0.25)
@@ -257,7 +256,7 @@ def test_applied_twice_one_after_the_other_every_item_comes_out() -> None:
 @pytest.mark.parametrize("lanes", [1, 7])
 def test_order_is_kept_within_a_lane(lanes: int) -> None:
     def check(batches: list[Item]) -> None:
-        assert sum(map(len, batches)) == 500  # type: ignore[arg-type]
+        assert sum(map(len, batches)) == 500
         for batch in batches:
             assert ordinals(batch) == sorted(ordinals(batch))
 

@@ -12,7 +12,7 @@ from pipeline.runners import run_graph
 from transforms import events
 
 
-class Embed(beam.DoFn):  # type: ignore[misc]
+class Embed(beam.DoFn):
     """Says what steps say, where they say it."""
 
     def setup(self) -> None:
@@ -31,7 +31,7 @@ class Embed(beam.DoFn):  # type: ignore[misc]
         events.emit(events.FileFinished("a.fa", 1, 0, 1.25))
 
 
-class Fail(beam.DoFn):  # type: ignore[misc]
+class Fail(beam.DoFn):
     def process(self, element: int) -> None:
         events.emit(events.RecordFailed("a.fa", 0, "x", 1, "validate", "nan", "it is not"))
 

@@ -215,7 +215,6 @@ def test_a_vector_that_is_no_number_is_no_good_vector() -> None:
 def test_rounds_are_summed_up_by_their_median_and_vectors_by_the_worst() -> None:
     slow = RUN | {"seconds": 30.0, "forward_seconds": 3.0, "worst_difference": 0.5, "vectors": 2}
     summary = summarise([RUN, slow, RUN], FACTS)
-    assert summary is not None
     assert summary["residues_per_second"] == 150
     assert summary["residues_per_cpu_second"] == 75
     assert summary["spread"] == 15

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tracemalloc
-from pathlib import Path
 
 import pytest
 
 from pipeline.failures import count_failures, iterate_dead_letters
-from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein
+from tests.helpers import commit, make_block, make_dead_letter, make_protein
 from transforms.batching import token_cost
 from transforms.filling import PART_RECORDS, weight
 from transforms.output import committed
@@ -16,11 +15,6 @@ from transforms.output.commits import Output, read_commits
 from transforms.skipping import CommittedRecords
 
 MEGABYTE = "M" * 1_000_000
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Output:
-    return make_output(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +30,7 @@ def output(tmp_path: Path) -> Output:
     ],
 )
 def test_long_records_count_as_several(item: object, expected: int) -> None:
-    assert weight(item) == expected  # type: ignore[arg-type]
+    assert weight(item) == expected
 
 
 def test_a_part_of_the_longest_records_is_full_before_it_fills_the_memory() -> None:
@@ -64,7 +58,6 @@ def test_the_index_of_a_large_file_is_small(output: Output) -> None:
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found is not None
     assert found.part == f"part-{output.run}-0-{parts - 1}"
     assert held < 80 * rows * parts
 

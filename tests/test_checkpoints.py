@@ -193,7 +193,6 @@ class TestHub:
 
     def test_code_and_other_formats_are_not_fetched(self, hub: FakeHub) -> None:
         directory = find_checkpoint("some/esm").directory
-        assert directory is not None
         assert {path.name for path in Path(directory).iterdir()} == {
             "config.json",
             "model.safetensors",
@@ -202,7 +201,6 @@ class TestHub:
     def test_the_pickle_is_fetched_where_there_is_nothing_else(self, hub: FakeHub) -> None:
         hub.files["pytorch_model.bin"] = hub.files.pop("model.safetensors")
         directory = find_checkpoint("some/esm").directory
-        assert directory is not None
         assert (Path(directory) / "pytorch_model.bin").exists()
 
     def test_shards_are_fetched_with_their_index(self, hub: FakeHub, tmp_path: Path) -> None:

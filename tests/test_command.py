@@ -5,11 +5,11 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
-import json
 import lzma
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +19,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import pyarrow.dataset as ds
 import pytest
 import torch
 import zstandard
@@ -33,9 +32,12 @@ from pipeline.overview import look
 from pipeline.run import main
 from pipeline.run_report import Report
 from tests.command import exit_code_of
+from tests.dying import dying
 from tests.model_helpers import copy_checkpoint
-from tests.processes import REPO
-from transforms import events, storage
+from tests.outputs import dead_letters, lines, pt, report, rows
+from tests.processes import LARGE, REPO, needs_shared
+from tests.waiting import at_each, heard, once
+from transforms import events
 from transforms.errors import ConfigurationError
 from transforms.esm.checkpoints import find_checkpoint
 from transforms.esm.encoding import encode, encode_packed
@@ -43,6 +45,7 @@ from transforms.esm.weights import load_encoder
 from transforms.esm.windows import cut_windows
 from transforms.inputs import reading
 from transforms.inputs.fasta import FastaRecord, parse_fasta
+from transforms.naming import pt_name
 from transforms.output.commits import read_commits
 from transforms.output.holders import read_holder, write_holder
 from transforms.output.locks import hold
@@ -50,7 +53,6 @@ from transforms.output.reopened import note_reopened
 
 exit_code = partial(exit_code_of, main)
 
-LARGE = REPO.parent / "shared/data/large/general_19789.fasta.gz"
 GOOD = ">a first\nMKTAYIAKQR\n>b second\nGGGSSS*\n>c\nmkv\n"
 
 
@@ -69,16 +71,6 @@ def fasta(tmp_path: Path) -> Path:
     return path
 
 
-def rows(output: Path) -> list[dict[str, object]]:
-    table = ds.dataset(output / "embeddings", format="parquet").to_table()
-    return sorted(table.to_pylist(), key=lambda row: (row["source"], row["ordinal"]))
-
-
-def report(output: Path) -> dict[str, object]:
-    content: dict[str, object] = json.loads((output / "run_report.json").read_text())
-    return content
-
-
 def test_a_clean_run_exits_0_and_leaves_what_is_documented(fasta: Path, tmp_path: Path) -> None:
     done = command("--input", fasta.parent, "--output", tmp_path / "out", "--model", "demo")
     assert done.returncode == 0, done.stderr
@@ -88,8 +80,7 @@ def test_a_clean_run_exits_0_and_leaves_what_is_documented(fasta: Path, tmp_path
     assert sorted(os.listdir(tmp_path / "out")) == [
         ".locks", "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
     ]  # fmt: skip
-    pt = torch.load(tmp_path / "out/pt/good_ESM.pt", weights_only=True)
-    assert pt["proteins"] == ["a", "b", "c"]
+    assert pt(tmp_path / "out", "good")["proteins"] == ["a", "b", "c"]
     written = rows(tmp_path / "out")
     assert [row["id"] for row in written] == ["a", "b", "c"]
     assert [row["residue_changes"] for row in written] == [
@@ -116,19 +107,12 @@ def test_dead_letters_exit_3_and_are_told(
     out = tmp_path / "out"
     assert exit_code("--input", fasta.parent, "--output", out, "--model", "demo") == 3
     said = capsys.readouterr().out
-    for words in (
-        "2 records and 1 file failed",
-        "invalid_residue",
-        "empty_sequence",
-        "truncated",
-        "cut.faa.gz",
-    ):
+    told = ("2 records and 1 file failed", "invalid_residue", "empty_sequence", "truncated")
+    for words in (*told, "cut.faa.gz"):
         assert words in said
-    assert torch.load(out / "pt/good_ESM.pt", weights_only=True)["proteins"] == ["a", "b", "c"]
+    assert pt(out, "good")["proteins"] == ["a", "b", "c"]
     assert not (out / "pt/cut_ESM.pt").exists()
-    sidecar = [
-        json.loads(line) for line in (out / "pt/good_ESM.failures.jsonl").read_text().splitlines()
-    ]
+    sidecar = lines(out / "pt/good_ESM.failures.jsonl")
     assert [(d["ordinal"], d["id"], d["error_type"]) for d in sidecar] == [
         (3, "bad", "invalid_residue"),
         (4, "empty", "empty_sequence"),
@@ -138,7 +122,7 @@ def test_dead_letters_exit_3_and_are_told(
     assert all(len(line.split(" | ")) == 5 for line in log)
     found = report(out)
     assert found["exit_code"] == 3
-    statuses = {f["source"]: f["status"] for f in found["files"]}  # type: ignore[attr-defined]
+    statuses = {f["source"]: f["status"] for f in found["files"]}
     assert statuses == {"cut.faa.gz": "failed", "good.faa": "finished"}
     # Once more: nothing is computed or written again, and the exit code is the same.
     before = read_commits(str(out))
@@ -205,7 +189,7 @@ def test_other_weights_under_the_same_name_are_refused(
     fasta: Path, tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tmp_path / "model"
-    subprocess.run(["cp", "-r", tiny_checkpoint, model], check=True)
+    shutil.copytree(tiny_checkpoint, model)
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", model, "--quiet")
     assert exit_code(*args) == 0
     weights = bytearray((model / "model.safetensors").read_bytes())
@@ -229,11 +213,11 @@ def test_a_file_that_has_changed_takes_the_place_of_its_old_self(
     changed = [row for row in rows(out) if row["source"] == "good.faa"]
     assert [(row["ordinal"], row["id"]) for row in changed] == [(0, "d"), (1, "a")]
     assert [row for row in rows(out) if row["source"] == "other.faa"] == others
-    assert torch.load(out / "pt/good_ESM.pt", weights_only=True)["proteins"] == ["d", "a"]
+    assert pt(out, "good")["proteins"] == ["d", "a"]
     assert not list((out / "dead_letters").iterdir())
     assert not (out / "pt/good_ESM.failures.jsonl").exists()
     totals = report(out)["totals"]
-    assert (totals["read"], totals["embedded_this_run"]) == (5, 2)  # type: ignore[index]
+    assert (totals["read"], totals["embedded_this_run"]) == (5, 2)
 
 
 def test_dead_letters_are_tried_again_when_asked_for(
@@ -259,8 +243,8 @@ def test_dead_letters_are_tried_again_when_asked_for(
     assert exit_code("--retry_failed", *args) == 3
     assert [d["id"] for d in dead_letters(out)] == ["bad"]
     assert [row["id"] for row in rows(out)] == ["a", "b", "c", "a", "b", "c"]
-    assert torch.load(out / "pt/good_ESM.pt", weights_only=True)["proteins"] == ["a", "b", "c"]
-    assert report(out)["totals"]["embedded_this_run"] == 4  # type: ignore[index]
+    assert pt(out, "good")["proteins"] == ["a", "b", "c"]
+    assert report(out)["totals"]["embedded_this_run"] == 4
     fasta.write_text(GOOD)
     assert exit_code("--retry_failed", *args) == 0
     # Without dead letters there is nothing to do.
@@ -301,7 +285,7 @@ def test_a_retry_that_was_stopped_goes_on_with_the_same_command(
     assert exit_code("--input", other, *args) == 0
     said = capsys.readouterr().out
     assert "Not finished, and not among the inputs: 2 files, the first: broken.faa.gz." in said
-    assert {f["status"] for f in report(out)["files"]} == {"finished", "unfinished"}  # type: ignore[index]
+    assert {f["status"] for f in report(out)["files"]} == {"finished", "unfinished"}
     assert verified(out) == 0
     assert exit_code("--retry_failed", *args) == 0
     assert "Not finished" not in capsys.readouterr().out
@@ -310,10 +294,7 @@ def test_a_retry_that_was_stopped_goes_on_with_the_same_command(
 
 
 def verified(out: Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        verify.main([str(out), "--sample", "0"])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+    return exit_code_of(verify.main, out, "--sample", 0)
 
 
 def test_a_failed_file_that_is_gone_does_not_keep_others_from_being_tried_again(
@@ -344,14 +325,6 @@ def refuse_g(sequences: Sequence[str]) -> object:
     return encode_packed(sequences)
 
 
-def dead_letters(output: Path) -> list[dict[str, object]]:
-    return [
-        json.loads(line)
-        for path in sorted((output / "dead_letters").iterdir())
-        for line in path.read_text().splitlines()
-    ]
-
-
 def test_a_committed_file_that_is_gone_is_missed(
     fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -363,17 +336,6 @@ def test_a_committed_file_that_is_gone_is_missed(
     assert f"{part} was committed and is gone" in capsys.readouterr().err
     assert exit_code(*args, "--overwrite") == 0
     assert len(rows(tmp_path / "out")) == 3
-
-
-def test_a_pt_that_is_gone_is_written_again_from_its_rows(fasta: Path, tmp_path: Path) -> None:
-    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
-    assert exit_code(*args) == 0
-    pt = tmp_path / "out/pt/good_ESM.pt"
-    before = pt.read_bytes()
-    pt.unlink()
-    assert exit_code(*args) == 0
-    assert pt.read_bytes() == before
-    assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 0  # type: ignore[index]
 
 
 def test_weights_that_cannot_be_loaded_show_before_anything_is_deleted(
@@ -389,45 +351,23 @@ def test_weights_that_cannot_be_loaded_show_before_anything_is_deleted(
     assert exit_code(*args, "demo") == 0
 
 
-def overwrite_until(last: int, args: Sequence[str | Path]) -> None:
-    """Runs a command with --overwrite, interrupted at a deletion."""
-    delete, calls = storage.delete, iter(range(100))
-
-    def dying(url: str) -> None:
-        if next(calls) == last:
-            raise KeyboardInterrupt
-        delete(url)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(storage, "delete", dying)
-        exit_code(*args, "--overwrite")
-
-
-def test_an_interrupted_overwrite_can_be_repeated(fasta: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_after_an_interrupted_overwrite_the_command_with_it_or_without_carries_on(
+    more: tuple[str, ...], fasta: Path, tmp_path: Path
+) -> None:
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
     theirs = tmp_path / "out/pt/mine.txt"
     for last in range(8):
         assert exit_code(*args, "--overwrite") == 0
         theirs.write_text("kept")
-        overwrite_until(last, args)
-        assert exit_code(*args, "--overwrite") == 0
-        assert len(rows(tmp_path / "out")) == 3
-        assert theirs.read_text() == "kept"
-
-
-def test_after_an_interrupted_overwrite_the_command_without_it_carries_on(
-    fasta: Path, tmp_path: Path
-) -> None:
-    args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
-    for last in range(8):
-        assert exit_code(*args, "--overwrite") == 0
-        overwrite_until(last, args)
+        with dying(last, "transforms.storage.delete", error=KeyboardInterrupt()):
+            exit_code(*args, "--overwrite")
         left = read_commits(str(tmp_path / "out"))
         assert left.parts or not left.files  # no file is finished whose rows are gone
-        assert exit_code(*args) == 0
+        assert exit_code(*args, *more) == 0
         assert len(rows(tmp_path / "out")) == 3
-        pt = torch.load(tmp_path / "out/pt/good_ESM.pt", weights_only=True)
-        assert pt["proteins"] == ["a", "b", "c"]
+        assert pt(tmp_path / "out", "good")["proteins"] == ["a", "b", "c"]
+        assert theirs.read_text() == "kept"
 
 
 def test_overwrite_forgets_what_was_to_be_embedded_anew(fasta: Path, tmp_path: Path) -> None:
@@ -435,7 +375,7 @@ def test_overwrite_forgets_what_was_to_be_embedded_anew(fasta: Path, tmp_path: P
     assert exit_code(*args) == 0
     note_reopened(str(tmp_path / "out"), ["other.faa"])
     assert exit_code(*args, "--overwrite") == 0
-    assert [f["source"] for f in report(tmp_path / "out")["files"]] == ["good.faa"]  # type: ignore[index]
+    assert [f["source"] for f in report(tmp_path / "out")["files"]] == ["good.faa"]
 
 
 def test_an_output_that_another_run_begins_in_this_moment_is_left_alone(
@@ -445,13 +385,13 @@ def test_an_output_that_another_run_begins_in_this_moment_is_left_alone(
         # All of it fits between the look at a new output and its lock.
         monkeypatch.undo()
         assert exit_code(*args) == 0
-        return lock_output(root, *rest)  # type: ignore[arg-type]
+        return lock_output(root, *rest)
 
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
     monkeypatch.setattr("pipeline.opening.lock_output", begun_meanwhile)
     assert exit_code(*args) == 2
     assert "Another run has begun" in capsys.readouterr().err
-    assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 3  # type: ignore[index]
+    assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 3
     assert exit_code(*args) == 0
 
 
@@ -485,15 +425,14 @@ def test_after_something_was_committed_what_cannot_be_read_is_a_failure_and_no_r
     with letters.open("a") as handle:
         handle.write("x\n")
     (fasta.parent / "more.faa").write_text(GOOD)
-    ended: list[events.Event] = []
-    with events.listening(lambda e: ended.append(e) if isinstance(e, events.RunEnded) else None):
+    with heard(events.RunEnded) as ended:
         assert exit_code(*args) == 1
     said = capsys.readouterr().err
     assert f"{letters} is damaged" in said
     assert f"what is committed in {out} is safe. The same command carries on" in said
     assert (out / "pt/more_ESM.pt").exists()
     assert report(out) == before
-    assert [event.exit_code for event in ended if isinstance(event, events.RunEnded)] == [1]
+    assert [event.exit_code for event in ended] == [1]
 
 
 @pytest.mark.parametrize(
@@ -525,7 +464,6 @@ def test_what_stopped_the_graph_is_told_though_the_output_cannot_be_read() -> No
         raise ConfigurationError("x.jsonl is damaged")
 
     found = report_or_fail(make, "The device is lost.")
-    assert found.failure is not None
     assert found.failure.startswith("The device is lost. What the output holds now")
     assert found.failure.endswith("x.jsonl is damaged")
 
@@ -548,15 +486,6 @@ def test_a_broken_file_that_is_replaced_gets_its_new_reason_or_its_vectors(
     assert len(rows(out)) == 3
 
 
-def test_more_files_may_come_later(fasta: Path, tmp_path: Path) -> None:
-    args = ("--input", fasta.parent, "--output", tmp_path / "out", "--model", "demo", "--quiet")
-    assert exit_code(*args) == 0
-    (fasta.parent / "more.faa").write_text(">d\nMKL\n")
-    assert exit_code(*args) == 0
-    assert [row["id"] for row in rows(tmp_path / "out")] == ["a", "b", "c", "d"]
-    assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 1  # type: ignore[index]
-
-
 def test_a_file_keeps_its_name_whichever_patterns_later_runs_have(
     fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -566,6 +495,7 @@ def test_a_file_keeps_its_name_whichever_patterns_later_runs_have(
     (fasta.parent / "sub/good.faa").write_text(">d\nMKL\n")
     assert exit_code(*args, fasta.parent / "sub") == 0
     assert {row["source"] for row in rows(tmp_path / "out")} == {"good.faa", "sub/good.faa"}
+    assert report(tmp_path / "out")["totals"]["embedded_this_run"] == 1
     (tmp_path / "elsewhere.faa").write_text(GOOD)
     assert exit_code(*args, tmp_path / "elsewhere.faa") == 2
     assert "below the input root" in capsys.readouterr().err
@@ -629,12 +559,8 @@ def test_a_name_that_leaves_no_room_for_that_of_its_failures_is_refused(
     assert exit_code("--input", tmp_path, *args) == 2
     assert f"{longer} would have a name of 256 bytes" in capsys.readouterr().err
     assert exit_code("--input", tmp_path / longest, *args) == 3
-    assert (
-        exit_code(
-            "--input", tmp_path, *args[2:], "--sinks", "parquet", "--output", tmp_path / "parquet"
-        )
-        == 3
-    )
+    parquet = ("--output", tmp_path / "parquet", "--sinks", "parquet")
+    assert exit_code("--input", tmp_path, *args[2:], *parquet) == 3
 
 
 def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(
@@ -688,14 +614,6 @@ def test_without_network_a_hub_model_is_refused_and_nothing_else_taken(
     assert "was made with --model demo, not Synthyra/FastESM2_650. Give that" in error
 
 
-def test_parquet_alone(fasta: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    args = ("--input", fasta, "--output", out, "--model", "demo", "--sinks", "parquet")
-    assert exit_code(*args) == 0
-    assert len(rows(out)) == 3
-    assert not (out / "pt").exists()
-
-
 def write_many(folder: Path, files: int, records: int) -> None:
     draw = random.Random(0)
     folder.mkdir()
@@ -729,51 +647,47 @@ def test_killed_in_the_middle_the_same_command_carries_on(tmp_path: Path) -> Non
     write_many(tmp_path / "in", files=8, records=700)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     args = ("--input", tmp_path / "in", "--model", "demo", "--quiet", "--output")
-    assert command(*args, whole).returncode == 0
+    assert exit_code(*args, whole) == 0
     process = started(*args, broken)
     wait_for_parts(process, broken, 2)
-    process.send_signal(signal.SIGKILL)
+    held = read_holder(str(broken), "all")
+    assert held.pid == process.pid
+    process.kill()
     process.wait()
     before = read_commits(str(broken)).parts
-    held = [each for part in before.values() for each in part.sources.values()]
-    embedded_before = sum(each.rows for each in held)
+    embedded_before = sum(each.rows for part in before.values() for each in part.sources.values())
     assert 0 < embedded_before < 8 * 700
-    assert command(*args, broken).returncode == 0
+    assert exit_code(*args, broken) == 0
     after = read_commits(str(broken)).parts
     assert before.items() <= after.items()
     totals = report(broken)["totals"]
-    assert totals["embedded_this_run"] == 8 * 700 - embedded_before  # type: ignore[index]
+    assert totals["embedded_this_run"] == 8 * 700 - embedded_before
     assert comparable(broken) == comparable(whole)
     for n in range(8):
-        one, other = (
-            torch.load(output / f"pt/f{n}_ESM.pt", weights_only=True) for output in (whole, broken)
-        )
+        one, other = (pt(output, f"f{n}") for output in (whole, broken))
         assert one["proteins"] == other["proteins"]
         for left, right in zip(one["data"], other["data"], strict=True):
             torch.testing.assert_close(left, right, atol=1e-5, rtol=0)
     assert len(list((broken / "embeddings").iterdir())) == len(after)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_drains_and_the_same_command_carries_on(
-    number: signal.Signals, code: int, tmp_path: Path
+    number: signal.Signals, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_many(tmp_path / "in", files=8, records=700)
+    write_many(tmp_path / "in", files=8, records=300)
     args = ("--input", tmp_path / "in", "--model", "demo", "--output", tmp_path / "out")
-    process = started(*args)
-    wait_for_parts(process, tmp_path / "out", 1)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == code, said
+    with at_each(events.PartCommitted, once(lambda _: os.kill(os.getpid(), number))):
+        assert exit_code(*args) == code
+    said = capsys.readouterr().err
     assert "carries on" in said
     assert "Traceback" not in said
     assert report(tmp_path / "out")["exit_code"] == code
-    assert 0 < len(rows(tmp_path / "out")) < 8 * 700
-    assert command(*args).returncode == 0
-    assert len(comparable(tmp_path / "out")) == len(set(comparable(tmp_path / "out"))) == 8 * 700
+    assert 0 < len(rows(tmp_path / "out")) < 8 * 300
+    assert exit_code(*args) == 0
+    assert len(comparable(tmp_path / "out")) == len(set(comparable(tmp_path / "out"))) == 8 * 300
 
 
 def test_a_second_run_at_once_is_refused_and_told_of_the_first(
@@ -797,7 +711,6 @@ def test_a_run_whose_output_another_one_has_taken_over_leaves_it_alone(
 
     def suspended(*_: object) -> dict[str, int]:
         held = read_holder(root, "all")
-        assert held is not None
         write_holder(root, replace(held, run="second"))
         (tmp_path / "out/.staging").mkdir(exist_ok=True)
         (tmp_path / "out/.staging/theirs").touch()
@@ -811,7 +724,6 @@ def test_a_run_whose_output_another_one_has_taken_over_leaves_it_alone(
     assert (tmp_path / "out/.staging/theirs").exists()
     assert not (tmp_path / "out/run_report.json").exists()
     held = read_holder(root, "all")
-    assert held is not None
     assert (held.run, held.released) == ("second", False)
 
 
@@ -819,9 +731,7 @@ def test_the_heartbeat_of_a_quiet_run_tells_its_progress(fasta: Path, tmp_path: 
     args = ("--input", fasta, "--output", tmp_path / "out", "--model", "demo", "--quiet")
     assert exit_code(*args) == 0
     held = read_holder(str(tmp_path / "out"), "all")
-    assert held is not None
     assert held.released
-    assert held.progress is not None
     assert held.progress["records"] == 3
     # A terminal * is counted as the file is opened, and not embedded.
     assert (held.progress["residues"], held.progress["residues_total"]) == (19, 20)
@@ -829,21 +739,7 @@ def test_the_heartbeat_of_a_quiet_run_tells_its_progress(fasta: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_killed_run_does_not_leave_the_lock_shut(tmp_path: Path) -> None:
-    write_many(tmp_path / "in", files=4, records=700)
-    args = ("--input", tmp_path / "in", "--model", "demo", "--quiet", "--output", tmp_path / "out")
-    process = started(*args)
-    wait_for_parts(process, tmp_path / "out", 1)
-    held = read_holder(str(tmp_path / "out"), "all")
-    assert held is not None
-    assert held.pid == process.pid
-    process.kill()
-    process.wait()
-    assert command(*args).returncode == 0
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not LARGE.exists(), reason="the shared data are not at hand")
+@needs_shared
 def test_the_first_pt_is_there_before_half_of_the_records_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -865,18 +761,13 @@ def test_the_first_pt_is_there_before_half_of_the_records_are_read(
             count += 1
             yield record
 
-    def note(event: events.Event) -> None:
-        if isinstance(event, events.FileFinished):
-            assert (
-                (tmp_path / "out/pt" / event.source)
-                .with_name(f"{event.source.removesuffix('.faa')}_ESM.pt")
-                .exists()
-            )
-            counts_at_pt.append(count)
+    def note(event: events.FileFinished) -> None:
+        assert (tmp_path / "out" / pt_name(event.source)).exists()
+        counts_at_pt.append(count)
 
     monkeypatch.setattr(reading, "parse_fasta", counting)
     args = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--model", "demo"]
-    with events.listening(note):
+    with at_each(events.FileFinished, note):
         assert dispatch(parse_options([*args, "--quiet"])) == 0
     assert count == 19_789
     assert len(counts_at_pt) == 20
@@ -902,12 +793,12 @@ def test_every_compression_and_line_end_gives_equal_vectors(tmp_path: Path) -> N
         (tmp_path / "in" / name).write_bytes(data)
     args = ("--input", tmp_path / "in", "--output", tmp_path / "out", "--model", "demo", "--quiet")
     assert exit_code(*args) == 0
-    expected = torch.load(tmp_path / "out/pt/plain_ESM.pt", weights_only=True)
+    expected = pt(tmp_path / "out", "plain")
     assert len(expected["proteins"]) == 40
     for name in forms:
-        pt = torch.load(tmp_path / f"out/pt/{name.removesuffix('.faa')}_ESM.pt", weights_only=True)
-        assert pt["proteins"] == expected["proteins"]
-        for vector, other in zip(pt["data"], expected["data"], strict=True):
+        found = pt(tmp_path / "out", name.removesuffix(".faa"))
+        assert found["proteins"] == expected["proteins"]
+        for vector, other in zip(found["data"], expected["data"], strict=True):
             torch.testing.assert_close(vector, other, atol=1e-5, rtol=0)
 
 

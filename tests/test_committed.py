@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from tests.helpers import (
     commit,
     make_block,
     make_dead_letter,
-    make_output,
     make_protein,
     sha256,
     vector_of,
@@ -34,11 +32,6 @@ DEAD_B = make_dead_letter(7, "b.fa", sequence=None, sequence_sha256="")
 
 def written(output: Output, *items: Item) -> PartRecord:
     return read_part_record(output.root, commit(output, *items))
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Output:
-    return make_output(tmp_path)
 
 
 @pytest.fixture
@@ -151,8 +144,6 @@ def test_what_was_just_written_is_not_read_back(
     committed._ROW_KEYS.clear()
     committed._VECTORS.clear()
     read = read_rows(output.root, part, "new.fa")
-    assert remembered is not None
-    assert read is not None
     assert (remembered.ordinals, remembered.ids) == (read.ordinals, read.ids) == (
         [0, 1, 2], [p.id for p in proteins]
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import signal
@@ -16,11 +15,12 @@ import pytest
 from pipeline import checks, compact, compaction, ending, verify
 from pipeline.compaction import Compaction, compact_output
 from pipeline.overview import look
-from pipeline.run import main
 from pipeline.telling import in_words
-from tests.command import exit_code_of
+from tests.command import embed, exit_code_of
 from tests.faults.outcome import Outcome, draw_records, read_outcome, write_fasta
 from tests.helpers import files_below
+from tests.outputs import report
+from tests.waiting import at_each, heard
 from transforms import events, local, storage
 from transforms.output import resuming
 from transforms.output.commits import read_commits
@@ -28,15 +28,6 @@ from transforms.output.holders import COMPACT, PARTS
 from transforms.output.locks import hold, hold_parts
 
 RECORDS = 70
-
-
-def no_sleep(seconds: float) -> None:
-    pass
-
-
-def embed(inputs: object, output: Path, *more: object) -> int:
-    args = ("--input", inputs, "--output", output, "--model", "demo", "--quiet", *more)
-    return exit_code_of(main, *args)
 
 
 def write_input(folder: Path, name: str, records: int = RECORDS) -> Path:
@@ -80,15 +71,20 @@ def assert_same(output: Path, before: Outcome) -> None:
 
 
 def embedded_while(call: Callable[[], object]) -> int:
-    records: list[int] = []
-
-    def note(event: events.Event) -> None:
-        if isinstance(event, events.RecordsEmbedded):
-            records.append(event.records)
-
-    with events.listening(note):
+    with heard(events.RecordsEmbedded) as told:
         call()
-    return sum(records)
+    return sum(event.records for event in told)
+
+
+def merge(output: Path, most: int = 32768) -> Compaction:
+    return compact_output(str(output), most, lambda seconds: None)
+
+
+def check_whole(output: Path, rows: int) -> None:
+    """So many rows are there, none of them twice, and all agrees."""
+    seen = read_outcome(output).rows
+    assert len(seen) == len({(row["source"], row["ordinal"]) for row in seen}) == rows
+    assert exit_code_of(verify.main, output, "--sample", "0") == 0
 
 
 def test_all_that_there_was_in_one_part(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,18 +111,16 @@ def test_all_that_there_was_in_one_part(output: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_changed_file_leaves_the_merged_part(output: Path) -> None:
-    compact_output(str(output), 1000, no_sleep)
+    merge(output, 1000)
     path = output.parent / "in/a.faa"
     path.write_text(path.read_text() + ">new\nMKTAYI\n")
     assert embedded_while(lambda: embed(path, output)) == RECORDS
-    rows = read_outcome(output).rows
-    assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 3 * RECORDS - 2
-    assert exit_code_of(verify.main, output, "--sample", "0") == 0
+    check_whole(output, 3 * RECORDS - 2)
 
 
 def test_no_part_gets_larger_than_is_asked_for(output: Path) -> None:
     before = read_outcome(output)
-    done = compact_output(str(output), 100, no_sleep)
+    done = merge(output, 100)
     assert done.after > 1
     records = [
         sum(h.rows + h.dead_letters for h in part.sources.values())
@@ -134,7 +128,7 @@ def test_no_part_gets_larger_than_is_asked_for(output: Path) -> None:
     ]
     assert max(records) <= 100
     assert_same(output, before)
-    assert compact_output(str(output), 100, no_sleep).before == 0
+    assert merge(output, 100).before == 0
 
 
 def test_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,23 +189,19 @@ def test_beside_a_run_between_all_its_parts_and_files(output: Path) -> None:
     write_input(inputs, "new.faa", 900)
     done: list[Compaction] = []
 
-    def compact_now(event: events.Event) -> None:
-        kinds = events.RunStarted | events.PartCommitted | events.FileFinished
-        if isinstance(event, kinds | events.RecordFailed):
-            done.append(compact_output(str(output), 32768, no_sleep))
-            seen = read_outcome(output).rows
-            assert len(seen) == len({(row["source"], row["ordinal"]) for row in seen})
+    def compact_now(_: events.Event) -> None:
+        done.append(merge(output))
+        seen = read_outcome(output).rows
+        assert len(seen) == len({(row["source"], row["ordinal"]) for row in seen})
 
-    with events.listening(compact_now):
+    often = events.RunStarted, events.PartCommitted, events.FileFinished, events.RecordFailed
+    with at_each(often, compact_now):
         assert embedded_while(lambda: embed(inputs, output)) == 900 - 18
     assert sum(each.before > 0 for each in done) >= 1
     assert any(each.spared for each in done)
-    rows = read_outcome(output).rows
-    assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows})
-    assert len(rows) == 3 * (RECORDS - 1) + 900 - 18
-    assert exit_code_of(verify.main, output, "--sample", "0") == 0
+    check_whole(output, 3 * (RECORDS - 1) + 900 - 18)
     # All that it had to spare.
-    assert compact_output(str(output), 32768, no_sleep).spared == 0
+    assert merge(output).spared == 0
     assert len(read_commits(str(output)).parts) == 1
     assert exit_code_of(verify.main, output, "--sample", "0") == 0
 
@@ -221,7 +211,7 @@ def test_beside_a_run_the_parts_that_it_needs_are_told_of(output: Path) -> None:
     record.unlink()
     before = read_outcome(output)
     with hold(str(output), "run5"):
-        done = compact_output(str(output), 32768, no_sleep)
+        done = merge(output)
     assert (done.after, done.spared) == (1, 2)
     assert "2 parts left alone" in "\n".join(done.in_words())
     assert_same(output, before)
@@ -242,9 +232,7 @@ def test_a_run_that_came_in_between_is_heeded(output: Path) -> None:
     assert runs == [3]
     assert done.changed >= 2
     assert "a run came in between" in "\n".join(done.in_words())
-    rows = read_outcome(output).rows
-    assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 3 * RECORDS - 2
-    assert exit_code_of(verify.main, output, "--sample", "0") == 0
+    check_whole(output, 3 * RECORDS - 2)
 
 
 def test_beside_a_watch(tmp_path: Path) -> None:
@@ -253,26 +241,21 @@ def test_beside_a_watch(tmp_path: Path) -> None:
     write_input(inputs, "f0.faa", 5)
     done: list[Compaction] = []
 
-    def go_on(event: events.Event) -> None:
-        if not isinstance(event, events.FileFinished):
-            return
-        done.append(compact_output(str(output), 32768, no_sleep))
+    def go_on(_: events.FileFinished) -> None:
+        done.append(merge(output))
         if len(done) == 5:
             (inputs / "f0.faa").write_text(">changed\nMKTAYI\n")
         if len(done) < 7:
             write_input(inputs, f"f{len(done)}.faa", 5)
 
     watch = ("--watch", "--poll_seconds", 0.1, "--stop_after", 2)
-    with events.listening(go_on):
+    with at_each(events.FileFinished, go_on):
         assert embed(inputs, output, *watch) == 0
     assert len(done) == 8
     assert sum(each.before for each in done) >= 6
-    rows = read_outcome(output).rows
-    assert len(rows) == len({(row["source"], row["ordinal"]) for row in rows}) == 6 * 5 + 1
+    check_whole(output, 6 * 5 + 1)
     # Rows that were merged meanwhile are still those of the watch.
-    report = json.loads((output / "run_report.json").read_text())
-    assert report["totals"]["embedded_this_run"] == 6 * 5 + 1
-    assert exit_code_of(verify.main, output, "--sample", "0") == 0
+    assert report(output)["totals"]["embedded_this_run"] == 6 * 5 + 1
 
 
 def test_a_part_that_is_damaged_or_gone(output: Path, capsys: pytest.CaptureFixture[str]) -> None:

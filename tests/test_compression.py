@@ -143,13 +143,11 @@ def test_zero_padding_is_tolerated(kind: str, padding: int) -> None:
     assert unpack(packed + packed, 1000) == TEXT + TEXT
 
 
-@pytest.mark.parametrize(
-    ("kind", "most"), [("gzip", 1 << 20), ("bzip2", 1 << 20), ("xz", 1 << 20), ("zstd", 1 << 20)]
-)
-def test_a_bomb_comes_in_bounded_pieces(kind: str, most: int) -> None:
+@every_kind
+def test_a_bomb_comes_in_bounded_pieces(kind: str) -> None:
     sizes = [len(piece) for piece in decompress([COMPRESS[kind](bytes(1 << 27))])]
     assert sum(sizes) == 1 << 27
-    assert max(sizes) <= most
+    assert max(sizes) <= 1 << 20
 
 
 def test_output_that_ends_with_a_full_piece_is_whole() -> None:
@@ -191,13 +189,6 @@ def test_deflate_without_a_gzip_header_is_plain() -> None:
     # zlib streams have no reliable magic; the parser refuses them as binary.
     packed = zlib.compress(TEXT)
     assert unpack(packed) == packed
-
-
-def test_zstd_comes_in_bounded_pieces_too() -> None:
-    packed = zstandard.ZstdCompressor().compress(bytes(40 << 20))
-    pieces = [len(piece) for piece in decompress([packed])]
-    assert sum(pieces) == 40 << 20
-    assert max(pieces) <= 1 << 20
 
 
 def test_an_xz_header_that_asks_for_gigabytes_is_refused() -> None:

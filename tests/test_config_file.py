@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.options import RunConfig, parse_options
 from pipeline.run import main
+from tests.command import exit_code_of
 from transforms.errors import ConfigurationError
 from transforms.esm.model import ModelConfig
 
@@ -82,9 +83,8 @@ def test_the_options_in_a_report_are_a_file(tmp_path: Path) -> None:
 def test_a_report_holds_the_options_in_force(tmp_path: Path) -> None:
     file = write(tmp_path, f"input: {EXAMPLES}\nmodel: demo\nsinks: parquet\ndtype: bfloat16\n")
     out = tmp_path / "out"
-    with pytest.raises(SystemExit) as caught:
-        main(["--config", file, "--output", str(out), "--dtype", "float32", "--quiet"])
-    assert caught.value.code == 0
+    args = ("--output", out, "--dtype", "float32", "--quiet")
+    assert exit_code_of(main, "--config", file, *args) == 0
     options = json.loads((out / "run_report.json").read_text())["options"]
     assert options["input"] == [str(EXAMPLES)]
     assert (options["dtype"], options["sinks"]) == ("float32", "parquet")

@@ -19,7 +19,7 @@ class Going(Rounds):
     def __init__(self, step: Callable[[], object] = lambda: None) -> None:
         self.received: list[int] = []
         plan: Any = SimpleNamespace(output=SimpleNamespace(root="/out", lock="run1"))
-        super().__init__(SimpleNamespace(beam_args=()), plan, self.received)  # type: ignore[arg-type]
+        super().__init__(SimpleNamespace(beam_args=()), plan, self.received)
         self.steps = 0
         self._do = step
 

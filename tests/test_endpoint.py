@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -19,13 +17,15 @@ import torch
 
 from pipeline.listening.endpoint import serving_metrics
 from pipeline.option_groups.values import Address, parse_address
-from pipeline.run import main
+from tests.command import embed
+from tests.outputs import report
+from tests.processes import free_port
+from tests.waiting import SECONDS_TO_HANG, at_each
 from transforms import events
 from transforms.errors import ConfigurationError
 from transforms.esm import passes
 from transforms.measures import METRICS
 
-SECONDS_TO_HANG = 120
 GOOD = ">a\nMKTAYIAK\n>b\nGGGSSS\n>c\nMKTAYI\n"
 
 
@@ -51,14 +51,6 @@ def test_a_port_or_an_address_with_one_is_understood(
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="must be a port, 0 to 65535, or"):
         parse_address(text)
-
-
-def run(inputs: Path, output: Path, *more: object) -> int:
-    args = ["--input", inputs, "--output", output, "--model", "demo", "--quiet", *more]
-    with pytest.raises(SystemExit) as caught:
-        main([str(arg) for arg in args])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 def fetch(url: str) -> dict[str, float]:
@@ -87,11 +79,6 @@ class Scraper:
             self.url = found[1]
         if isinstance(event, self._when):
             self.fetched.append(fetch(self.url))
-
-
-def report_of(output: Path) -> dict[str, Any]:
-    report: dict[str, Any] = json.loads((output / "run_report.json").read_text())
-    return report
 
 
 def check_same(fetched: dict[str, float], counted: dict[str, int | str]) -> None:
@@ -124,11 +111,11 @@ def test_the_numbers_of_a_run_are_those_of_its_report(
 ) -> None:
     scraper = Scraper(capsys, events.RunStarted, events.RunEnded)
     with events.listening(scraper):
-        assert run(inputs, tmp_path / "out", "--metrics_port", 0) == 3
+        assert embed(inputs, tmp_path / "out", "--metrics_port", 0) == 3
     first, last = scraper.fetched
     assert first["fastesm_records_read_total"] == 0
-    report = report_of(tmp_path / "out")
-    totals = report["totals"]
+    told = report(tmp_path / "out")
+    totals = told["totals"]
     assert last["fastesm_records_read_total"] == totals["read"] == 6
     assert last["fastesm_residues_read_total"] == totals["residues"]
     assert last["fastesm_rows_committed_total"] == totals["embedded_this_run"] == 4
@@ -143,24 +130,24 @@ def test_the_numbers_of_a_run_are_those_of_its_report(
         'fastesm_dead_letters_total{reason="empty_sequence",stage="read"}': 1,
     }
     assert sum(letters.values()) == totals["dead_lettered"] + totals["failed_files"]
-    check_same(last, report["metrics"])
+    check_same(last, told["metrics"])
 
 
 def test_what_an_earlier_run_has_committed_is_skipped(
     inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
-    assert run(inputs, output) == 3
+    assert embed(inputs, output) == 3
     for record in (output / "commits").glob("files-*"):
         record.unlink()
     scraper = Scraper(capsys, events.RunEnded)
     with events.listening(scraper):
-        assert run(inputs, output, "--metrics_port", 0) == 3
+        assert embed(inputs, output, "--metrics_port", 0) == 3
     (last,) = scraper.fetched
     assert last["fastesm_records_skipped_total"] == 4
     assert last["fastesm_records_embedded_total"] == last["fastesm_passes_total"] == 0
     assert last["fastesm_batch_fill_ratio_count"] == 0
-    check_same(last, report_of(output)["metrics"])
+    check_same(last, report(output)["metrics"])
 
 
 def test_passes_that_do_not_fit_are_counted(
@@ -177,11 +164,11 @@ def test_passes_that_do_not_fit_are_counted(
     (tmp_path / "a.fa").write_text("".join(f">{n}\nMK{n * 'A'}\n" for n in range(4)))
     scraper = Scraper(capsys, events.RunEnded)
     with events.listening(scraper):
-        assert run(tmp_path / "a.fa", tmp_path / "out", "--metrics_port", 0) == 0
+        assert embed(tmp_path / "a.fa", tmp_path / "out", "--metrics_port", 0) == 0
     (last,) = scraper.fetched
     assert last["fastesm_out_of_memory_total"] == 3  # four records, then two and two
     assert last["fastesm_rows_committed_total"] == 4
-    check_same(last, report_of(tmp_path / "out")["metrics"])
+    check_same(last, report(tmp_path / "out")["metrics"])
 
 
 def test_a_watch_adds_up_its_rounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,23 +176,20 @@ def test_a_watch_adds_up_its_rounds(tmp_path: Path, capsys: pytest.CaptureFixtur
     inputs.mkdir()
     (inputs / "a.fa").write_text(GOOD)
 
-    class Feeder:
-        """Adds a file when the first is done."""
-
-        def __call__(self, event: events.Event) -> None:
-            if isinstance(event, events.FileFinished) and event.source == "a.fa":
-                (inputs / "b.fa").write_text(">x\nMKVLAAGLLK\n>bad\nM1\n")
+    def feed(done: events.FileFinished) -> None:
+        if done.source == "a.fa":
+            (inputs / "b.fa").write_text(">x\nMKVLAAGLLK\n>bad\nM1\n")
 
     args = ("--watch", "--poll_seconds", 0.1, "--stop_after", 2, "--metrics_port", 0)
     scraper = Scraper(capsys, events.RunEnded)
-    with events.listening(Feeder()), events.listening(scraper):
-        assert run(inputs, output, *args) == 3
+    with at_each(events.FileFinished, feed), events.listening(scraper):
+        assert embed(inputs, output, *args) == 3
     (last,) = scraper.fetched
     assert last["fastesm_rows_committed_total"] == 4
     assert last["fastesm_files_finished_total"] == 2
     assert last['fastesm_dead_letters_total{reason="invalid_residue",stage="residues"}'] == 1
     assert 0 < last["fastesm_file_latency_seconds_sum"] < SECONDS_TO_HANG
-    check_same(last, report_of(output)["metrics"])
+    check_same(last, report(output)["metrics"])
 
 
 def test_a_run_that_is_over_listens_no_more_and_leaves_nobody_waiting(
@@ -215,13 +199,12 @@ def test_a_run_that_is_over_listens_no_more_and_leaves_nobody_waiting(
     scraper = Scraper(capsys)
     hung: list[socket.socket] = []
 
-    def connect_and_say_nothing(event: events.Event) -> None:
-        if isinstance(event, events.RunEnded):
-            port = int(scraper.url.rpartition(":")[2].partition("/")[0])
-            hung.append(socket.create_connection(("127.0.0.1", port)))
+    def connect_and_say_nothing(_: events.RunEnded) -> None:
+        port = int(scraper.url.rpartition(":")[2].partition("/")[0])
+        hung.append(socket.create_connection(("127.0.0.1", port)))
 
-    with events.listening(scraper), events.listening(connect_and_say_nothing):
-        assert run(inputs, tmp_path / "out", "--metrics_port", 0) == 3
+    with events.listening(scraper), at_each(events.RunEnded, connect_and_say_nothing):
+        assert embed(inputs, tmp_path / "out", "--metrics_port", 0) == 3
     with pytest.raises(URLError):
         fetch(scraper.url)
     # What is left are threads that do not keep a process from its end.
@@ -235,7 +218,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_done(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert run(inputs, tmp_path / "out", "--metrics_port", port) == 2
+        assert embed(inputs, tmp_path / "out", "--metrics_port", port) == 2
     said = capsys.readouterr().err
     assert f"--metrics_port 127.0.0.1:{port} cannot be listened on (Address already in use" in said
     assert "0 for any that is free" in said
@@ -264,21 +247,13 @@ def test_where_it_is_served_is_told_unless_that_is_known(
 ) -> None:
     def told(address: Address, quiet: bool) -> str:
         with serving_metrics(address, quiet) as served:
-            assert served is not None
             assert served.port > 0
         return capsys.readouterr().err.replace(str(served), "HERE")
 
     line = "Metrics are at http://HERE/metrics\n"
     assert told(Address("127.0.0.1", 0), False) == told(Address("127.0.0.1", 0), True) == line
-    with free_port() as port:
-        address = Address("127.0.0.1", port)
+    address = Address("127.0.0.1", free_port())
     assert (told(address, False), told(address, True)) == (line, "")
-
-
-@contextmanager
-def free_port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
 
 
 @pytest.mark.parametrize(
@@ -287,6 +262,6 @@ def free_port() -> Iterator[int]:
 def test_where_nothing_would_be_heard_it_is_refused(
     elsewhere: Sequence[str], inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(inputs, tmp_path / "out", "--metrics_port", 0, *elsewhere) == 2
+    assert embed(inputs, tmp_path / "out", "--metrics_port", 0, *elsewhere) == 2
     assert "--metrics_port tells what happens in this process" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import random
 import signal
@@ -26,20 +25,21 @@ from tests.faults.outcome import (
     write_fasta,
     write_inputs,
 )
+from tests.outputs import report
 from tests.processes import (
-    REPO,
+    ON_PRISM,
     answers,
     cpu_time,
     free_port,
+    needs_prism,
     processes_below,
     running,
 )
-from tests.test_watch import feeding, wait_for
+from tests.waiting import at_each, feeding, once, stop, wait_for
 from transforms import events
 
 exit_code = partial(exit_code_of, main)
 
-PRISM = REPO.parent / "shared/bin/prism.zip"
 COUNTED = (
     "files_opened", "files_finished", "files_failed", "records_read", "residues_read",
     "records_embedded", "residues_embedded", "rows_committed", "file_latency_milliseconds_count",
@@ -49,8 +49,6 @@ COUNTED = (
 SLOWLY = ("--toks_per_batch", "60", "--checkpoint_seconds", "0.05")
 
 pytestmark = pytest.mark.slow
-needs_prism = pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
-ON_PRISM = ("--runner", "PrismRunner", "--prism_location", str(PRISM))
 ON_PROCESSES = ("--direct_running_mode", "multi_processing", "--direct_num_workers", "2")
 
 
@@ -59,7 +57,7 @@ def command(inputs: Path, output: Path, *more: str) -> list[str]:
 
 
 def counted(output: Path) -> dict[str, int]:
-    metrics = json.loads((output / "run_report.json").read_text())["metrics"]
+    metrics = report(output)["metrics"]
     return {name: metrics.get(name) for name in COUNTED}
 
 
@@ -131,7 +129,7 @@ def test_an_engine_gives_what_this_process_gives(
         assert exit_code(*command(inputs, tmp_path, *args)) == 3
     assert_equal(read_outcome(tmp_path), in_memory[0])
     assert counted(tmp_path) == in_memory[1]
-    metrics = json.loads((tmp_path / "run_report.json").read_text())["metrics"]
+    metrics = report(tmp_path)["metrics"]
     assert not [name for name in metrics if ":" in name]
     if loads:  # each process that there is loads the model once
         assert metrics["model_loads"] == loads
@@ -174,14 +172,7 @@ def killing(output: Path, victim: str) -> AbstractContextManager[None]:
     """
     if victim != "prism":
         return feeding(lambda: kill_one(output, os.getpid(), victim))
-    killed: list[events.Event] = []
-
-    def hear(event: events.Event) -> None:
-        if isinstance(event, events.PartCommitted) and not killed:
-            killed.append(event)
-            kill_one(output, os.getpid(), victim)
-
-    return events.listening(hear)
+    return at_each(events.PartCommitted, once(lambda _: kill_one(output, os.getpid(), victim)))
 
 
 def kill_one(output: Path, pid: int, victim: str) -> None:
@@ -206,7 +197,7 @@ def test_a_worker_of_a_pool_is_killed_and_its_successor_drained(
     def drain() -> None:
         before = set((output / "commits").glob("part-*"))
         wait_for(lambda: set((output / "commits").glob("part-*")) - before)
-        os.kill(os.getpid(), signal.SIGTERM)
+        stop()
 
     with feeding(drain):
         assert exit_code(*slow, *args) == 143

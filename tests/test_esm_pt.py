@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
-import os
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.dying import dying
 from tests.helpers import (
     assert_same_bits,
     commit,
@@ -24,6 +23,7 @@ from tests.helpers import (
     make_block,
     make_dead_letter,
     make_end,
+    make_file_record,
     make_output,
     make_protein,
     sha256,
@@ -36,11 +36,6 @@ from transforms.esm_pt import _WriteEsmPtDoFn, finish_files
 from transforms.items import FinishedFile, Item, Settled
 from transforms.naming import failures_name, pt_name
 from transforms.output.commits import FileRecord, Output, PartRecord, read_commits, read_part_record
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Output:
-    return make_output(tmp_path)
 
 
 def write_parts(output: Output, *parts: list[Item]) -> list[str]:
@@ -80,35 +75,6 @@ def test_the_format_is_that_of_the_script(output: Output) -> None:
         assert_same_bits(tensor.numpy(), vector_of(protein))
     assert record.pt == pt_name("a.fa")
     assert record.pt_sha256 == sha256((Path(output.root) / record.pt).read_bytes())
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_records_are_in_fasta_order_whatever_the_parts(output: Output, order: tuple) -> None:
-    proteins = [make_protein(i) for i in range(12)]
-    names = write_parts(
-        output,
-        [make_block(proteins[11], proteins[0], proteins[5])],
-        [make_block(*proteins[1:5]), make_block(make_protein(0, "b.fa"))],
-        [make_block(*proteins[10:5:-1])],
-    )
-    finish(output, [names[i] for i in order], rows=12)
-    content = load(output)
-    assert content["proteins"] == [f"a.fa-{i}" for i in range(12)]
-    assert_same_bits(torch.stack(content["data"]).numpy(), [vector_of(p) for p in proteins])
-
-
-def test_the_longest_first(tmp_path: Path) -> None:
-    output = make_output(tmp_path, pt_order="length")
-    lengths = [5, 7, 5, 9, 7, 5]
-    proteins = [make_protein(i, sequence="M" * 20, residues_used=n) for i, n in enumerate(lengths)]
-    names = write_parts(output, [make_block(*proteins[3:])], [make_block(*proteins[:3])])
-    finish(output, names, rows=6)
-    content = load(output)
-    expected = [3, 1, 4, 0, 2, 5]
-    assert content["proteins"] == [f"a.fa-{i}" for i in expected]
-    assert_same_bits(
-        torch.stack(content["data"]).numpy(), [vector_of(proteins[i]) for i in expected]
-    )
 
 
 @pytest.mark.parametrize("pt_order", ["input", "length"])
@@ -175,36 +141,20 @@ def test_failures_that_are_none_any_more_go(output: Output) -> None:
     assert (Path(output.root) / failures_name("b.fa")).exists()
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("fails", [True, False])
 @pytest.mark.parametrize("changes", [0, 1])
 def test_a_gap_never_lacks_its_failures_wherever_a_run_is_killed(
-    output: Output, monkeypatch: pytest.MonkeyPatch, fails: bool, changes: int
+    output: Output, fails: bool, changes: int
 ) -> None:
     # Two records of which one fails: now and not before, or before and not now.
     whole = [commit(output, make_block(make_protein(0), make_protein(1)), sequence=0)]
     gap = [commit(output, make_block(make_protein(0)), make_dead_letter(1), sequence=1)]
     before, now = ((whole, 2, 0), (gap, 1, 1)) if fails else ((gap, 1, 1), (whole, 2, 0))
     finish(output, *before)
-    done = itertools.count()
-
-    def until_killed(change: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapper(*arguments: Any) -> Any:
-            if next(done) == changes:
-                raise Killed
-            return change(*arguments)
-
-        return wrapper
-
     failures = Path(output.root) / failures_name("a.fa")
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", until_killed(os.replace))
-        patch.setattr(storage, "delete", until_killed(storage.delete))
-        with pytest.raises(Killed):
-            finish(output, *now)
+    with dying(changes, "os.replace", "transforms.storage.delete") as made:
+        finish(output, *now)
+    assert made.is_dead
     assert len(load(output)["proteins"]) == 2 or failures.exists()
     # The next run heals it.
     finish(output, *now)
@@ -318,20 +268,8 @@ def test_the_record_of_a_file(tmp_path: Path) -> None:
     names = write_parts(output, [make_block(make_protein(0))], [make_dead_letter(1)])
     record = finish(output, names, rows=1, dead=1)
     assert "2026-01-01" < record.time < "2999"
-    assert replace(record, time="") == FileRecord(
-        source="a.fa",
-        url="/data/a.fa",
-        size=100,
-        mtime=1.5,
-        sha256=sha256("a.fa"),
-        records=2,
-        residues=12,
-        rows=1,
-        dead_letters=1,
-        parts=tuple(names),
-        pt=None,
-        pt_sha256=None,
-    )
+    expected = make_file_record("a.fa", 1, 1, residues=12, parts=tuple(names))
+    assert replace(record, time="") == replace(expected, time="")
     assert not (Path(output.root) / "pt").exists()
 
 

@@ -3,25 +3,19 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipeline.listening.event_log import EventLog, logging_events
 from pipeline.run import main
+from tests.command import exit_code_of
+from tests.outputs import lines as read
 from transforms import events
 from transforms.errors import ConfigurationError
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def run(*args: object) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([*map(str, args), "--model", "demo", "--device", "cpu", "--quiet"])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+    return exit_code_of(main, *args, "--model", "demo", "--device", "cpu", "--quiet")
 
 
 def test_an_event_is_a_line_with_its_fields_and_its_time() -> None:

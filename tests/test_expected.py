@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run import main
+from tests.command import embed
+from tests.outputs import dead_letters, report
 
 HERE = Path(__file__).parent
 FOLDERS = (HERE.parents[1] / "shared/data/edge", HERE / "data/fasta")
@@ -53,18 +54,6 @@ def read_expected() -> list[Expected]:
 EXPECTED = read_expected()
 
 
-def run(*args: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(arg) for arg in (*args, "--model", "demo")])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
-
-
-def dead_letters(output: Path) -> list[dict[str, object]]:
-    paths = sorted((output / "dead_letters").glob("*.jsonl"))
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
-
-
 def check(expected: Expected, outcome: dict[str, object], letters: list[dict[str, object]]) -> None:
     assert outcome["read"] == expected.records
     assert outcome["residues"] == expected.residues
@@ -89,7 +78,7 @@ def check_said(said: str, expected: Expected) -> None:
 def test_each_file_on_its_own(
     expected: Expected, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code = run("--input", expected.path, "--output", tmp_path)
+    code = embed(expected.path, tmp_path, quiet=False)
     assert code == (3 if expected.dead_letters else 0)
     (outcome,) = json.loads((tmp_path / "run_report.json").read_text())["files"]
     check(expected, outcome, dead_letters(tmp_path))
@@ -105,15 +94,15 @@ def test_all_of_them_together(tmp_path: Path, capfd: pytest.CaptureFixture[str])
         (tmp_path / f"in/{number}").mkdir(parents=True)
         shutil.copy(expected.path, tmp_path / f"in/{number}")
     # By glob, since many have names that are not taken from folders.
-    assert run("--input", tmp_path / "in/*/*", "--output", tmp_path / "out") == 3
-    report = json.loads((tmp_path / "out/run_report.json").read_text())
+    assert embed(tmp_path / "in/*/*", tmp_path / "out", quiet=False) == 3
     letters = dead_letters(tmp_path / "out")
-    outcomes = {Path(outcome["source"]).name: outcome for outcome in report["files"]}
+    told = report(tmp_path / "out")
+    outcomes = {Path(outcome["source"]).name: outcome for outcome in told["files"]}
     assert len(outcomes) == len(EXPECTED)
     for expected in EXPECTED:
         name = expected.path.name
         check(expected, outcomes[name], [d for d in letters if Path(str(d["source"])).name == name])
-    assert report["totals"]["embedded"] == sum(expected.embedded for expected in EXPECTED)
+    assert told["totals"]["embedded"] == sum(expected.embedded for expected in EXPECTED)
     said = capfd.readouterr()
     assert "Traceback" not in said.out + said.err
 
@@ -122,7 +111,7 @@ def test_all_of_them_together(tmp_path: Path, capfd: pytest.CaptureFixture[str])
 def test_the_folder_as_it_stands_is_refused_for_its_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--input", FOLDERS[0], "--output", tmp_path / "out") == 2
+    assert embed(FOLDERS[0], tmp_path / "out", quiet=False) == 2
     error = capsys.readouterr().err
     assert "phold_phanotate.faa.bz2" in error
     assert "phold_phanotate.faa.xz" in error

@@ -18,6 +18,7 @@ import yaml
 
 from pipeline import export
 from pipeline.exports import formats, source, to_csv
+from tests.command import exit_code_of
 from tests.helpers import (
     DIM,
     commit,
@@ -64,11 +65,8 @@ def output(tmp_path: Path) -> Output:
     return made
 
 
-def run(output: Output, to: str, out: Path, *more: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        export.main([output.root, "--to", to, "--out", str(out), *more])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+def run(output: Output, to: str, out: Path | str, *more: str) -> int:
+    return exit_code_of(export.main, output.root, "--to", to, "--out", out, *more)
 
 
 def run_whole(output: Output, to: str, out: Path, *more: str) -> None:
@@ -338,11 +336,12 @@ def test_what_may_not_be_replaced_is_refused(
     }.items():
         assert run(output, "csv", out, "--overwrite") == 2
         assert said in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        export.main([output.root, "--to", "csv", "--out", "gs://bucket/x.csv"])
+    assert run(output, "csv", "gs://bucket/x.csv") == 2
     assert "is not on this machine" in capsys.readouterr().err
     assert run(output, "csv", tmp_path / "x.csv", "--key", "accession") == 2
     assert "--key is not for --to csv" in capsys.readouterr().err
+    assert run(output, "csv", tmp_path / "x.csv", "--license", "mit") == 2
+    assert "--license is for the card of --to hf" in capsys.readouterr().err
 
 
 def test_where_there_is_nothing_to_export(

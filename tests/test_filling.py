@@ -127,7 +127,6 @@ def write(output: Output, stream: TestStream) -> list[list[int]]:
     found = []
     for _, part in sorted(read_commits(output.root).parts.items()):
         rows = read_rows(output.root, part, "a.fa")
-        assert rows is not None
         found.append(rows.ordinals)
     return found
 
@@ -143,8 +142,7 @@ def test_a_drain_writes_what_waits_once(tmp_path: Path) -> None:
     assert write(make_output(tmp_path), stream) == [[1, 2]]
 
 
-def test_without_a_wait_there_is_no_timer_and_the_local_runner_takes_it(tmp_path: Path) -> None:
-    output = make_output(tmp_path)
+def test_without_a_wait_there_is_no_timer_and_the_local_runner_takes_it(output: Output) -> None:
     items = [make_block(make_protein(1)), make_dead_letter(2)]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         _ = (

@@ -40,7 +40,7 @@ from tests.faults.outcome import (
 from tests.flink import Cluster, cluster
 from tests.processes import answers, free_port, processes_below, running
 from tests.test_engines import command, exit_code
-from tests.test_watch import feeding, wait_for
+from tests.waiting import feeding, wait_for
 from transforms.output.commits import read_commits
 
 HOME, JAR = os.environ.get("FASTESM_FLINK_HOME"), os.environ.get("FASTESM_FLINK_JOB_SERVER_JAR")
@@ -97,7 +97,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def in_memory(inputs: Path, output: Path) -> Outcome:
-    assert exit_code(command(inputs, output)) == 3
+    assert exit_code(*command(inputs, output)) == 3
     return read_outcome(output)
 
 
@@ -110,7 +110,7 @@ def watching(flink: Flink, inputs: Path, output: Path, *more: str) -> list[str]:
 
 
 def test_a_batch_gives_what_this_process_gives(flink: Flink, inputs: Path, tmp_path: Path) -> None:
-    assert exit_code(command(inputs, tmp_path / "out", *flink.args)) == 3
+    assert exit_code(*command(inputs, tmp_path / "out", *flink.args)) == 3
     assert_equal(read_outcome(tmp_path / "out"), in_memory(inputs, tmp_path / "other"))
 
 
@@ -118,7 +118,7 @@ def test_a_watch_takes_what_comes(flink: Flink, tmp_path: Path) -> None:
     inputs, output = tmp_path / "in", tmp_path / "out"
     write_inputs(inputs, files=2, records=60)
     with files_come(inputs, output, lambda: None):
-        assert exit_code(watching(flink, inputs, output)) == 3
+        assert exit_code(*watching(flink, inputs, output)) == 3
     assert_equal(read_outcome(output), in_memory(inputs, tmp_path / "other"))
 
 
@@ -134,7 +134,7 @@ def test_a_watch_outlives_what_is_killed_in_it(victim: str, flink: Flink, tmp_pa
             os.kill(processes_below(flink.pool, "SdkHarness")[0], signal.SIGKILL)
 
     with files_come(inputs, output, kill):
-        assert exit_code(watching(flink, inputs, output)) == 3
+        assert exit_code(*watching(flink, inputs, output)) == 3
     assert_equal(read_outcome(output), in_memory(inputs, tmp_path / "other"))
 
 
@@ -142,9 +142,10 @@ def test_a_watch_goes_on_from_a_savepoint(flink: Flink, tmp_path: Path) -> None:
     inputs, output, places = tmp_path / "in", tmp_path / "out", list[str]()
     write_inputs(inputs, files=2, records=60)
     with files_come(inputs, output, lambda: places.append(flink.cluster.stop_with_savepoint())):
-        exit_code(watching(flink, inputs, output))  # Flink has ended it; what it is told may differ
+        # Flink has ended it; what it is told may differ.
+        exit_code(*watching(flink, inputs, output))
     (place,) = places
-    assert exit_code(watching(flink, inputs, output, "--savepoint_path", place)) == 3
+    assert exit_code(*watching(flink, inputs, output, "--savepoint_path", place)) == 3
     assert_equal(read_outcome(output), in_memory(inputs, tmp_path / "other"))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import compact, export, finish, search, status, verify
 from pipeline.run import main as run
+from tests.command import exit_code_of
 from tests.helpers import files_below
 from transforms.errors import ConfigurationError
 from transforms.output.configuration import FORMAT, read_configuration, write_configuration
@@ -48,9 +49,7 @@ def test_every_verb_refuses_another_format(
 ) -> None:
     before = files_below(newer.parent)
     args = [option.format(root=newer) for option in options]
-    with pytest.raises(SystemExit) as caught:
-        main(args if main is run else [str(newer), *args])
-    assert caught.value.code == 2
+    assert exit_code_of(main, *(args if main is run else [newer, *args])) == 2
     said = capsys.readouterr().err
     assert f"{newer} was made by another version of this program (format 2; this one" in said
     assert "Use that version, or give another --output." in said

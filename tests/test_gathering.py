@@ -17,7 +17,6 @@ from tests.helpers import (
     make_block,
     make_dead_letter,
     make_end,
-    make_output,
     make_protein,
     vector_of,
 )
@@ -28,11 +27,6 @@ from transforms.output.commits import Output, read_part_record
 from transforms.output.gathering import Gathered, gather
 
 ROW_BYTES = DIM * 4
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Output:
-    return make_output(tmp_path)
 
 
 def gather_parts(output: Output, *parts: list[Item], rows: int, dead: int = 0) -> Gathered:

@@ -15,6 +15,7 @@ from pipeline.options import parse_options
 from pipeline.run import main
 from pipeline.sharding.fleet import Fleet, Member, Process
 from pipeline.sharding.gpus import AllProgress, arguments_of, find_devices, start_process
+from tests.command import exit_code_of
 from tests.faults.outcome import assert_equal, read_outcome, write_inputs
 from transforms.errors import ConfigurationError
 from transforms.output.holders import LOCKS, Holder, write_holder
@@ -203,9 +204,7 @@ def test_two_shards_of_one_command_one_of_them_killed_make_what_one_run_makes(
 
     monkeypatch.setattr("pipeline.sharding.gpus.start_process", start_and_kill)
     argv = ["--input", str(inputs), "--model", "demo", "--device", "cpu", "--output"]
-    with pytest.raises(SystemExit) as caught:
-        main([*argv, str(tmp_path / "out"), "--gpus", "0,1"])
-    assert caught.value.code == 3
+    assert exit_code_of(main, *argv, tmp_path / "out", "--gpus", "0,1") == 3
     printed = capsys.readouterr()
     assert "Shard 1 of 2 on GPU 1 was killed by signal 9; it is started again (1 of 3)." in (
         printed.err
@@ -236,9 +235,7 @@ def test_what_is_wrong_with_the_command_is_told_once_and_starts_no_process(
         "pipeline.sharding.gpus.start_process", lambda *_: pytest.fail("it was started")
     )
     argv = ["--output", str(tmp_path / "out"), "--model", "demo", "--device", "cpu"]
-    with pytest.raises(SystemExit) as caught:
-        main([*argv, "--gpus", "0,1", *more])
-    assert caught.value.code == 2
+    assert exit_code_of(main, *argv, "--gpus", "0,1", *more) == 2
     said = capsys.readouterr().err
     assert told in said
     assert said.count("\n") == 1
@@ -251,7 +248,5 @@ def test_of_a_command_that_no_shard_can_begin_with_nothing_is_said_to_be_safe(
     (tmp_path / "a.fa").write_text(">a\nMKV\n")
     monkeypatch.setattr("pipeline.sharding.gpus.start_process", lambda *_: Scripted(2))
     argv = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "a.fa")]
-    with pytest.raises(SystemExit) as caught:
-        main([*argv, "--device", "cpu", "--gpus", "0,1"])
-    assert caught.value.code == 2
+    assert exit_code_of(main, *argv, "--device", "cpu", "--gpus", "0,1") == 2
     assert "carries on" not in capsys.readouterr().err

@@ -118,10 +118,9 @@ RUNNERS = {
     ],
 )  # fmt: skip
 def test_every_record_comes_out_on_every_engine_of_this_process(
-    runner: str, lanes: int, tmp_path: Path, tiny_checkpoint: Path
+    runner: str, lanes: int, tmp_path: Path, output: Output, tiny_checkpoint: Path
 ) -> None:
     ids = write_inputs(tmp_path / "in")
-    output = make_output(tmp_path)
     counted = run(tmp_path / "in", output, tiny_checkpoint, *RUNNERS[runner], lanes=lanes)
     check_output(output, ids)
     records = sum(map(len, ids.values()))
@@ -139,10 +138,14 @@ def test_every_record_comes_out_on_every_engine_of_this_process(
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("call", [0, 1, 2, 3, 4, 5, 6, 9, 13])
 def test_a_bundle_that_is_tried_again_loses_and_doubles_nothing(
-    call: int, after: bool, tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    call: int,
+    after: bool,
+    tmp_path: Path,
+    output: Output,
+    tiny_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ids = write_inputs(tmp_path / "in")
-    output = make_output(tmp_path)
     publish, calls, raised = storage.publish, itertools.count(), []
 
     def failing(*args: Any) -> None:

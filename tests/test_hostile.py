@@ -6,7 +6,6 @@ Each ends with a clear message and an exit code, and the same command carries on
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from pipeline.run import main
-from tests.command import exit_code_of
+from tests.command import embed
 from tests.faults.outcome import read_outcome
+from tests.outputs import pt, report
+from tests.waiting import at_each, heard
 from transforms import events, storage
 from transforms.inputs import reading, stopping
 from transforms.output.holders import read_holder, write_holder
@@ -44,9 +43,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def exit_code(inputs: Path, out: Path, *more: str) -> int:
-    args = ["--input", inputs, "--output", out, "--model", "demo", "--quiet"]
-    args += ["--checkpoint_seconds", "1e-9", "--toks_per_batch", "30", *more]
-    return exit_code_of(main, *args)
+    return embed(inputs, out, "--checkpoint_seconds", "1e-9", "--toks_per_batch", "30", *more)
 
 
 def check_carried_on(inputs: Path, out: Path) -> None:
@@ -108,16 +105,10 @@ def test_an_output_that_cannot_be_written(
 def test_an_output_that_vanishes_is_not_made_anew(
     inputs: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parts = []
-
-    def vanish(event: events.Event) -> None:
-        if isinstance(event, events.PartCommitted):
-            parts.append(event)
-            if len(parts) == 2:
-                shutil.rmtree(out)
-
-    with events.listening(vanish):
-        assert exit_code(inputs, out) == 1
+    with heard(events.PartCommitted) as parts:
+        second = at_each(events.PartCommitted, lambda _: len(parts) == 2 and shutil.rmtree(out))
+        with second:
+            assert exit_code(inputs, out) == 1
     assert len(parts) == 2
     error = capsys.readouterr().err
     assert "The output folder is gone" in error
@@ -131,12 +122,10 @@ def test_an_output_that_vanishes_is_not_made_anew(
 def test_a_run_that_has_lost_its_lock_commits_nothing_more(
     inputs: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def take_over(event: events.Event) -> None:
-        holder = read_holder(str(out), "all")
-        if isinstance(event, events.PartCommitted) and holder and holder.run != "second":
-            write_holder(str(out), replace(holder, run="second"))
+    def take_over(_: events.PartCommitted) -> None:
+        write_holder(str(out), replace(read_holder(str(out), "all"), run="second"))
 
-    with events.listening(take_over):
+    with at_each(events.PartCommitted, take_over):
         assert exit_code(inputs, out) == 1
     assert "Another run has taken" in capsys.readouterr().err
     assert len(list((out / "commits").glob("part-*"))) == 1
@@ -181,8 +170,7 @@ def test_an_input_that_changes_while_it_is_read_costs_no_other_file(
         ("f1.faa", None, reason)
     ]
     assert sorted(outcome.pts) == ["f0_ESM.pt", "f2_ESM.pt"]
-    report = json.loads((out / "run_report.json").read_text())
-    assert {f["source"]: f["status"] for f in report["files"]}["f1.faa"] == "failed"
+    assert {f["source"]: f["status"] for f in report(out)["files"]}["f1.faa"] == "failed"
     path.write_text(text)
     check_carried_on(inputs, out)
     assert read_outcome(out).dead_letters == []
@@ -192,17 +180,14 @@ def test_a_file_edited_before_it_is_read_is_not_mixed_with_its_committed_records
     inputs: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = inputs / "f1.faa"
-    committed = 0
+    with heard(events.PartCommitted) as parts:
 
-    def stop(event: events.Event) -> None:
-        nonlocal committed
-        if isinstance(event, events.PartCommitted):
-            committed += event.rows
-            if committed > 120:
+        def stop(_: events.PartCommitted) -> None:
+            if sum(part.rows for part in parts) > 120:
                 stopping.request_stop()
 
-    with events.listening(stop):
-        assert exit_code(inputs, out) == 1
+        with at_each(events.PartCommitted, stop):
+            assert exit_code(inputs, out) == 1
     sources = [row["source"] for row in read_outcome(out).rows]
     assert 0 < sources.count("f1.faa") < 100
     with monkeypatch.context() as patched:
@@ -224,6 +209,6 @@ def test_thousands_of_tiny_files(tmp_path: Path, out: Path) -> None:
         path.write_text(f">p{n}\n{'ACDEFGHIKL'[n % 7 :]}\n")
     assert exit_code(inputs, out, "--checkpoint_seconds", "60", "--toks_per_batch", "2048") == 0
     assert len(list((out / "pt").rglob("*_ESM.pt"))) == 1000
-    assert torch.load(out / "pt/d7/f77_ESM.pt", weights_only=True)["proteins"] == ["p77"]
+    assert pt(out, "d7/f77")["proteins"] == ["p77"]
     # They share parts and records.
     assert len(list((out / "embeddings").iterdir())) < 10

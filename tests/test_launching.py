@@ -16,6 +16,8 @@ from pipeline.launching.command import REFUSALS, Ready, describe, find_mistakes,
 from pipeline.launching.engines import ENGINES, make_launch, make_launch_parser
 from pipeline.option_groups.beam import given_beam_options
 from pipeline.options import parse_options
+from pipeline.runners import GraphError
+from tests.command import exit_code_of
 from transforms.errors import ConfigurationError
 
 GCP = importlib.util.find_spec("apitools") is not None
@@ -230,7 +232,6 @@ def test_each_mistake_is_tested_and_in_the_docs() -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        ([], "The engine is dataflow, flink, portable"),
         (["spark"], "not 'spark'"),
         (["dataflow", "--gpu_count", "1"], "Unknown option --gpu_count"),
         (["dataflow", "--gpu_for", "steps"], "invalid choice: 'steps'"),
@@ -242,9 +243,7 @@ def test_each_mistake_is_tested_and_in_the_docs() -> None:
 def test_the_verb_refuses_with_exit_code_2(
     argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(argv)
-    assert caught.value.code == 2
+    assert exit_code_of(main, *argv) == 2
     assert says in capsys.readouterr().err
 
 
@@ -254,9 +253,7 @@ def test_a_file_may_hold_what_is_asked_of_the_engine(
     file = tmp_path / "job.yaml"
     options = {name[2:]: value for name, value in ALLOWED["flink"].items()}
     file.write_text("".join(f"{name}: {value}\n" for name, value in options.items()))
-    with pytest.raises(SystemExit) as caught:
-        main(["flink", "--config", str(file), "--dry_run", "--workers=7"])
-    assert caught.value.code == 0
+    assert exit_code_of(main, "flink", "--config", file, "--dry_run", "--workers=7") == 0
     said = capsys.readouterr().out
     assert said.startswith("python -m pipeline \\\n  --runner=FlinkRunner \\\n")
     assert "--parallelism=7 \\\n" in said
@@ -275,18 +272,14 @@ def test_what_is_not_dry_is_run_with_what_was_shown(
     monkeypatch.setattr("pipeline.run.main", run)
     argv = ["flink", *command("flink", "--sinks", "parquet")]
     for more, code in ([], 3), (["--dry_run"], 0):
-        with pytest.raises(SystemExit) as caught:
-            main([*argv, *more])
-        assert caught.value.code == code
+        assert exit_code_of(main, *argv, *more) == code
     shown = shlex.split(capsys.readouterr().out.replace("\\\n", ""))
     assert shown == ["python", "-m", "pipeline", *given[0]]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_help_names_every_field(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([engine, "--help"])
-    assert caught.value.code == 0
+    assert exit_code_of(main, engine, "--help") == 0
     said = capsys.readouterr().out
     assert all(f"--{name}" in said for name in ENGINES[engine].__dataclass_fields__)
 
@@ -321,6 +314,15 @@ def test_in_the_job_for_dataflow_the_inference_step_alone_has_a_gpu(
 def test_in_the_job_of_a_watch_every_worker_has_a_gpu() -> None:
     _, _, steps = describe(launched("dataflow", "--dry_run", "--watch"))
     assert steps.endswith("Write ESM pt: nothing")
+
+
+def test_a_job_that_beam_cannot_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise GraphError("no such thing")
+
+    monkeypatch.setattr(f"{describe.__module__}.hints_by_step", fail)
+    with pytest.raises(ConfigurationError, match="cannot build the job: no such thing. Mend"):
+        list(describe(launched("dataflow", "--dry_run")))
 
 
 @pytest.mark.skipif(GCP, reason="Beam's part for Google Cloud is installed")

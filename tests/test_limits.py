@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ from pipeline.listening.limits import DeadLetterGuard
 from pipeline.option_groups.values import MIN_RECORDS, DeadLetterLimit, parse_limit
 from pipeline.options import parse_options
 from pipeline.run import main
+from tests.command import exit_code_of
+from tests.outputs import report
 from transforms import events
 from transforms.inputs import stopping
 from transforms.output.commits import read_commits
@@ -86,6 +88,7 @@ def test_without_a_limit_nothing_stops() -> None:
     assert (guard.sentence, stop.calls) == (None, 0)
 
 
+exit_code = partial(exit_code_of, main)
 FIVE = DeadLetterLimit(5, is_share=True)
 
 
@@ -98,7 +101,6 @@ def test_a_share_of_few_records_is_reckoned_as_one_of_many() -> None:
     assert (guard.sentence, stop.calls) == (None, 0)
     guard(failed())
     assert stop.calls == 1
-    assert guard.sentence is not None
     assert "51 dead letters are more than --max_dead_letters 5% of 1,000 records" in guard.sentence
 
 
@@ -137,12 +139,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     assert not stopping.stop_requested()
 
 
-def exit_code(*args: str | Path) -> object:
-    with pytest.raises(SystemExit) as caught:
-        main([str(arg) for arg in args])
-    return caught.value.code
-
-
 def test_a_run_that_goes_wrong_stops_early_says_why_and_can_go_on(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,14 +151,13 @@ def test_a_run_that_goes_wrong_stops_early_says_why_and_can_go_on(
     assert f"error: Stopped: {sentence}" in said.err
     assert "Mend the input or raise --max_dead_letters" in said.err
     assert "Traceback" not in said.err
-    report = json.loads((out / "run_report.json").read_text())
-    assert report["exit_code"] == 1
-    assert sentence in report["failure"]
+    assert report(out)["exit_code"] == 1
+    assert sentence in report(out)["failure"]
     assert len(read_commits(str(out)).files) < 40
 
     assert exit_code(*args, "--max_dead_letters", "9") == 1  # it meets the same ones again
     assert exit_code(*args, "--max_dead_letters", "100") == 3
-    totals = json.loads((out / "run_report.json").read_text())["totals"]
+    totals = report(out)["totals"]
     assert (totals["read"], totals["embedded"], totals["dead_lettered"]) == (4000, 3900, 100)
 
 

@@ -8,7 +8,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.run import main
+from tests.command import embed
 from tests.helpers import files_below
 from transforms.inputs import listing
 from transforms.inputs.finding import FastaFile, FindFasta
@@ -76,8 +76,6 @@ def test_a_run_on_a_long_list_embeds_all_of_it(
     for n in range(5):
         (tmp_path / f"in/ü{n}.faa").write_text(f">p{n}\nMKTAYI\n")
     output = tmp_path / "out"
-    with pytest.raises(SystemExit) as caught:
-        main(["--input", str(tmp_path / "in"), "--output", str(output), "--model=demo", "--quiet"])
-    assert caught.value.code == 0
+    assert embed(tmp_path / "in", output) == 0
     assert len(files_below(output / "pt")) == 5
     assert not (output / ".staging").exists()

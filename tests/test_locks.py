@@ -10,9 +10,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,8 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from tests.helpers import Upload, files_below, no_sleep
+from tests.processes import lock_holder
+from tests.waiting import wait_for
 from transforms.errors import LostError
 from transforms.output.holders import (
     PARTS,
@@ -40,14 +41,6 @@ from transforms.output.locks import (
 
 QUICK = 0.01
 """Seconds between heartbeats where a test waits for them."""
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    for _ in range(6000):
-        if holds():
-            return
-        time.sleep(0.01)
-    pytest.fail("waited in vain for a minute")
 
 
 def no_progress() -> dict[str, float]:
@@ -74,38 +67,11 @@ ELSEWHERE = Holder(
 )
 
 
-@contextmanager
-def killed_holder(root: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock."""
-    code = (
-        "import sys, time\n"
-        "from transforms.output.locks import hold\n"
-        f"with hold({root!r}, 'first', interval=0.05) as lock:\n"
-        "    with lock.watched(lambda: {'records': 5}, print):\n"
-        "        print('held', flush=True)\n"
-        "        time.sleep(600)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_a_second_run_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
     with hold(str(tmp_path), "first"):
         with pytest.raises(HeldError) as caught, hold(str(tmp_path), "second", sleep=no_sleep):
             pytest.fail("two runs at once")
         holder = read_holder(str(tmp_path), "all")
-    assert holder is not None
     told = str(caught.value)
     assert f"run first, process {os.getpid()} on {os.uname().nodename}" in told
     assert f"since {holder.started}" in told
@@ -116,22 +82,19 @@ def test_a_lock_that_was_let_go_is_free_at_once(tmp_path: Path) -> None:
     for run in ("first", "second"):
         with hold(str(tmp_path), run, sleep=no_sleep):
             holder = read_holder(str(tmp_path), "all")
-            assert holder is not None
             assert (holder.run, holder.released, state_of(holder)) == (run, False, "alive")
         holder = read_holder(str(tmp_path), "all")
-        assert holder is not None
         assert (holder.run, holder.released, state_of(holder)) == (run, True, "ended")
     assert files_below(tmp_path) == [".locks/all.json", ".locks/all.lock"]
 
 
 def test_a_killed_holder_does_not_leave_the_lock_shut(tmp_path: Path) -> None:
-    with killed_holder(str(tmp_path)) as process:
+    with lock_holder(str(tmp_path), {"records": 5}) as process:
         with pytest.raises(HeldError, match=f"run first, process {process.pid} on"):
             hold(str(tmp_path), "second", sleep=no_sleep).__enter__()
         process.kill()
         process.wait()
         holder = read_holder(str(tmp_path), "all")
-        assert holder is not None
         assert (holder.released, state_of(holder)) == (False, "dead")
         with hold(str(tmp_path), "second", sleep=no_sleep):
             assert [holder.run for holder in read_holders(str(tmp_path))] == ["second"]
@@ -158,7 +121,6 @@ def test_the_kernel_tells_of_a_dead_holder_also_where_its_number_is_in_use_again
     root = str(tmp_path)
     with hold(root, "first"):
         found = read_holder(root, "all")
-    assert found is not None
     # Also of one in another container, whose processes cannot be seen.
     for dead in (replace(found, released=False), replace(found, released=False, host="x")):
         write_holder(root, dead)
@@ -275,23 +237,19 @@ def test_the_heartbeat_goes_on_and_tells_the_progress(tmp_path: Path) -> None:
     seen = []
     with hold(root, "first", interval=QUICK) as lock:
         holder = read_holder(root, "all")
-        assert holder is not None
         assert holder.progress is None
         with lock.watched(lambda: {"records": next(counts), "seconds": 1.5}, no_progress):
-            wait_until(lambda: (found := read_holder(root, "all")) and found.progress)
+            wait_for(lambda: (found := read_holder(root, "all")) and found.progress)
             for _ in range(3):
                 holder = read_holder(root, "all")
-                assert holder is not None
                 seen.append(holder)
-                wait_until(lambda: read_holder(root, "all") != seen[-1])
+                wait_for(lambda: read_holder(root, "all") != seen[-1])
     assert len({held.heartbeat for held in seen}) == 3
     numbers = [held.progress["records"] for held in seen if held.progress]
     assert numbers == sorted(set(numbers))
     # What was told last stays, for who asks after the end.
     holder = read_holder(root, "all")
-    assert holder is not None
     assert holder.released
-    assert holder.progress is not None
     assert holder.progress["records"] > numbers[-1]
 
 
@@ -320,7 +278,6 @@ def test_a_loss_is_seen_at_once_by_who_asks(tmp_path: Path) -> None:
         write_holder(root, replace(ELSEWHERE, run="second"))
         assert lock.is_lost()
     holder = read_holder(root, "all")
-    assert holder is not None
     assert holder.run == "second"
 
 
@@ -343,14 +300,14 @@ def test_the_heartbeat_survives_a_vanished_directory_and_does_not_make_it_anew(
     try:
         with hold(str(root), "first", interval=QUICK) as lock:
             with lock.watched(beat_often(lock, beats), no_progress):
-                wait_until(lambda: beats)
+                wait_for(lambda: beats)
                 root.rename(tmp_path / "gone")
                 count = len(beats)
-                wait_until(lambda: len(beats) > count + 3)
+                wait_for(lambda: len(beats) > count + 3)
                 assert not root.exists()
                 (tmp_path / "gone").rename(root)
                 back = len(beats)
-                wait_until(
+                wait_for(
                     lambda: (
                         (found := read_holder(str(root), "all"))
                         and found.progress
@@ -380,7 +337,6 @@ def test_on_a_file_system_without_locks_the_heartbeat_alone_is_gone_by(
     with hold(root, "first", sleep=slept.append):
         assert slept == [1.0]
         found = read_holder(root, "all")
-        assert found is not None
 
         def sleep(seconds: float) -> None:
             slept.append(seconds)
@@ -424,7 +380,6 @@ def test_an_object_store_has_the_heartbeat_alone(bucket: dict[str, bytes]) -> No
         assert slept == [1.0]
         assert list(bucket) == ["gs://bucket/out/.locks/all.json"]
         found = read_holder(root, "all")
-        assert found is not None
 
         def sleep(seconds: float) -> None:
             write_holder(root, replace(found, heartbeat="2026-01-31T12:00:00Z"))
@@ -457,7 +412,6 @@ def unused_pid() -> int:
 def test_what_can_be_told_of_a_holder_without_touching_its_lock(tmp_path: Path) -> None:
     with hold(str(tmp_path), "first"):
         here = read_holder(str(tmp_path), "all")
-    assert here is not None
     here = replace(here, released=False, heartbeat="2026-01-31T12:00:00.000Z", interval=10.0)
     then = 1769860800.0
     assert state_of(here, now=then + 29) == "alive"

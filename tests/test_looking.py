@@ -40,6 +40,12 @@ class Job:
         if mtime is not None:
             os.utime(self.inputs / name, (mtime, mtime))
 
+    def arrive(self, name: str, text: str = GOOD, mtime: float | None = None) -> list[str]:
+        """A file is written, and looked at until it is complete; returns what is sent on then."""
+        self.write(name, text, mtime)
+        self.look()
+        return self.look()
+
     def tick(self) -> list[str]:
         """The step is called again, without a look at the folder."""
         self.position += 1
@@ -93,12 +99,9 @@ def test_each_version_is_sent_on_once(job: Job) -> None:
 
 
 def test_files_moved_in_with_old_times_are_sent_on(job: Job) -> None:
-    job.write("new.fa")
-    job.look()
-    job.look()
+    job.arrive("new.fa")
     job.finish("new.fa")
-    job.write("old.fa", mtime=1.0)
-    assert [job.look() for _ in range(2)] == [[], ["old.fa"]]
+    assert job.arrive("old.fa", mtime=1.0) == ["old.fa"]
 
 
 def test_another_worker_goes_on_with_the_memory(job: Job) -> None:
@@ -106,9 +109,7 @@ def test_another_worker_goes_on_with_the_memory(job: Job) -> None:
         job.write(name)
         job.look()
     job.look()
-    job.write("bad.fa")
-    job.look()
-    job.look()
+    job.arrive("bad.fa")
     job.finish("done.fa")
     job.fail("bad.fa")
     job.look()
@@ -133,13 +134,10 @@ def test_the_folder_is_looked_at_no_more_often_than_it_is_to_be(job: Job) -> Non
 def test_what_failed_is_tried_again_when_it_changes_or_at_the_next_start(
     job: Job, tmp_path: Path
 ) -> None:
-    job.write("a.fa", "nothing")
-    job.look()
-    job.look()
+    job.arrive("a.fa", "nothing")
     job.fail("a.fa")
     assert [job.look() for _ in range(2)] == [[], []]
-    job.write("a.fa", "still nothing")
-    assert [job.look() for _ in range(2)] == [[], ["a.fa"]]
+    assert job.arrive("a.fa", "still nothing") == ["a.fa"]
     # Else its next outcome could not be told from this one.
     assert read_commits(job.output.root).failed_sources() == set()
     job.fail("a.fa")
@@ -149,9 +147,7 @@ def test_what_failed_is_tried_again_when_it_changes_or_at_the_next_start(
 
 
 def test_the_memory_lets_go_of_what_is_moved_away(job: Job) -> None:
-    job.write("a.fa", "nothing")
-    job.look()
-    job.look()
+    job.arrive("a.fa", "nothing")
     job.fail("a.fa")
     job.look()
     assert list(job.memory.settled) == ["a.fa"]
@@ -162,14 +158,10 @@ def test_the_memory_lets_go_of_what_is_moved_away(job: Job) -> None:
 
 def test_a_changed_file_loses_its_old_records_before_it_is_sent_on(job: Job) -> None:
     for name in ("a.fa", "b.fa"):
-        job.write(name)
-    job.look()
-    assert job.look() == ["a.fa", "b.fa"]
+        assert job.arrive(name) == [name]
     job.finish("a.fa", "b.fa")
     old = set(os.listdir(Path(job.output.root) / "embeddings"))
-    job.write("a.fa", ">a\nMKT\n")
-    job.look()
-    assert job.look() == ["a.fa"]
+    assert job.arrive("a.fa", ">a\nMKT\n") == ["a.fa"]
     committed = read_commits(job.output.root)
     assert set(committed.files) == {"b.fa"}
     (part,) = committed.parts.values()
@@ -182,9 +174,7 @@ def test_a_changed_file_loses_its_old_records_before_it_is_sent_on(job: Job) -> 
 
 def test_it_waits_while_a_file_under_way_needs_the_part(job: Job) -> None:
     for name in ("a.fa", "b.fa"):
-        job.write(name)
-    job.look()
-    job.look()
+        job.arrive(name)
     proteins = [make_protein(source=name, file_sha256=sha256(GOOD)) for name in ("a.fa", "b.fa")]
     part = commit(job.output, make_block(*proteins), sequence=8)
     job.record(part, "a.fa")  # of b.fa, more is to come
@@ -197,26 +187,20 @@ def test_it_waits_while_a_file_under_way_needs_the_part(job: Job) -> None:
 
 
 def test_what_else_is_being_published_is_not_swept(job: Job) -> None:
-    job.write("a.fa")
-    job.look()
-    job.look()
+    job.arrive("a.fa")
     job.finish("a.fa")
     staged = Path(job.output.root) / ".staging/x"
     staged.parent.mkdir(exist_ok=True)
     uncommitted = Path(job.output.root) / "embeddings/part-run1-0-9-x.parquet"
     for path in (staged, uncommitted):
         path.write_text("")
-    job.write("a.fa", ">a\nMKT\n")
-    job.look()
-    assert job.look() == ["a.fa"]
+    assert job.arrive("a.fa", ">a\nMKT\n") == ["a.fa"]
     assert staged.exists()
     assert uncommitted.exists()
 
 
 def test_a_touched_file_is_not_sent_on(job: Job) -> None:
-    job.write("a.fa", mtime=5.0)
-    job.look()
-    job.look()
+    job.arrive("a.fa", mtime=5.0)
     job.finish("a.fa")
     job.write("a.fa", mtime=6.0)
     assert [job.look() for _ in range(3)] == [[], [], []]
@@ -224,9 +208,7 @@ def test_a_touched_file_is_not_sent_on(job: Job) -> None:
 
 
 def test_a_name_that_is_taken_is_a_dead_letter_of_the_file(job: Job) -> None:
-    job.write("a.fa")
-    job.look()
-    job.look()
+    job.arrive("a.fa")
     job.write("a.faa")
     job.write("a.fasta")
     assert [job.look() for _ in range(3)] == [[], [], []]
@@ -293,9 +275,7 @@ def test_it_is_quiet_when_nothing_grows_waits_or_is_under_way(job: Job) -> None:
 
 
 def test_what_an_earlier_run_has_finished_is_quiet_from_the_start(job: Job, tmp_path: Path) -> None:
-    job.write("a.fa")
-    job.look()
-    job.look()
+    job.arrive("a.fa")
     job.finish("a.fa")
     again = Job(tmp_path, "run2")
     assert again.look() == []
@@ -303,9 +283,7 @@ def test_what_an_earlier_run_has_finished_is_quiet_from_the_start(job: Job, tmp_
 
 
 def test_a_file_that_vanishes_while_it_is_under_way_keeps_its_place(job: Job) -> None:
-    job.write("a.fa")
-    job.look()
-    job.look()
+    job.arrive("a.fa")
     (job.inputs / "a.fa").unlink()
     job.look()
     assert list(job.memory.flying) == ["a.fa"]
@@ -320,6 +298,4 @@ def test_an_output_without_pt_takes_long_names(tmp_path: Path) -> None:
         job = Job(tmp_path / str(pt))
         job.output = Output(**{f: getattr(job.output, f) for f in Output.__slots__} | {"pt": pt})
         job.start()
-        job.write(name)
-        job.look()
-        assert job.look() == sent
+        assert job.arrive(name) == sent

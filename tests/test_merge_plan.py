@@ -27,7 +27,7 @@ def part(number: int, rows: int = 10, run: str = "run1", **fields: object) -> Pa
         time=f"2026-01-31T12:00:{number:02d}Z",
         sources={f"{number}.fa": PartSource("sha", rows, 0)},
     )
-    return replace(record, **fields)  # type: ignore[arg-type]
+    return replace(record, **fields)
 
 
 def numbers(groups: list[list[PartRecord]]) -> list[list[int]]:
@@ -112,7 +112,6 @@ def test_one_that_may_be_alive_on_another_machine_is_taken_for_alive(tmp_path: P
     with hold(root, "live"):
         pass
     holder = read_holder(root, "all")
-    assert holder is not None
     elsewhere = replace(holder, released=False, host="x", machine="y", heartbeat="2020-01-01")
     write_holder(root, elsewhere)
     assert find_at_work(root, []).run == "live"

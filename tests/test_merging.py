@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,20 +16,20 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from tests.dying import dying
 from tests.helpers import (
     commit,
     files_below,
     make_block,
     make_dead_letter,
+    make_file_record,
     make_output,
     make_protein,
 )
-from transforms import storage
 from transforms.errors import ConfigurationError, LostError
 from transforms.items import DeadLetter
 from transforms.output import merging, removal
 from transforms.output.commits import (
-    FileRecord,
     Output,
     PartRecord,
     PartSource,
@@ -152,7 +153,6 @@ def test_rows_and_letters_lie_sorted_and_are_found_by_file(output: Output) -> No
     keys = list(zip(*(table.column(c).to_pylist() for c in ("source", "ordinal")), strict=True))
     assert keys == sorted(keys)
     rows = read_rows(output.root, part, "z.fa")
-    assert rows is not None
     assert rows.ids == ["z.fa-0", "z.fa-1"]
     assert [d.ordinal for d in read_dead_letters(output.root, part, "a.fa")] == [2, 5]
     named = str(part.embeddings).rpartition("-")[2].removesuffix(".parquet")
@@ -175,7 +175,7 @@ def test_a_large_part_has_row_groups_of_the_size_of_small_parts(
 
 def test_a_merged_part_is_merged_again_and_what_it_replaced_stays_replaced(output: Output) -> None:
     old = parts_of(output)
-    record = FileRecord("a.fa", "", 1, 1.0, "sha", 6, 36, 4, 2, (old[0].part,), None, None)
+    record = make_file_record("a.fa", 4, 2, parts=(old[0].part,))
     write_file_records(output.root, "x", [record])
     before = content(output.root)
     merge(output, old[:2])
@@ -241,50 +241,19 @@ def test_who_has_lost_the_parts_commits_nothing(output: Output) -> None:
     assert len(parts_of(output)) == 4
 
 
-class _KilledError(BaseException):
-    pass
-
-
-class Killer:
-    """Lets a number of changes to the disk happen, and no more; looks before each of them."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, look: Callable[[], object]) -> None:
-        self.left = 10**6
-        self._look = look
-        for name in ("publish", "delete"):
-            monkeypatch.setattr(storage, name, self.counted(getattr(storage, name)))
-
-    def counted(self, change: Callable[..., object]) -> Callable[..., object]:
-        def counting(*args: object) -> object:
-            self._look()
-            if self.left == 0:
-                raise _KilledError
-            self.left -= 1
-            return change(*args)
-
-        return counting
-
-
 @pytest.mark.parametrize("next_one", [sweep, sweep_merges])
 def test_killed_at_any_change_nothing_is_lost_or_doubled(
-    next_one: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    next_one: Callable[[str], None], tmp_path: Path
 ) -> None:
     whole = make_output(tmp_path, root=str(tmp_path / "whole"))
     fill(whole)
     wanted = content(whole.root)
     lines, rows = letters_by_glob(whole.root), rows_by_glob(whole.root)
-    kills, done = 0, False
-    while not done:
+    for kills in itertools.count():
         output = make_output(tmp_path, root=str(tmp_path / f"out{kills}"))
         fill(output)
-        with monkeypatch.context() as patched:
-            killer = Killer(patched, partial(check_readers, output.root, wanted))
-            killer.left = kills
-            try:
-                merge(output)
-                done = True
-            except _KilledError:
-                kills += 1
+        with dying(kills, look=partial(check_readers, output.root, wanted)) as changes:
+            merge(output)
         check_readers(output.root, wanted)
         next_one(output.root)
         merge(output)
@@ -292,6 +261,8 @@ def test_killed_at_any_change_nothing_is_lost_or_doubled(
         assert content(output.root) == wanted
         assert rows_by_glob(output.root).equals(rows)
         assert letters_by_glob(output.root) == lines
+        if not changes.is_dead:
+            break
     # Two data files and a commit written; five data files and four commits deleted.
     assert kills == 12
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.reporting.composition import AMINO_ACIDS
+from tests.command import exit_code_of
 from transforms.inputs.fasta import parse_fasta
 from transforms.residues import check_alphabet, clean_sequence
 
@@ -118,9 +119,7 @@ def test_ids_that_do_not_fit_are_told_of(
     write_output(tmp_path / "out", {"p": [1, 0]})
     (tmp_path / "a.faa").write_text(">q\nM\n")
     (tmp_path / "a.tsv").write_text("id\tfamily\nq\tx\n")
-    with pytest.raises(SystemExit) as caught:
-        script.main([str(tmp_path / name) for name in ("out", "a.faa", "a.tsv")])
-    assert caught.value.code == 2
+    assert exit_code_of(script.main, *(tmp_path / name for name in ("out", "a.faa", "a.tsv"))) == 2
     said = capsys.readouterr().err
     assert "compare their ids. The first of each: OUT has p, FASTA has q, TSV has q" in said
 
@@ -149,9 +148,7 @@ def test_a_column_that_is_not_there_is_told(
     write_output(tmp_path / "out", {"p": [1, 0]})
     (tmp_path / "a.faa").write_text(">p\nM\n")
     (tmp_path / "a.tsv").write_text(table)
-    with pytest.raises(SystemExit) as caught:
-        script.main([str(tmp_path / name) for name in ("out", "a.faa", "a.tsv")])
-    assert caught.value.code == 2
+    assert exit_code_of(script.main, *(tmp_path / name for name in ("out", "a.faa", "a.tsv"))) == 2
     assert told in capsys.readouterr().err
 
 

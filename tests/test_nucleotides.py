@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import REPO, SHARED, needs_shared
 from transforms import storage
 from transforms.inputs.finding import find_fasta
 from transforms.inputs.nucleotides import (
@@ -16,8 +17,6 @@ from transforms.inputs.nucleotides import (
     tell_nucleotides,
 )
 
-REPO = Path(__file__).parents[1]
-SHARED = REPO.parent / "shared/data"
 GENE = "ATGGCGTTTAACCCGGGTACGTNNACGTACGTTGACGTAACC"
 PROTEIN = "MVLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTY"
 
@@ -77,7 +76,7 @@ def test_few_files_are_opened_and_those_named_fna_first(
     write(tmp_path, **{f"a{n}_faa": f">p\n{PROTEIN}\n" for n in range(9)}, z_fna=f">g\n{GENE}\n")
     opened: list[str] = []
 
-    def open_chunks(url: str, size: int):  # type: ignore[no-untyped-def]
+    def open_chunks(url: str, size: int):
         opened.append(Path(url).name)
         yield Path(url).read_bytes()
 
@@ -87,8 +86,8 @@ def test_few_files_are_opened_and_those_named_fna_first(
     assert opened == ["z.fna", "a0.faa", "a1.faa", "a2.faa"][:MOST_FILES]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not here")
+@needs_shared
 def test_no_real_protein_file_is_taken_for_nucleotides() -> None:
-    patterns = [str(SHARED / "normal"), str(SHARED / "large"), str(REPO / "examples")]
+    patterns = [str(SHARED / "data/normal"), str(SHARED / "data/large"), str(REPO / "examples")]
     for file in find_fasta(patterns).files:
         assert find_nucleotides([file]) == []

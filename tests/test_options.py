@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.options import RunConfig, parse_options
+from tests.command import exit_code_of
 from transforms.errors import ConfigurationError
 from transforms.esm.model import ModelConfig
 from transforms.residues import ResiduePolicy
@@ -87,6 +88,7 @@ def test_the_options_of_a_subscription_reach_it() -> None:
         ([*REQUIRED, "--stop_after", "5"], "--stop_after goes with --watch"),
         ([*REQUIRED, "--watch", "--poll_seconds", "0"], "more than 0"),
         (["--output", "out", "--watch"], "--input is needed"),
+        ([*REQUIRED, "--overwrite", "--retry_failed"], "leaves nothing for --retry_failed to try"),
         ([*REQUIRED, "--toks_per_batch", "0"], "at least 1"),
         ([*REQUIRED, "--toks_per_batch", "many"], "invalid whole number value: 'many'"),
         ([*REQUIRED, "--truncation_seq_length", "-1"], "at least 1"),
@@ -116,9 +118,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(argv: list[str], says: s
 
 
 def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        parse_options(["--help_all"])
-    assert caught.value.code == 0
+    assert exit_code_of(parse_options, "--help_all") == 0
     shown = " ".join(capsys.readouterr().out.split())
     for option in (
         "input", "output", "model", "revision", "dtype", "device", "toks_per_batch",

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein
+from tests.helpers import (
+    commit,
+    make_block,
+    make_dead_letter,
+    make_file_record,
+    make_protein,
+)
 from transforms.inputs.arriving import Version
 from transforms.output import outcomes
 from transforms.output.commits import FileRecord, Output, delete_part_record, write_file_records
 from transforms.output.outcomes import Outcomes
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Output:
-    return make_output(tmp_path)
-
-
 def finish(output: Output, source: str, size: int = 9) -> None:
-    record = FileRecord(source, source, size, 1.5, "", 0, 0, 0, 0, (), None, None, time="2026")
-    write_file_records(output.root, source, [record])
+    write_file_records(output.root, source, [make_file_record(source, size=size, time="2026")])
 
 
 def test_what_was_there_and_what_has_come_since_is_known(output: Output) -> None:

@@ -13,7 +13,6 @@ def test_residues_count_in_the_span_in_which_they_are_embedded() -> None:
     for _ in range(3):
         pace(RecordsEmbedded(2, 100))
     told = pace.as_json()
-    assert told is not None
     assert (told["span_seconds"], told["records"], told["residues"]) == (
         1.0, [4, 0, 0, 2], [200, 0, 0, 100],
     )  # fmt: skip
@@ -26,7 +25,6 @@ def test_a_long_run_is_told_in_no_more_spans_and_nothing_is_lost() -> None:
         now = second
         pace(RecordsEmbedded(1, second))
     told = pace.as_json()
-    assert told is not None
     assert told["span_seconds"] == 4
     assert len(told["residues"]) == (3 * MOST_SPANS) // 4 + 1
     assert told["residues"][:2] == [0 + 1 + 2 + 3, 4 + 5 + 6 + 7]
@@ -40,7 +38,6 @@ def test_an_hour_without_work_takes_no_room() -> None:
     now = 3600.0
     pace(RecordsEmbedded(1, 8))
     told = pace.as_json()
-    assert told is not None
     assert told["span_seconds"] == 16
     assert [count for count in told["residues"] if count] == [7, 8]
     assert told["residues"].index(8) == 3600 // 16
@@ -51,7 +48,6 @@ def test_batches_count_by_the_tenth_to_which_they_are_full() -> None:
     for tokens in (0, 99, 100, 950, 1000, 1700):
         pace(BatchFilled(tokens, 1000))
     told = pace.as_json()
-    assert told is not None
     assert told["batch_fill"] == [2, 1, 0, 0, 0, 0, 0, 0, 0, 3]
     assert find_pace({"pace": told}) is not None
 

@@ -19,8 +19,8 @@ import yaml
 import pipeline
 import transforms
 from tests import room_tables
+from tests.processes import REPO
 
-REPO = Path(__file__).parents[1]
 CI = (REPO / ".ci/run").read_text()
 MODULES = {
     ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): path
@@ -89,7 +89,7 @@ def declared() -> set[str]:
     """The packages that pyproject.toml names, extras too."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
-    return {re.match(r"[\w-]+", each)[0] for some in lists for each in some}  # type: ignore[index]
+    return {re.match(r"[\w-]+", each)[0] for some in lists for each in some}
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
@@ -176,6 +176,11 @@ def test_a_file_that_does_not_say_what_it_is_for_is_named(tmp_path: Path) -> Non
             room_tables.says(tmp_path / name)
 
 
+def test_what_the_package_does_not_export_is_no_attribute_of_it() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = transforms.Nothing
+
+
 def test_only_storage_opens_files() -> None:
     for name, path in MODULES.items():
         calls = {
@@ -193,13 +198,13 @@ def test_what_needs_optional_packages_is_run_with_them() -> None:
         for path in (REPO / "tests").rglob("test_*.py")
         if needs.search(path.read_text())
     }
-    run = {word.partition("::")[0] for word in (REPO / ".ci/run").read_text().split()}
+    run = {word.partition("::")[0] for word in CI.split()}
     assert found <= run
 
 
 @pytest.mark.parametrize("module", [pipeline, transforms])
 def test_the_packages_are_ours_and_not_others_of_the_same_name(module: object) -> None:
-    assert Path(module.__file__).parents[1] == REPO  # type: ignore[attr-defined]
+    assert Path(module.__file__).parents[1] == REPO
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 from pipeline import command_line, launch, verbs
 from pipeline.parser import Parser
 from pipeline.versions import read_versions
+from tests.command import exit_code_of
 from transforms.errors import ConfigurationError
 
 FOLDER = Path(command_line.__file__).parent
@@ -32,9 +33,7 @@ def make_parser(essential: tuple[str, ...] = ()) -> Parser:
 
 
 def told(parser: argparse.ArgumentParser, option: str, capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as caught:
-        parser.parse_args([option])
-    assert caught.value.code == 0
+    assert exit_code_of(parser.parse_args, option) == 0
     said = capsys.readouterr()
     assert said.err == ""
     return said.out
@@ -103,17 +102,13 @@ def test_every_command_has_a_help_and_a_version(
 
 def test_a_launch_has_a_help_and_a_version_too(capsys: pytest.CaptureFixture[str]) -> None:
     for option, start in (("--help", "usage: "), ("--version", "fastesm-beam ")):
-        with pytest.raises(SystemExit) as caught:
-            launch.main([option])
-        assert caught.value.code == 0
+        assert exit_code_of(launch.main, option) == 0
         assert capsys.readouterr().out.startswith(start)
 
 
 @pytest.mark.parametrize("name", [name for name in PARSED if name])
 def test_a_verb_exits_2_with_one_sentence(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        PARSED[name].main(["--jsno"])
-    assert caught.value.code == 2
+    assert exit_code_of(PARSED[name].main, "--jsno") == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("error: ")

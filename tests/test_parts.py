@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.dying import dying
 from tests.helpers import (
     assert_same_bits,
     files_below,
@@ -26,7 +25,7 @@ from tests.helpers import (
     sha256,
     vector_of,
 )
-from transforms import events, storage
+from transforms import events
 from transforms.filling import WriteParts, is_full
 from transforms.items import DeadLetter, EmbeddingBlock, Item, Settled
 from transforms.output.commits import Output, PartSource, read_commits
@@ -89,8 +88,7 @@ ITEMS = [
 ]
 
 
-def test_what_a_part_settles(tmp_path: Path) -> None:
-    output = make_output(tmp_path)
+def test_what_a_part_settles(output: Output) -> None:
     heard: list[events.Event] = []
     with events.listening(heard.append):
         result = write_part(PART, ITEMS, output)
@@ -123,8 +121,7 @@ def test_what_is_committed(tmp_path: Path) -> None:
     ]
 
 
-def test_data_files_are_named_by_their_digest(tmp_path: Path) -> None:
-    output = make_output(tmp_path)
+def test_data_files_are_named_by_their_digest(output: Output) -> None:
     write_part(PART, ITEMS, output)
     record = read_commits(output.root).parts[PART]
     for folder, name, suffix in (
@@ -147,9 +144,8 @@ def test_data_files_are_named_by_their_digest(tmp_path: Path) -> None:
     ],
 )
 def test_no_file_without_a_record_in_it(
-    tmp_path: Path, items: list[Item], folders: set[str]
+    output: Output, items: list[Item], folders: set[str]
 ) -> None:
-    output = make_output(tmp_path)
     write_part(PART, items, output)
     assert {name.split("/")[0] for name in files_below(output.root)} == folders
     record = read_commits(output.root).parts[PART]
@@ -157,51 +153,29 @@ def test_no_file_without_a_record_in_it(
     assert (record.dead_letters is not None) == ("dead_letters" in folders)
 
 
-class FailingPublish:
-    """Stands in for storage.publish: the k-th call raises, before or after the file is there."""
-
-    def __init__(self, fails_at: int, after: bool = False) -> None:
-        self.names: list[str] = []
-        self._fails_at, self._after = fails_at, after
-        self._publish = storage.publish
-
-    def __call__(self, root: str, name: str, write: Callable[[Any], object]) -> None:
-        self.names.append(name)
-        fails = len(self.names) == self._fails_at
-        if fails and not self._after:
-            raise OSError("no space")
-        self._publish(root, name, write)
-        if fails:
-            raise OSError("killed")
-
-
 @pytest.mark.parametrize(
-    ("call", "after"), [(1, False), (1, True), (2, False), (2, True), (3, False)]
+    ("call", "made"), [(0, False), (0, True), (1, False), (1, True), (2, False)]
 )
 def test_a_part_counts_only_once_its_record_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, after: bool
+    output: Output, call: int, made: bool
 ) -> None:
-    output = make_output(tmp_path)
-    with monkeypatch.context() as patched:
-        patched.setattr(storage, "publish", FailingPublish(call, after))
-        with pytest.raises(OSError, match="no space|killed"):
-            write_part(PART, ITEMS, output)
+    with dying(call, made=made) as changes:
+        write_part(PART, ITEMS, output)
+    assert changes.is_dead
     assert read_commits(output.root).parts == {}
     sweep(output.root)
     assert files_below(output.root) == []
 
 
-def test_the_record_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    output = make_output(tmp_path)
-    publish = FailingPublish(fails_at=0)
-    monkeypatch.setattr(storage, "publish", publish)
-    write_part(PART, ITEMS, output)
-    assert len(publish.names) == 3
-    assert publish.names[-1] == f"commits/{PART}.json"
+def test_the_record_is_written_last(tmp_path: Path) -> None:
+    with dying(99) as changes:
+        write_part(PART, ITEMS, make_output(tmp_path))
+    names = [name for _, name, _ in changes.calls]
+    assert len(names) == 3
+    assert names[-1] == f"commits/{PART}.json"
 
 
-def test_a_part_written_again_replaces_its_own_record(tmp_path: Path) -> None:
-    output = make_output(tmp_path)
+def test_a_part_written_again_replaces_its_own_record(output: Output) -> None:
     write_part(PART, ITEMS, output)
     write_part("part-run1-0-1", [make_block(make_protein(9, "z.fa"))], output)
     write_part(PART, [make_block(make_protein(5)), make_dead_letter(6)], output)
@@ -235,9 +209,8 @@ def all_keys(output: Output) -> list[tuple[str, int]]:
 
 
 def test_a_bundle_that_is_cut_into_fewer_parts_the_second_time_doubles_nothing(
-    tmp_path: Path,
+    output: Output,
 ) -> None:
-    output = make_output(tmp_path)
     for sequence in range(4):
         write_part(part_name("run1", 0, sequence), [make_block(make_protein(sequence))], output)
     write_part(part_name("run1", 1, 2), [make_block(make_protein(8))], output)
@@ -260,30 +233,18 @@ def test_the_step_takes_back_what_an_earlier_attempt_had_committed(tmp_path: Pat
     assert all_keys(output) == [("a.fa", ordinal) for ordinal in range(3)]
 
 
-def test_a_withdrawal_that_is_cut_short_is_repeated_by_the_next_attempt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    output = make_output(tmp_path)
+def test_a_withdrawal_that_is_cut_short_is_repeated_by_the_next_attempt(output: Output) -> None:
     for sequence in range(4):
         write_part(part_name("run1", 0, sequence), [make_block(make_protein(sequence))], output)
-    delete, calls = storage.delete, iter(range(9))
-
-    def dying(url: str) -> None:
-        if next(calls) == 1:
-            raise OSError("killed")
-        delete(url)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(storage, "delete", dying)
-        with pytest.raises(OSError, match="killed"):
-            withdraw_later(output.root, "run1", 0, 0)
+    with dying(1) as changes:
+        withdraw_later(output.root, "run1", 0, 0)
+    assert changes.is_dead
     withdraw_later(output.root, "run1", 0, 0)
     assert list(read_commits(output.root).parts) == [part_name("run1", 0, 0)]
 
 
 @pytest.mark.parametrize("attempt", range(8))
-def test_two_attempts_at_once_commit_every_record_once(tmp_path: Path, attempt: int) -> None:
-    output = make_output(tmp_path)
+def test_two_attempts_at_once_commit_every_record_once(output: Output, attempt: int) -> None:
     proteins = [make_protein(ordinal) for ordinal in range(50)]
     # The same records; what was computed may differ in the last bit, and so in its digest.
     blocks = [make_block(*proteins, vectors=np.full((50, 4), 1 + n)) for n in range(2)]
@@ -318,8 +279,7 @@ def pass_time(item: Item) -> Item:
     return item
 
 
-def test_a_part_is_committed_after_so_much_work(tmp_path: Path) -> None:
-    output = make_output(tmp_path)
+def test_a_part_is_committed_after_so_much_work(output: Output) -> None:
     blocks = [make_block(make_protein(ordinal)) for ordinal in range(9)]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         _ = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import subprocess
@@ -10,17 +9,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pyarrow.dataset as ds
 import pytest
-import torch
 
 from pipeline.run import main
 from tests.command import exit_code_of
+from tests.outputs import dead_letters, pt, report, rows
 from tests.poisoned import poison
 from tests.processes import REPO
-from transforms.items import DeadLetter
 from transforms.output.commits import read_commits
-from transforms.output.committed import read_dead_letters
 
 KILLER = "WWWWWWWW"
 COUNT = 60
@@ -63,41 +59,29 @@ def exit_code(inputs: Path, out: Path, *more: str) -> int:
     return exit_code_of(main, *options(inputs, out), *more)
 
 
-def rows(out: Path) -> dict[tuple[str, int], np.ndarray]:
-    table = ds.dataset(out / "embeddings", format="parquet").to_table().to_pylist()
-    keys = [(row["source"], row["ordinal"]) for row in table]
-    assert len(set(keys)) == len(keys)
-    return {key: np.array(row["embedding"]) for key, row in zip(keys, table, strict=True)}
-
-
-def dead_letters(out: Path) -> list[DeadLetter]:
-    parts = read_commits(str(out)).parts.values()
-    return [
-        letter
-        for source in sorted(BAD)
-        for part in parts
-        for letter in read_dead_letters(str(out), part, source)
-    ]
+def vectors(out: Path) -> dict[tuple[str, int], np.ndarray]:
+    found = [(row["source"], row["ordinal"], row["embedding"]) for row in rows(out)]
+    by_key = {(source, ordinal): np.array(vector) for source, ordinal, vector in found}
+    assert len(by_key) == len(found)
+    return by_key
 
 
 def check(out: Path) -> None:
     """Everything is embedded but the killer, whose records are dead letters of two attempts."""
     letters = dead_letters(out)
-    assert sorted((d.source, d.ordinal) for d in letters) == [
-        (source, ordinal) for source, bad in BAD.items() for ordinal in bad
-    ]
+    killers = [(source, ordinal) for source, bad in BAD.items() for ordinal in bad]
+    assert [(d["source"], d["ordinal"]) for d in letters] == killers
     for letter in letters:
-        assert (letter.stage, letter.error_type) == ("inference", "process_died")
-        assert letter.attempts == 2
+        assert (letter["stage"], letter["error_type"]) == ("inference", "process_died")
+        assert letter["attempts"] == 2
     expected = {(source, ordinal) for source in BAD for ordinal in range(COUNT)}
-    assert rows(out).keys() == expected - {(d.source, d.ordinal) for d in letters}
-    report = json.loads((out / "run_report.json").read_text())
-    assert report["exit_code"] == 3
-    assert report["totals"]["embedded"] == 2 * COUNT - 3
-    assert report["totals"]["dead_lettered"] == 3
+    assert vectors(out).keys() == expected - set(killers)
+    told = report(out)
+    assert (told["exit_code"], told["totals"]["dead_lettered"]) == (3, 3)
+    assert told["totals"]["embedded"] == 2 * COUNT - 3
     for source, bad in BAD.items():
-        pt = torch.load(out / f"pt/{Path(source).stem}_ESM.pt", weights_only=True)
-        assert pt["proteins"] == [f"{source}_{i}" for i in range(COUNT) if i not in bad]
+        ids = [f"{source}_{i}" for i in range(COUNT) if i not in bad]
+        assert pt(out, Path(source).stem)["proteins"] == ids
 
 
 @pytest.mark.slow
@@ -117,8 +101,8 @@ def test_a_record_that_kills_the_process_does_so_twice(inputs: Path, tmp_path: P
     assert read_commits(str(out)) == before
     # The vectors are those of a run in which nothing dies.
     assert exit_code(inputs, tmp_path / "unbroken") == 0
-    unbroken = rows(tmp_path / "unbroken")
-    for key, vector in rows(out).items():
+    unbroken = vectors(tmp_path / "unbroken")
+    for key, vector in vectors(out).items():
         np.testing.assert_allclose(vector, unbroken[key], atol=1e-5)
 
 
@@ -139,13 +123,13 @@ def test_a_record_that_breaks_the_device_does_so_twice(
         # A file that comes later may hold the same sequence: it costs no death any more.
         (inputs / "later.faa").write_text(f">x\nMKT{KILLER}AYI\n>y\nMKV\n")
         assert exit_code(inputs, out) == 3
-        assert ("later.faa", 1) in rows(out)
+        assert ("later.faa", 1) in vectors(out)
         # Tried again without need, it costs two deaths again and comes to the same end.
         assert [exit_code(inputs, out, "--retry_failed") for _ in range(3)] == [1, 1, 3]
-        assert "died twice" in dead_letters(out)[0].message
+        assert "died twice" in dead_letters(out)[0]["message"]
     finally:
         broken.remove()
     # With the cause gone it is a record like any other.
     assert exit_code(inputs, out, "--retry_failed") == 0
-    assert len(rows(out)) == 2 * COUNT + 2
+    assert len(vectors(out)) == 2 * COUNT + 2
     assert not (out / ".under_way").exists()

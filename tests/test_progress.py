@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from pipeline.listening.progress import SECONDS_BETWEEN_LINES, Progress
 from pipeline.listening.tally import Tally
 from transforms import events
@@ -19,17 +21,25 @@ def tell(event: events.Event, *listeners: events.Listener) -> None:
         listener(event)
 
 
-def test_a_terminal_gets_a_bar_with_rate_and_eta() -> None:
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ([events.RecordsEmbedded(1, 400), events.RecordsEmbedded(1, 600)], "residues/s"),
+        # What was committed before does not count in the speed.
+        ([events.RecordsSkipped(1, 1000)], "? residues/s"),
+    ],
+)
+def test_a_terminal_gets_a_bar_with_rate_and_eta(told: list[events.Event], shown: str) -> None:
     terminal = Terminal()
     tally = Tally(files=1, size=10)
-    shown = Progress(tally, terminal)
-    for event in (OPENED, events.RecordsEmbedded(1, 400), events.RecordsEmbedded(1, 600)):
-        tell(event, tally, shown)
-    shown.close()
+    progress = Progress(tally, terminal)
+    for event in (OPENED, *told):
+        tell(event, tally, progress)
+    progress.close()
     last = terminal.getvalue().split("\r")[-1]
     assert "50%" in last
     assert "1.00k/2.00k" in last
-    assert "residues/s" in last
+    assert shown in last
 
 
 def test_elsewhere_plain_lines_come_now_and_then() -> None:
@@ -59,15 +69,3 @@ def test_what_was_committed_before_does_not_count_in_the_speed() -> None:
         tell(event, tally)
     shown.show()
     assert "88% 1.75k of 2.00k residues, 50.0 residues/s, 00:05 left" in stream.getvalue()
-
-
-def test_nor_does_it_on_a_terminal() -> None:
-    terminal = Terminal()
-    tally = Tally(files=1, size=10)
-    shown = Progress(tally, terminal)
-    for event in (OPENED, events.RecordsSkipped(1, 1000)):
-        tell(event, tally, shown)
-    shown.close()
-    last = terminal.getvalue().split("\r")[-1]
-    assert "1.00k/2.00k" in last
-    assert "? residues/s" in last

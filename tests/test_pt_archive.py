@@ -27,14 +27,14 @@ class Pipe(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: bytes) -> int:
         self.written += bytes(data)
         return len(data)
 
 
 def write(content: Records) -> bytes:
     pipe = Pipe()
-    archive = Archive(pipe)  # type: ignore[arg-type]
+    archive = Archive(pipe)
     for name, chunks in content.items():
         archive.add(name, chunks)
     archive.close()
@@ -43,7 +43,7 @@ def write(content: Records) -> bytes:
 
 def write_by_zipfile(content: Records) -> bytes:
     pipe = Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
         for name, chunks in content.items():
             with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as record:
                 record.writelines(chunks)

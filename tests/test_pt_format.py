@@ -37,7 +37,7 @@ class Forward:
 
 def to_bytes(ids: Sequence[str], blocks: Sequence[np.ndarray]) -> bytes:
     handle = Forward()
-    write_pt(handle, ids, blocks)  # type: ignore[arg-type]
+    write_pt(handle, ids, blocks)
     return handle.written.getvalue()
 
 
@@ -188,7 +188,7 @@ def test_a_block_is_let_go_before_the_next_one_is_made() -> None:
             yield block
             del block
 
-    write_pt(Forward(), list("abcdef"), blocks())  # type: ignore[arg-type]
+    write_pt(Forward(), list("abcdef"), blocks())
     assert len(alive) == 3
 
 

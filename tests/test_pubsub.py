@@ -54,7 +54,7 @@ def config(checkpoint: Path, **options: Any) -> EmbedConfig:
     return EmbedConfig(model=model, dim=32, **options)
 
 
-class Arriving(beam.PTransform):  # type: ignore[misc]
+class Arriving(beam.PTransform):
     """The messages, a wave of them at a time, as a stream without an end in sight."""
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[Pull]:

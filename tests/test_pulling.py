@@ -34,7 +34,7 @@ class Timed(FakeSubscription):
         return super().pull(most, seconds)
 
     def pull_round(self, wait: float) -> int:
-        return len(pull_round(self, wait, lambda: False, lambda: self.now))  # type: ignore[arg-type]
+        return len(pull_round(self, wait, lambda: False, lambda: self.now))
 
 
 def test_nothing_comes() -> None:
@@ -65,7 +65,7 @@ def test_what_is_pull_rounded_for_long_is_kept() -> None:
 def test_it_ends_when_it_is_told_to_and_keeps_what_it_has() -> None:
     source = FakeSubscription(make_message(1, "x"))
     told = iter([False, True])
-    assert len(pull_round(source, 99, lambda: next(told))) == 1  # type: ignore[arg-type]
+    assert len(pull_round(source, 99, lambda: next(told))) == 1
 
 
 def test_a_lease_is_renewed_until_its_end() -> None:
@@ -79,7 +79,7 @@ def test_a_lease_is_renewed_until_its_end() -> None:
             if len(source.extended) == 3:
                 renewed.set()
 
-    with leased(Renewing(), [delivery.ack_id], seconds=0.03):  # type: ignore[arg-type]
+    with leased(Renewing(), [delivery.ack_id], seconds=0.03):
         assert renewed.wait(SECONDS_TO_HANG)
     count = len(source.extended)
     assert set(map(str, source.extended)) == {str(([delivery.ack_id], 0.03))}
@@ -89,7 +89,7 @@ def test_a_lease_is_renewed_until_its_end() -> None:
 def test_what_fails_is_given_back() -> None:
     source = FakeSubscription(make_message(1, "x"))
     (delivery,) = source.pull(1, 0)
-    with pytest.raises(ValueError, match="broken"), leased(source, [delivery.ack_id]):  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="broken"), leased(source, [delivery.ack_id]):
         raise ValueError("broken")
     assert source.extended[-1] == ([delivery.ack_id], 0)
     assert [m.id for m in source.waiting] == ["1"]

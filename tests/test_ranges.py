@@ -16,9 +16,10 @@ import pytest
 from apache_beam.coders import registry
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.helpers import make_output, sha256
-from tests.test_fasta_properties import nasty, nasty_and_long
+from tests.processes import LARGE, needs_shared
 from transforms import events, storage
 from transforms.inputs import fasta, stopping
 from transforms.inputs.fasta import Counts
@@ -29,10 +30,25 @@ from transforms.inputs.spreading import ReadRanges
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 from transforms.output.shards import Shard
 
-LARGE = Path(__file__).parents[2] / "shared/data/large/general_19789.fasta.gz"
 LARGE_BYTES = int(os.environ.get("LARGE_FASTA_BYTES", 9_000_000))
 PACKED = gzip.compress(b">a\nMK\n" * 9, mtime=0)  # the same in each process of pytest-xdist
 FILE = FastaFile("mem://in/a.faa", "a.faa", 99, 12.5)
+
+
+TOKENS = [b">", b"\n", b"\r", b"\r\n", b";", b"#", b" ", b"MKT", b"p x", b"\xc3\xa4", b"\xe4"]
+RARE_TOKENS = [b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"# STOCKHOLM", b"@"]
+LONG_TOKENS = [b"MKT" * 20, b" " * 60, b"x" * 48]
+
+
+def texts(tokens: list[bytes]) -> st.SearchStrategy[bytes]:
+    starts = st.sampled_from([b"", b">", b">a\n", b"\xef\xbb\xbf>", b"\xff", b"#"])
+    return st.tuples(starts, st.lists(st.sampled_from(tokens), max_size=40)).map(
+        lambda drawn: drawn[0] + b"".join(drawn[1])
+    )
+
+
+nasty = texts(TOKENS * 3 + RARE_TOKENS)
+nasty_and_long = texts(TOKENS * 2 + LONG_TOKENS * 2 + RARE_TOKENS)
 
 
 class Store:
@@ -250,7 +266,7 @@ def test_a_shard_does_not_read_what_is_of_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not LARGE.exists(), reason="needs the collected files")
+@needs_shared
 def test_a_large_file_in_eight_ranges_is_the_file(tmp_path: Path) -> None:
     """LARGE_FASTA_BYTES=1000000000 makes it as large as one that is worth cutting."""
     text = gzip.decompress(LARGE.read_bytes())

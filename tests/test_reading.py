@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -15,7 +14,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from tests.helpers import make_protein
+from tests.helpers import make_protein, sha256
+from tests.processes import LARGE, needs_shared
 from transforms import events, storage
 from transforms.inputs import compression, reading, stopping
 from transforms.inputs.fasta import MAX_RECORD_RESIDUES
@@ -23,14 +23,7 @@ from transforms.inputs.finding import FastaFile, FindFasta, find_fasta
 from transforms.inputs.reading import ReadFasta, read_items
 from transforms.items import Batch, DeadLetter, EndOfFile, Item, Protein
 
-SHARED = Path(__file__).parents[2] / "shared"
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the collected files")
-
 FILE = FastaFile("mem://in/d/a.faa", "d/a.faa", 99, 12.5)
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 OpenChunks = Callable[[str], Iterator[bytes]]
@@ -175,7 +168,7 @@ def test_a_damaged_file_is_one_dead_letter_and_nothing_else(
     assert (letter.source, letter.ordinal, letter.id, letter.sequence) == (
         "d/a.faa", None, "", None
     )  # fmt: skip
-    digest = hashlib.sha256(data).hexdigest()
+    digest = sha256(data)
     assert (letter.stage, letter.error_type, letter.file_sha256) == ("read", error_type, digest)
     with pytest.raises(ValueError, match=place):
         raise ValueError(letter.message)
@@ -424,7 +417,7 @@ def test_the_transform_reads_files_and_passes_items(tmp_path: Path) -> None:
 
 @needs_shared
 def test_a_large_real_file_is_read_whole() -> None:
-    (file,) = find_fasta([str(SHARED / "data/large/general_19789.fasta.gz")]).files
+    (file,) = find_fasta([str(LARGE)]).files
     *proteins, end = read_items(file)
     assert isinstance(end, EndOfFile)
     assert (end.records, end.residues, end.size) == (19_789, 7_870_807, file.size)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset as ds
 import pytest
 
 from pipeline import continuing, run
@@ -17,8 +13,12 @@ from pipeline.messages import receiving
 from pipeline.messages.spool import Spool
 from pipeline.runners import GraphError
 from pipeline.verify import main as verify
+from tests import outputs
+from tests.command import exit_code_of
 from tests.fake_subscription import FakeSubscription, make_message, receive, subscribe
 from tests.helpers import files_below
+from tests.outputs import dead_letters, report
+from tests.waiting import stop
 from transforms import storage
 from transforms.errors import ConfigurationError, LostError
 from transforms.messages import Message
@@ -44,28 +44,15 @@ def source(monkeypatch: pytest.MonkeyPatch) -> FakeSubscription:
 
 
 def rows(output: Path) -> list[dict[str, Any]]:
-    table = ds.dataset(output / "embeddings", format="parquet").to_table()
-    found: list[dict[str, Any]] = table.drop_columns("embedding").to_pylist()
-    return sorted(found, key=lambda row: (int(row["message_id"]), row["ordinal"]))
+    return sorted(outputs.rows(output), key=lambda row: (int(row["message_id"]), row["ordinal"]))
 
 
 def ids(output: Path) -> list[tuple[str, str]]:
     return [(row["message_id"], row["id"]) for row in rows(output)]
 
 
-def dead_letters(output: Path) -> list[dict[str, Any]]:
-    found = [
-        json.loads(line)
-        for path in (output / "dead_letters").glob("*.jsonl")
-        for line in path.read_text().splitlines()
-    ]
-    return sorted(found, key=lambda letter: int(letter["message_id"]))
-
-
 def agrees(output: Path) -> bool:
-    with pytest.raises(SystemExit) as caught:
-        verify([str(output)])
-    return caught.value.code == 0
+    return exit_code_of(verify, output) == 0
 
 
 def test_each_record_gets_its_outcome_and_each_message_is_acknowledged(
@@ -85,8 +72,8 @@ def test_each_record_gets_its_outcome_and_each_message_is_acknowledged(
     assert sorted(source.acknowledged) == ["1", "2", "3", "4"]
     assert not source.held
     assert not source.waiting
-    report = json.loads((output / "run_report.json").read_text())
-    assert (report["totals"]["read"], report["totals"]["dead_lettered"]) == (5, 2)
+    totals = report(output)["totals"]
+    assert (totals["read"], totals["dead_lettered"]) == (5, 2)
     assert not (output / "pt").exists()
     assert not list((output / ".spool/pubsub").rglob("*-*"))
     assert agrees(output)
@@ -127,9 +114,7 @@ def test_its_parts_can_be_merged(output: Path, source: FakeSubscription) -> None
         source.waiting = [make_message(number, f">r{number}\nMK\n", n=str(number))]
         assert receive(output) == 0
     before = rows(output)
-    with pytest.raises(SystemExit) as caught:
-        compact([str(output)])
-    assert caught.value.code == 0
+    assert exit_code_of(compact, output) == 0
     assert len(read_commits(str(output)).parts) == 1
     assert rows(output) == before
     assert agrees(output)
@@ -205,7 +190,7 @@ def test_a_signal_ends_it_when_what_was_pulled_is_done(
     embed = continuing.embed
 
     def interrupted(*args: Any) -> object:
-        os.kill(os.getpid(), signal.SIGTERM)
+        stop()
         source.waiting.append(make_message(9, GOOD))
         return embed(*args)
 
@@ -249,13 +234,9 @@ def test_files_and_messages_do_not_mix(
     (tmp_path / "a.fa").write_text(GOOD)
     files = ["--input", str(tmp_path / "a.fa"), "--model", "demo", "--quiet", "--output"]
     assert receive(output) == 3
-    with pytest.raises(SystemExit) as caught:
-        run.main([*files, str(output)])
-    assert caught.value.code == 2
+    assert exit_code_of(run.main, *files, output) == 2
     assert "holds rows of messages. Go on with --input_subscription" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as caught:
-        run.main([*files, str(tmp_path / "other")])
-    assert caught.value.code == 0
+    assert exit_code_of(run.main, *files, tmp_path / "other") == 0
     source.waiting = list(MESSAGES)
     assert receive(tmp_path / "other") == 2
     assert "holds rows of files. Go on with --input," in capsys.readouterr().err

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from tests.dying import dying
 from tests.helpers import (
     assert_same_bits,
     commit,
     files_below,
     make_block,
     make_dead_letter,
+    make_file_record,
     make_output,
     make_protein,
     vector_of,
 )
 from transforms import storage
-from transforms.output import commits, removal
-from transforms.output.commits import FileRecord, Output, read_commits, write_file_records
+from transforms.output import commits
+from transforms.output.commits import Output, read_commits, write_file_records
 from transforms.output.committed import read_dead_letters, read_rows
 from transforms.output.removal import (
     ALL_FAILURES,
@@ -42,8 +44,11 @@ Content = tuple[list[tuple[str, int]], list[tuple[str, int | None]]]
 
 @pytest.fixture
 def output(tmp_path: Path) -> Output:
-    """Two parts: the second holds nothing but dead letters of a.fa."""
-    output = make_output(tmp_path)
+    return fill(make_output(tmp_path))
+
+
+def fill(output: Output) -> Output:
+    """Commits two parts: the second holds nothing but dead letters of a.fa."""
     commit(output, make_block(*ROWS), *LETTERS)
     commit(output, make_dead_letter(3), sequence=1)
     return output
@@ -101,7 +106,6 @@ def test_vectors_and_columns_of_what_is_left_are_untouched(output: Output) -> No
     assert left.equals(table.slice(2))
     (part,) = read_commits(output.root).parts.values()
     rows = read_rows(output.root, part, "b.fa")
-    assert rows is not None
     assert_same_bits(rows.vectors, [vector_of(ROWS[2])])
 
 
@@ -134,21 +138,16 @@ def test_rows_that_stay_whole_keep_their_file(output: Output) -> None:
 
 def test_finished_files_name_the_parts_in_which_their_records_lie_now(output: Output) -> None:
     (old, _) = read_commits(output.root).parts
-    write_file_records(output.root, "run1-x", [make_record("b.fa", parts=(old,))])
+    write_file_records(output.root, "run1-x", [make_file_record("b.fa", parts=(old,))])
     remove_records(output.root, "run2", {"a.fa": ALL_FAILURES})
     remove_records(output.root, "run3", {"a.fa": EVERYTHING})
     (now,) = read_commits(output.root).parts
     assert read_commits(output.root).files["b.fa"].parts == (now,)
 
 
-def make_record(source: str, **fields: object) -> FileRecord:
-    record = FileRecord(source, f"/in/{source}", 1, 1.0, "sha", 2, 12, 2, 0, (), None, None)
-    return replace(record, **fields)  # type: ignore[arg-type]
-
-
 def test_reopened_files_lose_pt_failures_and_record(output: Output) -> None:
-    write_file_records(output.root, "run1-x", [make_record(f"{n}.fa") for n in "abc"])
-    write_file_records(output.root, "run1-y", [make_record("d.fa")])
+    write_file_records(output.root, "run1-x", [make_file_record(f"{n}.fa") for n in "abc"])
+    write_file_records(output.root, "run1-y", [make_file_record("d.fa")])
     for n in "abd":
         for end in ("_ESM.pt", "_ESM.failures.jsonl"):
             storage.publish(output.root, f"pt/{n}{end}", lambda handle: handle.write(b"x"))
@@ -158,76 +157,41 @@ def test_reopened_files_lose_pt_failures_and_record(output: Output) -> None:
 
 
 def test_of_two_records_of_a_file_the_later_counts(output: Output) -> None:
-    write_file_records(output.root, "a", [make_record("a.fa", rows=2, time="2026-01-02T00:00:00Z")])
-    write_file_records(output.root, "b", [make_record("a.fa", rows=1, time="2026-01-01T00:00:00Z")])
+    for name, rows in (("a", 2), ("b", 1)):
+        record = make_file_record("a.fa", rows, time=f"2026-01-0{rows}T00:00:00Z")
+        write_file_records(output.root, name, [record])
     assert read_commits(output.root).files["a.fa"].rows == 2
 
 
-class _KilledError(BaseException):
-    pass
-
-
-class Killer:
-    """Lets a number of changes to the disk happen, and no more."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.left = 0
-        for name in ("publish", "delete"):
-            monkeypatch.setattr(storage, name, self.counted(getattr(storage, name)))
-
-    def counted(self, change: Callable[..., object]) -> Callable[..., object]:
-        def counting(*args: object) -> object:
-            if self.left == 0:
-                raise _KilledError
-            self.left -= 1
-            return change(*args)
-
-        return counting
-
-
-@pytest.mark.parametrize("case", range(len(CASES) - 1))
+@pytest.mark.parametrize(("what", "rows", "letters"), CASES[:-1])
 def test_killed_at_any_change_nothing_else_is_lost_or_doubled(
-    output: Output, case: int, monkeypatch: pytest.MonkeyPatch
+    what: Removal, rows: list, letters: list, tmp_path: Path
 ) -> None:
-    what, rows, letters = CASES[case]
-    steps = 0
-    with monkeypatch.context() as patched:
-        killer = Killer(patched)
-        done = False
-        while not done:
-            steps += 1
-            killer.left = steps
-            for name in files_below(output.root):
-                Path(output.root, name).unlink()
-            killer.left = 10**6
-            commit(output, make_block(*ROWS), *LETTERS)
-            commit(output, make_dead_letter(3), sequence=1)
-            killer.left = steps
-            try:
-                remove_records(output.root, "run2", {"a.fa": what})
-                done = True
-            except _KilledError:
-                done = False
-            killer.left = 10**6
-            # What does not go is there exactly once at any moment.
-            now_rows, now_letters = content(output.root)
-            assert set(rows) <= set(now_rows)
-            assert set(letters) <= set(now_letters)
-            assert len(now_rows) == len(set(now_rows))
-            assert len(now_letters) == len(set(now_letters))
-            # The next run does the rest.
-            sweep(output.root)
-            remove_records(output.root, "run3", {"a.fa": what})
-            assert content(output.root) == (rows, sorted(letters, key=str))
-            assert content_of_all_files(output.root) == rows
-    assert steps > 3
+    for kills in itertools.count():
+        output = fill(make_output(tmp_path, root=str(tmp_path / f"out{kills}")))
+        with dying(kills) as changes:
+            remove_records(output.root, "run2", {"a.fa": what})
+        # What does not go is there exactly once at any moment.
+        now_rows, now_letters = content(output.root)
+        assert set(rows) <= set(now_rows)
+        assert set(letters) <= set(now_letters)
+        assert len(now_rows) == len(set(now_rows))
+        assert len(now_letters) == len(set(now_letters))
+        # The next run does the rest.
+        sweep(output.root)
+        remove_records(output.root, "run3", {"a.fa": what})
+        assert content(output.root) == (rows, sorted(letters, key=str))
+        assert content_of_all_files(output.root) == rows
+        if not changes.is_dead:
+            break
+    assert kills >= 3
 
 
 def test_a_part_replaced_twice_does_not_come_back(output: Output) -> None:
     (first, _) = read_commits(output.root).parts
     record = read_commits(output.root).parts[first]
-    removal.remove_records(output.root, "run2", {"a.fa": EVERYTHING})
+    remove_records(output.root, "run2", {"a.fa": EVERYTHING})
     # As if the kernel had lost the deletion: the record of the first part is there again.
     commits.write_part_record(output.root, record)
-    removal.remove_records(output.root, "run3", {"b.fa": EVERYTHING})
+    remove_records(output.root, "run3", {"b.fa": EVERYTHING})
     assert content(output.root) == ([("c.fa", 5)], [])

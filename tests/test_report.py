@@ -16,10 +16,12 @@ import pytest
 from pipeline import compaction, report, run
 from pipeline.reporting import findings
 from pipeline.reporting.groups import MOST_NAMED
+from tests.command import exit_code_of, said_by
 from tests.fake_subscription import FakeSubscription, make_message
 from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output
 from tests.helpers import make_protein as protein
 from tests.report_helpers import CONFIGURATION, HOSTILE, hostile_output
+from transforms.output.commits import Output
 from transforms.output.configuration import write_configuration
 from transforms.output.locks import hold
 
@@ -82,6 +84,14 @@ def _no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
 
 
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    """One that is bound to its configuration, with nothing in it."""
+    output = make_output(tmp_path)
+    write_configuration(output.root, CONFIGURATION)
+    return output
+
+
 Call = Callable[..., tuple[int, str]]
 
 
@@ -90,20 +100,14 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
     """Writes a report in this process; returns the exit code and what was said."""
 
     def call(output: str | Path, *args: str | Path) -> tuple[int, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            report.main([str(output), *map(str, args)])
-        said = capsys.readouterr()
-        return int(str(caught.value.code)), said.out + said.err
+        code, *said = said_by(report.main, capsys, output, *args)
+        return code, "".join(said)
 
     return call
 
 
 def embed(output: Path, *options: str | Path) -> int:
-    arguments = ["--output", output, "--model", "demo", "--quiet", *options]
-    with pytest.raises(SystemExit) as caught:
-        run.main([str(argument) for argument in arguments])
-    return int(str(caught.value.code))
+    return exit_code_of(run.main, "--output", output, "--model", "demo", "--quiet", *options)
 
 
 def report_of(call: Call, output: str | Path, *args: str | Path) -> Page:
@@ -191,9 +195,7 @@ def test_no_text_from_outside_becomes_markup(tmp_path: Path, call: Call) -> None
     assert page.data["descriptions"][0] == f"</script>{HOSTILE}<!--"
 
 
-def test_what_is_not_printable_is_escaped(tmp_path: Path, call: Call) -> None:
-    output = make_output(tmp_path)
-    write_configuration(output.root, CONFIGURATION)
+def test_what_is_not_printable_is_escaped(output: Output, call: Call) -> None:
     commit(output, make_block(protein(0, id="a\u202eb")), make_dead_letter(1, id="c\x1b[2J"))
     page = report_of(call, output.root)
     assert page.data["ids"] == [r"a\u202eb"]
@@ -228,9 +230,7 @@ def test_of_kinds_that_are_as_frequent_none_is_the_most_frequent(
     assert "2 in all. Examples are below." in page.text
 
 
-def test_norms_that_stand_out_are_named_with_what_they_are(tmp_path: Path, call: Call) -> None:
-    output = make_output(tmp_path)
-    write_configuration(output.root, CONFIGURATION)
+def test_norms_that_stand_out_are_named_with_what_they_are(output: Output, call: Call) -> None:
     rows = [protein(n, description=f"what {n} is") for n in range(12)]
     block = make_block(*rows)
     block.vectors[:] = 1 + np.arange(12)[:, None] / 100
@@ -243,9 +243,7 @@ def test_norms_that_stand_out_are_named_with_what_they_are(tmp_path: Path, call:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
-def test_so_few_rows_have_a_page(rows: int, tmp_path: Path, call: Call) -> None:
-    output = make_output(tmp_path)
-    write_configuration(output.root, CONFIGURATION)
+def test_so_few_rows_have_a_page(rows: int, output: Output, call: Call) -> None:
     commit(output, make_block(*(protein(n) for n in range(rows))))
     page = report_of(call, output.root)
     assert len(page.data["ids"]) == rows
@@ -366,18 +364,14 @@ def test_what_composition_gets_is_told_or_why_it_is_not_known(tmp_path: Path, ca
     assert "examples/labelled/neighbours_by_family.py" in page.text
 
 
-def test_ids_that_several_have_are_counted(tmp_path: Path, call: Call) -> None:
-    output = make_output(tmp_path)
-    write_configuration(output.root, CONFIGURATION)
+def test_ids_that_several_have_are_counted(output: Output, call: Call) -> None:
     rows = [protein(n, id="my", description=f"protein {n // 2}") for n in range(4)]
     commit(output, make_block(*rows, protein(4)))
     page = report_of(call, output.root)
     assert "4 proteins have an id that another one has too" in page.text
 
 
-def test_parts_over_more_than_a_minute_are_a_picture(tmp_path: Path, call: Call) -> None:
-    output = make_output(tmp_path)
-    write_configuration(output.root, CONFIGURATION)
+def test_parts_over_more_than_a_minute_are_a_picture(output: Output, call: Call) -> None:
     commit(output, make_block(protein(0)))
     (record,) = Path(output.root, "commits").glob("part-*.json")
     record.write_text(re.sub(r'"time": ?"\d{4}', '"time": "2020', record.read_text()))
@@ -386,9 +380,7 @@ def test_parts_over_more_than_a_minute_are_a_picture(tmp_path: Path, call: Call)
     assert "Proteins committed over time" in page.pictures
 
 
-def test_more_groups_than_have_a_sign_are_offered_by_name(tmp_path: Path, call: Call) -> None:
-    output = make_output(tmp_path)
-    write_configuration(output.root, CONFIGURATION)
+def test_more_groups_than_have_a_sign_are_offered_by_name(output: Output, call: Call) -> None:
     commit(output, make_block(*(protein(n, f"{n:02}.fa") for n in range(MOST_NAMED + 2))))
     page = report_of(call, output.root)
     offered = [held["value"] for tag, held in page.tags if tag == "option"]
@@ -429,10 +421,8 @@ def test_a_page_goes_where_it_is_asked_for_and_replaces_only_a_page(
 
 
 def test_pictures_of_an_earlier_report_that_are_no_more_are_deleted(
-    tmp_path: Path, call: Call
+    tmp_path: Path, output: Output, call: Call
 ) -> None:
-    output = make_output(tmp_path)
-    write_configuration(output.root, CONFIGURATION)
     pictures = tmp_path / "out_report/report_pictures"
     commit(output, make_block(protein(0), protein(1)), make_dead_letter(2))
     report_of(call, output.root)
@@ -451,9 +441,7 @@ def test_what_is_no_output_is_told(tmp_path: Path, call: Call) -> None:
     assert not Path(f"{tmp_path}_report").exists()
 
 
-def test_a_damaged_part_is_told(tmp_path: Path, call: Call) -> None:
-    output = make_output(tmp_path)
-    write_configuration(output.root, CONFIGURATION)
+def test_a_damaged_part_is_told(output: Output, call: Call) -> None:
     commit(output, make_block(protein(0)))
     (part,) = Path(output.root, "embeddings").iterdir()
     part.write_bytes(part.read_bytes()[:-50])

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import report
 from tests.browser import CHROMIUM, NAMES, Browser, browsing
+from tests.command import exit_code_of
 from tests.helpers import commit, make_block, make_output
 from tests.helpers import make_protein as protein
 from tests.report_helpers import CONFIGURATION, HOSTILE, hostile_output
@@ -26,9 +27,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def make_page(output: str, page: Path) -> Path:
-    with pytest.raises(SystemExit) as caught:
-        report.main([output, "--out", str(page)])
-    assert caught.value.code == 0
+    assert exit_code_of(report.main, output, "--out", page) == 0
     return page
 
 

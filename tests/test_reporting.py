@@ -32,9 +32,17 @@ from pipeline.reporting.sequences import NoSequencesError, read_sequences
 from pipeline.reporting.survey import survey_rows
 from pipeline.reporting.twins import Twins, cosine_distance, tolerance
 from pipeline.shared_ids import SharedIds
-from tests.helpers import DIM, commit, make_block, make_output, make_protein, vector_of
+from tests.helpers import (
+    DIM,
+    commit,
+    make_block,
+    make_file_record,
+    make_output,
+    make_protein,
+    vector_of,
+)
 from transforms.errors import ConfigurationError
-from transforms.output.commits import FileRecord, PartRecord, PartSource, read_commits
+from transforms.output.commits import Output, PartRecord, PartSource, read_commits
 from transforms.output.picking import parts_with_rows
 
 RNG = np.random.default_rng(5)
@@ -202,7 +210,6 @@ def test_neighbours_are_those_of_brute_force_and_never_the_row_itself() -> None:
     vectors = RNG.standard_normal((60, 5)).astype(np.float32)
     vectors[40:] = vectors[40]  # more of the same than are found
     found = find_closest(vectors)
-    assert found is not None
     assert found.neighbours.shape == (60, MOST_NEIGHBOURS)
     assert (found.neighbours != np.arange(60)[:, None]).all()
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -212,7 +219,6 @@ def test_neighbours_are_those_of_brute_force_and_never_the_row_itself() -> None:
     np.testing.assert_allclose(found.cosines, best, atol=1e-6)
     assert find_closest(vectors[:1]) is None
     pair = find_closest(vectors[:2])
-    assert pair is not None
     assert pair.neighbours.tolist() == [[1], [0]]
 
 
@@ -233,9 +239,7 @@ def test_sequences_are_those_of_the_files_while_they_are_what_was_embedded(
     path.write_bytes(b">a\nMKt\n>bad\n\n>c\nWW\n")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     size = path.stat().st_size
-    record = FileRecord(
-        "a.fa", str(path), size, 0.0, digest, 3, 5, 2, 1, (), None, None, "2026-01-31T12:00:00Z"
-    )
+    record = make_file_record("a.fa", 2, 1, url=str(path), size=size, sha256=digest)
     rows, files = [("a.fa", 2), ("a.fa", 0)], {"a.fa": record}
     assert read_sequences(rows, files) == ["WW", "MKT"]
     monkeypatch.setattr(sequences, "MOST_BYTES", size - 1)
@@ -380,14 +384,11 @@ def test_a_report_tells_what_was_computed(tmp_path: Path) -> None:
     (tmp_path / "run_report.json").write_text(json.dumps({"pace": pace, "metrics": metrics}))
     report = read_run_report(str(tmp_path))
     found, computed = find_pace(report), find_computed(report)
-    assert found is not None
-    assert computed is not None
     assert (found.span, found.residues, found.fill) == (2, (5, 6), (0, 3))
     assert (computed.passes, computed.tokens, computed.padding) == (4, 90, 10)
 
 
-def test_one_look_tells_all_and_leaves_out_what_is_broken(tmp_path: Path) -> None:
-    output = make_output(tmp_path)
+def test_one_look_tells_all_and_leaves_out_what_is_broken(output: Output) -> None:
     proteins = [make_protein(n, sequence="MKT" * (n + 1)) for n in range(40)]
     vectors = np.array([vector_of(protein) for protein in proteins])
     vectors[7, 2] = np.nan
@@ -423,8 +424,7 @@ def test_a_part_with_another_number_of_rows_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_a_digest_that_is_none_is_damage(tmp_path: Path) -> None:
-    output = make_output(tmp_path)
+def test_a_digest_that_is_none_is_damage(output: Output) -> None:
     commit(output, make_block(make_protein(0, sequence_sha256="no digest")))
     parts = parts_with_rows(read_commits(output.root))
     with pytest.raises(ConfigurationError, match=f"{parts[0].embeddings} is damaged"):

@@ -148,7 +148,7 @@ def test_the_hash_is_of_the_sequence_after_the_policy_and_before_truncation() ->
 )
 def test_a_policy_that_is_none(fields: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=f"--{next(iter(fields))}"):
-        ResiduePolicy(**fields)  # type: ignore[arg-type]
+        ResiduePolicy(**fields)
 
 
 policies = st.builds(

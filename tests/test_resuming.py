@@ -12,7 +12,7 @@ from tests.helpers import (
     commit,
     make_block,
     make_dead_letter,
-    make_output,
+    make_file_record,
     make_protein,
     sha256,
 )
@@ -20,7 +20,6 @@ from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.inputs.finding import FastaFile
 from transforms.output.commits import (
-    FileRecord,
     Output,
     delete_part_record,
     read_commits,
@@ -31,11 +30,6 @@ from transforms.output.resuming import Work, apply, failed_urls, find_done, find
 
 NOW = sha256("now")
 BEFORE = sha256("before")
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Output:
-    return make_output(tmp_path)
 
 
 def fasta(tmp_path: Path, source: str = "a.fa", text: str = "now") -> FastaFile:
@@ -55,11 +49,10 @@ def finish(output: Output, file: FastaFile, sha: str = NOW, **fields: object) ->
         for part in read_commits(output.root).by_source().get(file.source, [])
     ]
     rows, dead = sum(each.rows for each in held), sum(each.dead_letters for each in held)
-    record = FileRecord(
-        file.source, file.url, file.size, file.mtime, sha, rows + dead, 6, rows, dead, (), pt,
-        sha256("x"),
-    )  # fmt: skip
-    write_file_records(output.root, sha256(file.source), [replace(record, **fields)])  # type: ignore[arg-type]
+    told = {"url": file.url, "size": file.size, "mtime": file.mtime, "sha256": sha, "pt": pt}
+    told |= {"pt_sha256": sha256("x"), **fields}
+    record = make_file_record(file.source, rows, dead, **told)
+    write_file_records(output.root, sha256(file.source), [record])
 
 
 def row(sha: str, ordinal: int = 0, source: str = "a.fa") -> object:
@@ -72,6 +65,12 @@ def letter(sha: str, ordinal: int = 1) -> object:
 
 def failure(sha: str) -> object:
     return make_dead_letter(None, file_sha256=sha)
+
+
+def commit_each(output: Output, items: list) -> None:
+    """Writes a part of each."""
+    for sequence, item in enumerate(items):
+        commit(output, item, sequence=sequence)
 
 
 def work_of(output: Output, *files: FastaFile, retry_failed: bool = False) -> Work:
@@ -103,8 +102,7 @@ def work_of(output: Output, *files: FastaFile, retry_failed: bool = False) -> Wo
 def test_what_of_an_unfinished_file_counts(
     output: Output, tmp_path: Path, held: list, retry_failed: bool, removal: Removal
 ) -> None:
-    for sequence, item in enumerate(held):
-        commit(output, item, sequence=sequence)
+    commit_each(output, held)
     file = fasta(tmp_path)
     work = work_of(output, file, retry_failed=retry_failed)
     assert [each.source for each in work.todo] == ["a.fa"]
@@ -131,8 +129,7 @@ def test_what_of_a_finished_file_counts(
     again: bool,
 ) -> None:  # fmt: skip
     file = fasta(tmp_path)
-    for sequence, item in enumerate(held):
-        commit(output, item, sequence=sequence)
+    commit_each(output, held)
     finish(output, file, sha, mtime=1.0)  # so that its content decides
     work = work_of(output, file, retry_failed=retry_failed)
     assert [each.source for each in work.todo] == ["a.fa"] * again
@@ -142,7 +139,7 @@ def test_what_of_a_finished_file_counts(
 
 def test_a_file_of_the_same_size_and_time_is_not_read(output: Output, tmp_path: Path) -> None:
     file = fasta(tmp_path)
-    commit(output, row(NOW))  # type: ignore[arg-type]
+    commit(output, row(NOW))
     finish(output, file)
     os.unlink(file.url)
     assert work_of(output, file) == Work(())
@@ -150,7 +147,7 @@ def test_a_file_of_the_same_size_and_time_is_not_read(output: Output, tmp_path: 
 
 def test_a_pt_that_is_gone_is_to_be_written_again(output: Output, tmp_path: Path) -> None:
     file = fasta(tmp_path)
-    commit(output, row(NOW))  # type: ignore[arg-type]
+    commit(output, row(NOW))
     finish(output, file)
     os.unlink(Path(output.root, "pt/a_ESM.pt"))
     assert work_of(output, file) == Work((replace(file, sha256=NOW),), frozenset({"a.fa"}))
@@ -159,7 +156,7 @@ def test_a_pt_that_is_gone_is_to_be_written_again(output: Output, tmp_path: Path
 def test_on_an_object_store_each_pt_is_not_asked_for(
     output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit(output, row(NOW), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
+    commit(output, row(NOW), row(NOW, 0, "b.fa"))
     files = [fasta(tmp_path, name) for name in ("a.fa", "b.fa")]
     for file in files:
         finish(output, file)
@@ -181,8 +178,8 @@ def test_a_finished_file_of_which_a_part_is_gone_is_completed(
     output: Output, tmp_path: Path
 ) -> None:
     file = fasta(tmp_path)
-    commit(output, row(NOW), row(NOW, 1), sequence=0)  # type: ignore[arg-type]
-    part = commit(output, row(NOW, 2), sequence=1)  # type: ignore[arg-type]
+    commit(output, row(NOW), row(NOW, 1), sequence=0)
+    part = commit(output, row(NOW, 2), sequence=1)
     finish(output, file)
     assert work_of(output, file) == Work(())
     delete_part_record(output.root, part)
@@ -193,9 +190,9 @@ def test_a_finished_file_with_more_records_than_it_has_is_embedded_anew(
     output: Output, tmp_path: Path
 ) -> None:
     file = fasta(tmp_path)
-    commit(output, row(NOW), sequence=0)  # type: ignore[arg-type]
+    commit(output, row(NOW), sequence=0)
     finish(output, file)
-    commit(output, row(NOW), sequence=1)  # type: ignore[arg-type]
+    commit(output, row(NOW), sequence=1)
     assert work_of(output, file) == Work((file,), frozenset({"a.fa"}), {"a.fa": EVERYTHING})
 
 
@@ -214,20 +211,19 @@ def test_a_finished_file_with_more_records_than_it_has_is_embedded_anew(
 def test_a_file_must_be_read_in_the_version_of_its_records_that_stay(
     output: Output, tmp_path: Path, held: list, retry_failed: bool, version: str
 ) -> None:
-    for sequence, item in enumerate(held):
-        commit(output, item, sequence=sequence)
+    commit_each(output, held)
     (file,) = work_of(output, fasta(tmp_path), retry_failed=retry_failed).todo
     assert file.sha256 == version
 
 
 def test_files_that_are_not_asked_for_are_left_alone(output: Output, tmp_path: Path) -> None:
-    commit(output, row(BEFORE), letter(BEFORE))  # type: ignore[arg-type]
+    commit(output, row(BEFORE), letter(BEFORE))
     other = fasta(tmp_path, "b.fa")
     assert work_of(output, other, retry_failed=True) == Work((other,))
 
 
 def test_an_embedded_file_that_cannot_be_read_is_refused(output: Output, tmp_path: Path) -> None:
-    commit(output, row(NOW))  # type: ignore[arg-type]
+    commit(output, row(NOW))
     file = fasta(tmp_path)
     os.unlink(file.url)
     with pytest.raises(ConfigurationError, match=r"a\.fa was embedded before and cannot be read"):
@@ -237,7 +233,7 @@ def test_an_embedded_file_that_cannot_be_read_is_refused(output: Output, tmp_pat
 def test_a_failed_file_that_still_cannot_be_read_is_tried_again(
     output: Output, tmp_path: Path
 ) -> None:
-    commit(output, failure(""))  # type: ignore[arg-type]
+    commit(output, failure(""))
     file = fasta(tmp_path)
     os.unlink(file.url)
     assert work_of(output, file) == Work((file,))
@@ -255,7 +251,7 @@ def test_a_file_that_takes_the_place_of_another_is_refused_while_there_are_recor
     output: Output, tmp_path: Path
 ) -> None:
     commit(output, make_dead_letter(None, "b.fa.gz", file_sha256=BEFORE))
-    commit(output, row(BEFORE, 0, "a.fa.gz"), sequence=1)  # type: ignore[arg-type]
+    commit(output, row(BEFORE, 0, "a.fa.gz"), sequence=1)
     b = fasta(tmp_path, "b.fa")
     assert work_of(output, b) == Work((b,))
     with pytest.raises(ConfigurationError, match=r"same \.pt as a\.fa\.gz"):
@@ -264,7 +260,7 @@ def test_a_file_that_takes_the_place_of_another_is_refused_while_there_are_recor
 
 def test_what_does_not_count_is_taken_out(output: Output, tmp_path: Path) -> None:
     file = fasta(tmp_path)
-    commit(output, row(BEFORE), letter(BEFORE), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
+    commit(output, row(BEFORE), letter(BEFORE), row(NOW, 0, "b.fa"))
     finish(output, file, BEFORE, mtime=1.0)
     apply(output.root, "run2", work_of(output, file))
     left = read_commits(output.root)
@@ -278,13 +274,13 @@ def test_what_was_taken_out_to_be_embedded_anew_is_not_forgotten(
     output: Output, tmp_path: Path
 ) -> None:
     file = fasta(tmp_path)
-    commit(output, row(BEFORE), letter(BEFORE))  # type: ignore[arg-type]
+    commit(output, row(BEFORE), letter(BEFORE))
     finish(output, file, BEFORE, mtime=1.0)
     apply(output.root, "run2", work_of(output, file))
     assert not read_commits(output.root).parts
     assert failed_urls(output.root, "/in", read_commits(output.root)) == ("/in/a.fa",)
     # Once it is finished, or has failed, there is nothing to remember.
-    commit(output, row(NOW))  # type: ignore[arg-type]
+    commit(output, row(NOW))
     finish(output, file)
     assert failed_urls(output.root, "/in", read_commits(output.root)) == ()
     tidy(output.root, "run2", read_commits(output.root))
@@ -295,7 +291,7 @@ def test_what_is_noted_is_noted_before_anything_is_taken_out(
     output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = fasta(tmp_path)
-    commit(output, letter(BEFORE))  # type: ignore[arg-type]
+    commit(output, letter(BEFORE))
     finish(output, file, BEFORE, mtime=1.0)
     work = work_of(output, file)
 
@@ -311,8 +307,8 @@ def test_what_is_noted_is_noted_before_anything_is_taken_out(
 def test_of_a_file_that_changed_under_a_run_only_its_dead_letter_stays(
     output: Output, tmp_path: Path
 ) -> None:
-    commit(output, row(NOW), letter(NOW), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
-    commit(output, failure(""), sequence=1)  # type: ignore[arg-type]
+    commit(output, row(NOW), letter(NOW), row(NOW, 0, "b.fa"))
+    commit(output, failure(""), sequence=1)
     # A run that was killed had come as far as this.
     for name in ("pt/a_ESM.pt", "pt/a_ESM.failures.jsonl"):
         storage.publish(output.root, name, lambda handle: handle.write(b"x"))
@@ -330,7 +326,7 @@ def test_a_file_that_failed_does_not_take_the_pt_of_one_that_has_its_name_now(
     output: Output, tmp_path: Path
 ) -> None:
     commit(output, make_dead_letter(None, "a.fa.gz"))
-    commit(output, row(NOW), sequence=1)  # type: ignore[arg-type]
+    commit(output, row(NOW), sequence=1)
     finish(output, fasta(tmp_path))
     storage.publish(output.root, "pt/a_ESM.pt", lambda handle: handle.write(b"x"))
     tidy(output.root, "run1", read_commits(output.root))
@@ -341,8 +337,8 @@ def test_a_file_that_failed_does_not_take_the_pt_of_one_that_has_its_name_now(
 def test_the_dead_letter_of_a_file_that_was_read_in_the_end_goes(
     output: Output, tmp_path: Path
 ) -> None:
-    commit(output, failure(NOW))  # type: ignore[arg-type]
-    commit(output, row(NOW), letter(NOW), sequence=1)  # type: ignore[arg-type]
+    commit(output, failure(NOW))
+    commit(output, row(NOW), letter(NOW), sequence=1)
     finish(output, fasta(tmp_path))
     tidy(output.root, "run1", read_commits(output.root))
     (part,) = read_commits(output.root).parts.values()
@@ -351,14 +347,14 @@ def test_the_dead_letter_of_a_file_that_was_read_in_the_end_goes(
 
 
 def test_where_the_files_with_dead_letters_lie(output: Output) -> None:
-    commit(output, row(NOW, 0, "x/good.fa"), letter(NOW))  # type: ignore[arg-type]
+    commit(output, row(NOW, 0, "x/good.fa"), letter(NOW))
     commit(output, make_dead_letter(None, "x/broken.fa"), sequence=1)
     committed = read_commits(output.root)
     assert failed_urls(output.root, "/in", committed) == ("/in/a.fa", "/in/x/broken.fa")
 
 
 def test_a_file_that_was_touched_is_read_once(output: Output, tmp_path: Path) -> None:
-    commit(output, row(NOW), row(NOW, 0, "b.fa"))  # type: ignore[arg-type]
+    commit(output, row(NOW), row(NOW, 0, "b.fa"))
     files = [fasta(tmp_path), fasta(tmp_path, "b.fa")]
     for file in files:
         finish(output, file, mtime=1.0)
@@ -384,7 +380,7 @@ def test_a_file_that_was_touched_is_read_once(output: Output, tmp_path: Path) ->
 def test_the_time_of_a_file_that_is_to_be_done_again_is_not_noted(
     output: Output, tmp_path: Path
 ) -> None:
-    commit(output, row(BEFORE))  # type: ignore[arg-type]
+    commit(output, row(BEFORE))
     file = fasta(tmp_path)
     finish(output, file, BEFORE, mtime=1.0)
     assert work_of(output, file).touched == ()

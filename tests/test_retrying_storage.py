@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem, MatchResult
 
+from tests.test_retrying import ClientError, os_error
 from transforms import retrying, storage
 from transforms.inputs.finding import FastaFile
 from transforms.inputs.reading import read_items
 from transforms.items import DeadLetter
 from transforms.retrying import RetriedError
-
-
-class ClientError(Exception):
-    """An error of a client library, with an HTTP status."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @pytest.fixture
@@ -74,7 +65,7 @@ class Upload:
             Remote.files[self._url] = self._data
 
 
-class Remote(FileSystem):  # type: ignore[misc]
+class Remote(FileSystem):
     """A remote file system whose outcomes are scripted, one for each call of a kind."""
 
     files: dict[str, bytes] = {}
@@ -137,11 +128,6 @@ A, B = "scripted://b/in/a.faa", "scripted://b/in/b.faa"
 LOST = ClientError("the connection\nis lost", code=503)
 FORBIDDEN = ClientError("403 go away", code=403)
 DATA = b">a\nMKTAYI\n>b\nACDEFG\n"
-
-
-def os_error(name: str) -> OSError:
-    number = getattr(errno, name)
-    return OSError(number, os.strerror(number), "a.faa")
 
 
 def kinds(remote: type[Remote]) -> list[object]:

@@ -30,10 +30,9 @@ from pipeline.runners import (
     make_options,
     run_graph,
 )
+from tests.processes import ON_PRISM, needs_prism
 from transforms.errors import ConfigurationError
 from transforms.lanes import BYTES_PER_LANE
-
-PRISM = Path(__file__).parents[2] / "shared/bin/prism.zip"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +220,7 @@ class CountSlowly(beam.DoFn):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
+@needs_prism
 def test_on_prism_a_slow_keyed_step_keeps_its_state() -> None:
     def build(pipeline: beam.Pipeline) -> None:
         _ = (
@@ -230,7 +229,7 @@ def test_on_prism_a_slow_keyed_step_keeps_its_state() -> None:
             | beam.ParDo(CountSlowly())
         )
 
-    metrics = run_graph(build, ["--runner=PrismRunner", f"--prism_location={PRISM}"])
+    metrics = run_graph(build, ON_PRISM)
     assert metrics["counts"] == sum(range(1, 9))
 
 

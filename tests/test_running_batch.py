@@ -25,6 +25,7 @@ from transforms.esm.passes import _LAUNCHER
 from transforms.esm.running_batch import RunningBatch
 from transforms.esm.under_way import Notes, _read_note, count_deaths
 from transforms.items import Batch, DeadLetter, EmbeddingBlock, Item
+from transforms.output.commits import Output
 
 LETTERS = "ACDEFGHIKLMNPQRSTVY"
 
@@ -195,10 +196,9 @@ def test_sequences_are_noted_until_they_are_fetched(
 
 
 def test_a_suspect_is_alone_with_the_device(
-    tmp_path: Path, tiny_checkpoint: Path, device: Device
+    output: Output, tiny_checkpoint: Path, device: Device
 ) -> None:
     """A process dies with one batch on the device; after that nothing else runs beside it."""
-    output = make_output(tmp_path)
     handler = handler_of(tiny_checkpoint, output=output)
     handler.run_inference(make_batch(["ACDEF", "GHIKL"]), handler.load_model())
     count_deaths(output.root)

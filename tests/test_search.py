@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
-from pipeline import run, search
+from pipeline import search
 from pipeline.compaction import compact_output
 from pipeline.searching.nearest import search_rows
 from pipeline.searching.queries import Queries, Query
 from pipeline.settled import read_settled
-from tests.command import run_without_model_libraries
+from tests.command import embed, run_without_model_libraries, said_by
 from tests.helpers import commit, make_block, make_output, vector_of
 from tests.helpers import make_protein as protein
 from transforms.output.commits import read_commits
@@ -45,10 +45,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         random_fasta(150, 1) + ">same one\nMKTAYIAKQR\n>sp|P12345|X_Y a\tb\nMKTAYIAKQR\n>bad\nM1\n"
     )
     (folder / "in/b.faa").write_text(random_fasta(40, 2) + ">same other\nMKTAYIAKQR\n")
-    options = ("--model", "demo", "--truncation_seq_length", "40", "--toks_per_batch", "64")
-    with pytest.raises(SystemExit) as caught:
-        run.main(["--input", f"{folder}/in", "--output", f"{folder}/out", *options, "--quiet"])
-    assert caught.value.code == 3
+    options = ("--truncation_seq_length", "40", "--toks_per_batch", "64")
+    assert embed(folder / "in", folder / "out", *options) == 3
     parts = list((folder / "out/embeddings").iterdir())
     assert len(parts) > 1
     return folder / "out"
@@ -69,15 +67,7 @@ Search = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Search:
     """Searches in this process; returns the exit code and what was said."""
-
-    def call(out: Path, *args: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            search.main([str(out), *map(str, args)])
-        said = capsys.readouterr()
-        return int(str(caught.value.code)), said.out, said.err
-
-    return call
+    return partial(said_by, search.main, capsys)
 
 
 def read_rows(out: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -192,7 +182,7 @@ def test_what_cannot_be_searched_is_refused(out: Path, tmp_path: Path, call: Sea
         (out, ("--id", "same", "--out", out / "embeddings/x.parquet"), "lies in the output"),
         (made.root, ("--id", "same"), "is not an output"),
     ):
-        code, said, told = call(where, *args)  # type: ignore[arg-type]
+        code, said, told = call(where, *args)
         assert (code, said) == (2, "")
         assert reason in told
         assert len(told.splitlines()) == 1

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +13,8 @@ import pytest
 
 from pipeline import compact, finish, verify
 from pipeline.overview import look
-from pipeline.run import main
 from pipeline.telling import as_json, in_words
+from tests import command
 from tests.command import exit_code_of
 from tests.faults.outcome import (
     Outcome,
@@ -26,6 +25,8 @@ from tests.faults.outcome import (
     write_inputs,
 )
 from tests.helpers import files_below
+from tests.outputs import report
+from tests.waiting import at_each, heard, once, stop
 from transforms import events, storage
 from transforms.inputs import reading
 from transforms.output.division import read_division
@@ -34,8 +35,7 @@ from transforms.output.locks import hold
 Capture = pytest.CaptureFixture[str]
 
 
-def embed(inputs: Path, output: Path, *more: object) -> int:
-    return exit_code_of(main, "--input", inputs, "--output", output, "--model", "demo", *more)
+embed = partial(command.embed, quiet=False)
 
 
 def shard(inputs: Path, output: Path, number: int, count: int, *more: object) -> int:
@@ -108,10 +108,9 @@ def test_shards_one_after_the_other_make_what_one_run_makes(
     assert "The work of 3 shards is complete." in text(capsys)
     assert_equal(read_outcome(output), whole)
     assert not [name for name in files_below(output / "commits") if name.startswith("sha")]
-    report = json.loads((output / "run_report.json").read_text())
-    assert [each["shard"] for each in report["shards"]] == [0, 1, 2]
-    assert report["totals"]["read"] == 120
-    assert report["totals"]["embedded"] == len(whole.rows)
+    told = report(output)
+    assert [each["shard"] for each in told["shards"]] == [0, 1, 2]
+    assert (told["totals"]["read"], told["totals"]["embedded"]) == (120, len(whole.rows))
     assert exit_code_of(verify.main, output, "--sample", 4) == 0
     assert exit_code_of(finish.main, output) == 3
     assert embed(inputs, output) == 3
@@ -144,12 +143,8 @@ def test_a_shard_takes_away_what_it_left_itself_and_nothing_of_another(
     theirs.add(leave(output, ".staging/a_ESM.pt.0123"))  # of somebody who completes
     begun: set[str] = set()
 
-    def look_around(event: events.Event) -> None:
-        if isinstance(event, events.FileBegun):
-            begun.update(files_below(output))
-
     with hold(str(output), "shard-0-of-4-0123", "shard-0-of-4"):
-        with events.listening(look_around):
+        with at_each(events.FileBegun, lambda _: begun.update(files_below(output))):
             assert shard(inputs, output, 1, 4) == 3
         assert begun >= theirs
         assert set(files_below(output)) >= theirs
@@ -177,8 +172,7 @@ def test_a_release_lets_a_run_without_shards_embed_what_is_left(
     assert exit_code_of(finish.main, output) == 1
     assert "go on without --shard" in text(capsys)
     assert embed(inputs, output) == 3
-    report = json.loads((output / "run_report.json").read_text())
-    assert report["totals"]["embedded_this_run"] == len(whole.rows) - rows
+    assert report(output)["totals"]["embedded_this_run"] == len(whole.rows) - rows
     assert_equal(read_outcome(output), whole)
 
 
@@ -249,11 +243,7 @@ def test_a_new_input_is_for_the_shards_that_have_ended_too(
 def test_a_shard_that_is_told_to_stop_drains_and_carries_on(
     inputs: Path, whole: Outcome, output: Path, capsys: Capture
 ) -> None:
-    def stop(event: events.Event) -> None:
-        if isinstance(event, events.FileOpened):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with events.listening(stop):
+    with at_each(events.FileOpened, stop):
         assert shard(inputs, output, 0, 1) == 128 + signal.SIGTERM
     assert "The same command carries on from there." in text(capsys)
     assert exit_code_of(finish.main, output) == 1
@@ -296,19 +286,13 @@ def test_a_completion_that_breaks_off_is_completed_by_the_next(
 
 
 def test_shards_go_on_with_what_a_run_without_them_has_begun(tmp_path: Path, output: Path) -> None:
-    inputs, embedded = tmp_path / "in", 0
+    inputs = tmp_path / "in"
     write_inputs(inputs, files=1, records=200)
-
-    def count(event: events.Event) -> None:
-        nonlocal embedded
-        if isinstance(event, events.RecordsEmbedded):
-            if not embedded:  # a second signal would end us at once
-                os.kill(os.getpid(), signal.SIGTERM)
-            embedded += event.records
-
-    with events.listening(count):
+    with at_each(events.RecordsEmbedded, once(stop)), heard(events.RecordsEmbedded) as begun:
         assert embed(inputs, output, "--toks_per_batch", 20) == 128 + signal.SIGTERM
-        begun = embedded
+    with heard(events.RecordsEmbedded) as rest:
         assert [shard(inputs, output, number, 2) for number in range(2)] == [3, 3]
-    assert 0 < begun < embedded == 196  # nothing twice
+    assert begun
+    assert rest
+    assert sum(event.records for event in [*begun, *rest]) == 196  # nothing twice
     assert exit_code_of(verify.main, output, "--sample", 4) == 0

@@ -71,7 +71,7 @@ def test_shards_read_each_record_once_and_count_their_own(tmp_path: Path) -> Non
         assert len(list(read_items(bad, shard=shard))) == 1
 
     def key(item: Item) -> int:
-        return item.ordinal  # type: ignore[attr-defined, no-any-return]
+        return item.ordinal
 
     def plain(item: Item) -> tuple[object, ...]:
         return item.pack()[:6]

@@ -18,9 +18,18 @@ from pipeline import settled, status
 from pipeline.overview import Overview, look
 from pipeline.telling import FILES_TOLD, as_json, in_words, seconds_left, speed
 from tests.command import exit_code_of, run_without_model_libraries
-from tests.helpers import commit, files_below, make_block, make_dead_letter, make_output, no_sleep
+from tests.helpers import (
+    commit,
+    files_below,
+    make_block,
+    make_dead_letter,
+    make_file_record,
+    make_output,
+    no_sleep,
+)
 from tests.helpers import make_protein as protein
-from tests.processes import REPO
+from tests.processes import REPO, lock_holder
+from tests.waiting import wait_for
 from transforms.output import commits
 from transforms.output.commits import (
     Commits,
@@ -43,22 +52,8 @@ PROGRESS: Mapping[str, float] = {
 }  # fmt: skip
 
 
-def file_record(source: str, rows: int, dead_letters: int = 0, **fields: object) -> FileRecord:
-    record = FileRecord(
-        source=source,
-        url=f"/data/{source}",
-        size=100,
-        mtime=1.5,
-        sha256="",
-        records=rows + dead_letters,
-        residues=6 * rows,
-        rows=rows,
-        dead_letters=dead_letters,
-        parts=(),
-        pt=f"pt/{source}_ESM.pt",
-        pt_sha256="",
-    )
-    return replace(record, **fields)  # type: ignore[arg-type]
+def file_record(source: str, rows: int, dead_letters: int = 0) -> FileRecord:
+    return make_file_record(source, rows, dead_letters, pt=f"pt/{source}_ESM.pt")
 
 
 @pytest.fixture
@@ -149,7 +144,7 @@ def test_a_long_list_of_files_is_cut_for_a_person_only(tmp_path: Path) -> None:
     output = make_output(tmp_path)
     write_configuration(output.root, {})
     sources = [f"{n:03}.fa" for n in range(50)]
-    write_file_records(output.root, "x", [file_record(s, 0, pt=None) for s in sources])
+    write_file_records(output.root, "x", [make_file_record(s) for s in sources])
     seen = look(output.root, no_sleep)
     cut, whole = in_words(seen), in_words(seen, all_files=True)
     assert cut[-1] == "  and 30 more; --all tells of every one, --json too."
@@ -176,7 +171,6 @@ def test_a_run_at_work_is_told_with_its_rate_and_eta(output: Output) -> None:
     with hold(output.root, "first") as lock, lock.watched(lambda: PROGRESS, print):
         pass
     held = read_holder(output.root, "all")
-    assert held is not None
     write_holder(output.root, replace(held, released=False, interval=60.0))
     seen = look(output.root, no_sleep)
     (run,) = as_json(seen)["runs"]
@@ -195,22 +189,9 @@ def test_a_run_at_work_is_told_with_its_rate_and_eta(output: Output) -> None:
 
 
 def test_a_run_that_was_killed_is_told_as_dead_at_once(output: Output) -> None:
-    code = (
-        "import sys, time\n"
-        "from transforms.output.locks import hold\n"
-        f"with hold({output.root!r}, 'first', interval=0.05) as lock:\n"
-        f"    with lock.watched(lambda: {PROGRESS!r}, print):\n"
-        "        print('held', flush=True)\n"
-        "        time.sleep(600)\n"
-    )
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPO) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
-        while not ((held := read_holder(output.root, "all")) and held.progress):
-            assert process.poll() is None
+    with lock_holder(output.root, PROGRESS) as process:
+        wait_for(lambda: read_holder(output.root, "all").progress)
         assert look(output.root, no_sleep).states == ("alive",)
-        process.kill()
     seen = look(output.root, no_sleep)
     assert seen.states == ("dead",)
     assert as_json(seen)["state"] == "dead"
@@ -228,7 +209,6 @@ def test_a_run_without_a_heartbeat_whose_process_is_there_is_told_as_silent(
 ) -> None:
     with hold(output.root, "first"):
         held = read_holder(output.root, "all")
-        assert held is not None
         write_holder(output.root, replace(held, heartbeat="2026-01-31T12:00:00.000Z"))
         seen = look(output.root, no_sleep)
     assert seen.states == ("silent",)
@@ -247,7 +227,6 @@ def test_a_run_that_found_nothing_to_do_is_told_so(output: Output) -> None:
     with hold(output.root, "first"):
         pass
     held = read_holder(output.root, "all")
-    assert held is not None
     numbers = dict.fromkeys(("residues", "residues_total", "records", "files", "files_done"), 0)
     write_holder(output.root, replace(held, progress={**numbers, "seconds": 0.1}))
     assert in_words(look(output.root, no_sleep))[1] == "  It found nothing to do."
@@ -398,8 +377,6 @@ def test_a_reader_that_has_seen_enough_is_no_error(output: Output) -> None:
     with subprocess.Popen(
         command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
         process.stdout.close()  # before anything can have been written
         assert process.stderr.read() == b""
     assert process.returncode == 0

@@ -215,8 +215,10 @@ def test_a_link_to_a_folder_is_not_followed(folder: Path, tmp_path: Path) -> Non
     (folder / "link").symlink_to(other, target_is_directory=True)
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     (folder / "dangling.fa").symlink_to(tmp_path / "nothing")
+    (folder / "self.fa").symlink_to(folder / "self.fa")
     (folder / "zz.fa").symlink_to(other / "linked.fa")
-    assert matched(folder, folder) == [*NAMES, "zz.fa"]
+    for pattern in (folder, folder / "**/*.fa"):
+        assert matched(pattern, folder) == [*NAMES, "zz.fa"]
 
 
 def test_chunks_are_the_bytes_as_they_are(tmp_path: Path) -> None:

@@ -16,16 +16,12 @@ import pytest
 from pipeline.run import main
 from tests.command import exit_code_of
 from tests.faults.outcome import assert_equal, draw_records, read_outcome, write_fasta, write_inputs
-from tests.processes import REPO
-from tests.test_watch import feeding, finished, ids, wait_for
+from tests.processes import ON_PRISM, REPO, needs_prism
+from tests.test_watch import finished, ids
+from tests.waiting import feeding, wait_for
 from transforms.output.commits import read_commits
 
 exit_code = partial(exit_code_of, main)
-
-PRISM = REPO.parent / "shared/bin/prism.zip"
-ON_PRISM = ["--runner", "PrismRunner", "--prism_location", str(PRISM)]
-
-needs_prism = pytest.mark.skipif(not PRISM.exists(), reason="Beam's Prism runner is not at hand")
 
 
 def command(inputs: Path, output: Path, *more: object) -> list[str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.terminal import complain
+from tests.processes import REPO
 
-REPO = Path(__file__).parents[1]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 

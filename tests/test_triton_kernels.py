@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.processes import REPO
+
 pytest.importorskip("triton", reason="Triton is not installed: pip install triton")
 
-REPO = Path(__file__).parents[1]
 
 ATTENTION = """
 import torch

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.dying import dying
 from tests.helpers import files_below, sha256
-from transforms import storage
 from transforms.esm.bisection import Failure
 from transforms.esm.under_way import (
     PROCESS_DIED,
@@ -92,7 +92,6 @@ def test_many_deaths_with_others_condemn_nothing(root: str) -> None:
     notes = restart(root)
     assert verdicts(notes) == {"A": "alone", "B": "condemned"}
     failure = notes.condemned(B)
-    assert failure is not None
     assert failure.attempts == 5
     assert "died 5 times" in failure.message
 
@@ -123,27 +122,12 @@ def test_two_processes_may_clear_the_same_sequence(root: str) -> None:
 
 
 @pytest.mark.parametrize("last", range(5))
-def test_a_kill_while_deaths_are_counted_counts_none_twice(
-    root: str, last: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_while_deaths_are_counted_counts_none_twice(root: str, last: int) -> None:
     die(root, A)  # one death, alone: counted twice, it would condemn
     die(root, B, C)
-    calls = iter(range(100))
-
-    def dying(real: Callable[..., object]) -> Callable[..., object]:
-        def call(*args: object) -> object:
-            result = real(*args)
-            if next(calls) == last:
-                raise KeyboardInterrupt
-            return result
-
-        return call
-
-    with monkeypatch.context() as patched:
-        patched.setattr(storage, "publish", dying(storage.publish))
-        patched.setattr(storage, "delete", dying(storage.delete))
-        with pytest.raises(KeyboardInterrupt):
-            count_deaths(root)
+    with dying(last, made=True) as changes:
+        count_deaths(root)
+    assert changes.is_dead
     assert verdicts(restart(root)) == {"A": "alone", "B": "alone", "C": "alone"}
 
 

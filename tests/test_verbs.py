@@ -16,10 +16,9 @@ from pipeline import compact, export, finish, plan, run, search, status, verify
 from pipeline.compaction import compact_output
 from pipeline.overview import look
 from pipeline.terminal import complain, refuse_python
-from tests.command import exit_code_of
+from tests.command import embed, exit_code_of
+from tests.processes import REPO
 from transforms.errors import LostError
-
-REPO = Path(__file__).parents[1]
 
 Main = Callable[[Sequence[str] | None], NoReturn]
 
@@ -28,10 +27,8 @@ Main = Callable[[Sequence[str] | None], NoReturn]
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("verbs")
     (folder / "a.fa").write_text(">a\nMKTAYIAKQR\n>b\nGGGSSS\n")
-    made = folder / "out"
-    args = ("--input", folder / "a.fa", "--output", made, "--model", "demo", "--quiet")
-    assert exit_code_of(run.main, *args) == 0
-    return made
+    assert embed(folder / "a.fa", folder / "out") == 0
+    return folder / "out"
 
 
 @pytest.mark.parametrize(

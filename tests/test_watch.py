@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from pipeline import continuing
 from pipeline.run import main
@@ -24,6 +21,8 @@ from pipeline.runners import GraphError
 from pipeline.watching import rounds as watch
 from tests.command import exit_code_of
 from tests.faults.outcome import read_outcome
+from tests.outputs import pt, report
+from tests.waiting import SECONDS_TO_HANG, feeding, heard, stop, wait_for
 from transforms import events, skipping, storage
 from transforms.esm.loaded import LoadedModels
 from transforms.inputs import reading
@@ -33,7 +32,6 @@ from transforms.output.locks import HeldError, hold
 
 GOOD = ">a\nMKTAYIAKQR\n>b\nGGGSSS\n"
 OTHER = ">x\nMKVLAAGLLK\n"
-SECONDS_TO_HANG = 120
 
 
 @pytest.fixture
@@ -55,42 +53,8 @@ def exit_code(inputs: Path | str, output: Path, *more: object, stop_after: float
     return exit_code_of(main, *args)
 
 
-@contextmanager
-def feeding(feed: Callable[[], None]) -> Iterator[None]:
-    """Feeds the folder from another thread; what goes wrong there is raised at the end."""
-    wrong: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            feed()
-        except BaseException as error:  # noqa: BLE001
-            wrong.append(error)
-            os.kill(os.getpid(), signal.SIGTERM)  # else the watch would wait for it
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield
-    thread.join(SECONDS_TO_HANG)
-    if wrong:
-        raise wrong[0]
-    assert not thread.is_alive()
-
-
-def wait_for(is_true: Callable[[], object]) -> None:
-    end = time.monotonic() + SECONDS_TO_HANG
-    while True:
-        try:
-            if is_true():
-                return
-        except FileNotFoundError:
-            pass  # replaced while it was read: the next look finds what is there instead
-        assert time.monotonic() < end, "it does not come"
-        time.sleep(0.01)
-
-
 def ids(output: Path, name: str) -> list[str]:
-    content: list[str] = torch.load(output / f"pt/{name}_ESM.pt", weights_only=True)["proteins"]
-    return content
+    return list(pt(output, name)["proteins"])
 
 
 def finished(output: Path) -> list[str]:
@@ -114,8 +78,8 @@ def test_what_comes_is_embedded_once_it_is_whole(tmp_path: Path, output: Path) -
         assert exit_code(f"{inputs}/*.fa*", output, stop_after=2) == 0
     assert (ids(output, "a"), ids(output, "b")) == (["a", "b"], ["x"])
     assert finished(output) == ["a.fa", "b.fa"]
-    report = json.loads((output / "run_report.json").read_text())
-    assert (report["exit_code"], report["totals"]["embedded_this_run"]) == (0, 3)
+    told = report(output)
+    assert (told["exit_code"], told["totals"]["embedded_this_run"]) == (0, 3)
     assert sorted(os.listdir(output)) == [
         ".locks", "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
     ]  # fmt: skip
@@ -126,14 +90,14 @@ def test_report_and_log_are_there_while_it_goes_on(inputs: Path, output: Path) -
 
     def feed() -> None:
         wait_for((output / "extraction_failures.log").exists)  # the last of them
-        report = json.loads((output / "run_report.json").read_text())
-        assert (report["exit_code"], report["totals"]["dead_lettered"]) == (3, 1)
+        told = report(output)
+        assert (told["exit_code"], told["totals"]["dead_lettered"]) == (3, 1)
         assert "invalid_residue" in (output / "extraction_failures.log").read_text()
-        os.kill(os.getpid(), signal.SIGTERM)
+        stop()
 
     with feeding(feed):
         assert exit_code(inputs, output, stop_after=SECONDS_TO_HANG) == 143
-    assert json.loads((output / "run_report.json").read_text())["exit_code"] == 143
+    assert report(output)["exit_code"] == 143
 
 
 def test_what_was_done_in_an_earlier_life_is_not_done_again(
@@ -157,9 +121,7 @@ def test_it_goes_on_with_what_a_run_has_begun_and_the_other_way_round(
     (inputs / "a.fa").write_text(GOOD)
     bounded = ["--input", inputs, "--output", output, "--model", "demo", "--quiet"]
     for name in ("b", "c"):
-        with pytest.raises(SystemExit) as caught:
-            main([str(arg) for arg in bounded])
-        assert caught.value.code == 0
+        assert exit_code_of(main, *bounded) == 0
         (inputs / f"{name}.fa").write_text(OTHER)
         assert exit_code(inputs, output) == 0
     assert finished(output) == ["a.fa", "b.fa", "c.fa"]
@@ -186,16 +148,15 @@ def test_a_broken_file_is_tried_again_when_it_changes_and_not_before(
     whole = gzip.compress(GOOD.encode() * 99)
     (inputs / "a.fa.gz").write_bytes(whole[:-9])
     (inputs / "b.fa").write_text(OTHER)
-    opened: list[events.Event] = []
 
     def feed() -> None:
         wait_for(lambda: read_commits(str(output)).failed_sources() and finished(output))
         time.sleep(1)  # ten looks
-        assert len([e for e in opened if isinstance(e, events.RecordFailed)]) == 1
+        assert len(failed) == 1
         (inputs / "a.fa.gz").write_bytes(whole)
         wait_for((output / "pt/a_ESM.pt").exists)
 
-    with events.listening(opened.append), feeding(feed):
+    with heard(events.RecordFailed) as failed, feeding(feed):
         assert exit_code(inputs, output, stop_after=2) == 0
     assert finished(output) == ["a.fa.gz", "b.fa"]
     assert read_outcome(output).dead_letters == []
@@ -262,7 +223,7 @@ def test_a_listing_that_fails_is_tried_again(
         looks += 1
         if looks % 2:
             raise TimeoutError("the network is away")
-        return find_fasta(*args, **options)  # type: ignore[arg-type]
+        return find_fasta(*args, **options)
 
     monkeypatch.setattr(watch, "find_fasta", find)
     assert exit_code(inputs, output) == 0
@@ -289,7 +250,6 @@ def test_the_model_is_loaded_once_and_before_the_first_file(
     inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("transforms.esm.model.MODELS", LoadedModels())
-    seen: list[events.Event] = []
 
     def feed() -> None:
         wait_for(lambda: seen)
@@ -297,12 +257,10 @@ def test_the_model_is_loaded_once_and_before_the_first_file(
             (inputs / f"{name}.fa").write_text(GOOD)
             wait_for((output / f"pt/{name}_ESM.pt").exists)
 
-    with events.listening(seen.append), feeding(feed):
+    with heard(events.ModelLoaded, events.FileOpened) as seen, feeding(feed):
         assert exit_code(inputs, output, stop_after=2) == 0
-    loads = [n for n, event in enumerate(seen) if isinstance(event, events.ModelLoaded)]
-    opens = [n for n, event in enumerate(seen) if isinstance(event, events.FileOpened)]
-    assert (len(loads), len(opens)) == (1, 2)
-    assert loads[0] < opens[0]
+    kinds = [type(event) for event in seen]
+    assert kinds == [events.ModelLoaded, events.FileOpened, events.FileOpened]
 
 
 def test_a_model_that_changes_under_it_ends_it(
@@ -371,15 +329,15 @@ def test_a_look_that_finds_nothing_new_is_one_listing(
 
         return noting
 
-    def report(*args: Any) -> Report:
+    def report_at_the_end(*args: Any) -> Report:
         nonlocal is_idle
-        is_idle = False  # at the end
+        is_idle = False
         return report_run(*args)
 
     monkeypatch.setattr(watch, "find_fasta", note("find", find_fasta))
     for name in ("read_bytes", "open_chunks", "list_names", "publish_all", "delete"):
         monkeypatch.setattr(storage, name, note(name, getattr(storage, name)))
-    monkeypatch.setattr(continuing, "report_run", report)
+    monkeypatch.setattr(continuing, "report_run", report_at_the_end)
     with feeding(feed):
         assert exit_code(inputs, output, stop_after=5) == 0
     assert len(calls) > 3
@@ -433,7 +391,7 @@ def test_a_file_that_is_slow_to_begin_holds_nobody_up_and_gets_on(
         nonlocal opens
         if url.endswith("slow.fa"):
             opens += 1
-            for _ in range(50):
+            for _ in range(20):
                 time.sleep(0.1)
                 yield b""  # where a stop is heeded
         yield from open_chunks(url, *args)
@@ -468,8 +426,7 @@ def test_a_signal_drains_and_the_same_command_carries_on(inputs: Path, output: P
     embedded = len(read_outcome(output).rows)
     assert 0 < embedded < 4000
     assert exit_code(inputs, output) == 0
-    report = json.loads((output / "run_report.json").read_text())
-    assert report["totals"]["embedded_this_run"] == 4000 - embedded
+    assert report(output)["totals"]["embedded_this_run"] == 4000 - embedded
     assert ids(output, "huge") == [f"r{n}" for n in range(4000)]
 
 

@@ -9,12 +9,12 @@ import apache_beam as beam
 import pytest
 from apache_beam.io.restriction_trackers import OffsetRange
 
-from tests.helpers import make_output
+from tests.helpers import make_file_record, make_output
 from tests.test_watch import feeding, wait_for
 from transforms.inputs.finding import FastaFile
 from transforms.inputs.stopping import forget_end, request_end
 from transforms.inputs.watching import Watched, WatchFasta, _TickProvider
-from transforms.output.commits import FileRecord, Output, write_file_records
+from transforms.output.commits import Output, write_file_records
 
 
 class Finish(beam.DoFn):
@@ -27,9 +27,7 @@ class Finish(beam.DoFn):
     def process(self, file: FastaFile) -> None:
         with open(self._notes, "a") as notes:
             notes.write(f"{file.source}\n")
-        record = FileRecord(
-            file.source, file.url, file.size, file.mtime, "", 0, 0, 0, 0, (), None, None
-        )
+        record = make_file_record(file.source, size=file.size, mtime=file.mtime)
         write_file_records(self._output.root, os.urandom(4).hex(), [record])
 
 

@@ -59,13 +59,13 @@ def embed(model: nn.Module, sequences: list[str], toks: int, size: int) -> dict[
 def test_windows_equal_a_plain_float64_computation(
     packed: bool, toks_per_batch: int, tiny_checkpoint: object
 ) -> None:
-    model: nn.Module = load_reference(tiny_checkpoint)  # type: ignore[arg-type]
+    model: nn.Module = load_reference(tiny_checkpoint)
     if packed:
         model = pack_encoder(model)
     sequences = [random_sequence(n) for n in (5, 64, 65, 1000, 70_000 // 10)]
     found = embed(model, sequences, toks_per_batch, 64)
     assert found.keys() == set(sequences)
-    exact = load_reference(tiny_checkpoint).double()  # type: ignore[arg-type]
+    exact = load_reference(tiny_checkpoint).double()
     for sequence in sequences:
         total = np.zeros(32)
         for window in cut_windows(len(sequence), 64):
@@ -91,7 +91,7 @@ class FailsOnTryptophan(nn.Module):
 
 
 def test_one_failing_window_fails_its_sequence_alone(tiny_checkpoint: object) -> None:
-    model = FailsOnTryptophan(load_reference(tiny_checkpoint))  # type: ignore[arg-type]
+    model = FailsOnTryptophan(load_reference(tiny_checkpoint))
     good, bad = "A" * 300, "A" * 150 + "W" + "A" * 149
     found = embed(model, [good, bad], 1000, 64)
     assert isinstance(found[good], np.ndarray)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.dataset as ds
 import torch
+
+from tests.outputs import dead_letters, lines, rows
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 
@@ -63,15 +63,9 @@ class Outcome:
 
 def read_outcome(output: Path) -> Outcome:
     """Reads an output as people do: by its folders, without its commit records."""
-    rows = ds.dataset(output / "embeddings", format="parquet").to_table().to_pylist()
-    rows.sort(key=lambda row: (row["source"], row["ordinal"]))
-    vectors = np.array([row.pop("embedding") for row in rows], dtype=np.float32)
-    letters = [
-        json.loads(line)
-        for path in (output / "dead_letters").glob("*.jsonl")
-        for line in path.read_text().splitlines()
-    ]
-    letters.sort(key=lambda d: (d["source"], -1 if d["ordinal"] is None else d["ordinal"]))
+    found = rows(output)
+    vectors = np.array([row.pop("embedding") for row in found], dtype=np.float32)
+    letters = dead_letters(output)
     for letter in letters:
         del letter["time"]
     pts = {}
@@ -80,10 +74,10 @@ def read_outcome(output: Path) -> Outcome:
         matrix = np.array([vector.numpy() for vector in content["data"]], dtype=np.float32)
         pts[path.name] = (content["proteins"], matrix)
     sidecars = {
-        path.name: [json.loads(line)["ordinal"] for line in path.read_text().splitlines()]
+        path.name: [letter["ordinal"] for letter in lines(path)]
         for path in sorted((output / "pt").rglob("*.jsonl"))
     }
-    return Outcome(rows, vectors, letters, pts, sidecars)
+    return Outcome(found, vectors, letters, pts, sidecars)
 
 
 def assert_equal(one: Outcome, other: Outcome) -> None:
