@@ -41,7 +41,7 @@ def record_failed(
             ordinal=protein.ordinal,
             id=protein.id,
             description=protein.description,
-            sequence=protein.sequence if length <= MAX_RECORD_RESIDUES else None,
+            sequence=None if unheld or length > MAX_RECORD_RESIDUES else protein.sequence,
             length=length,
             sequence_sha256="" if unheld else sha256(protein.sequence.encode()).hexdigest(),
             file_sha256=protein.file_sha256,

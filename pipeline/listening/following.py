@@ -76,14 +76,14 @@ class Following:
     def showing(
         self,
         quiet: bool,
-        stream: TextIO = sys.stderr,
+        stream: TextIO | None = None,
         every: float = SECONDS_BETWEEN_LINES,
     ) -> Iterator[None]:
         """Writes a line now and then, unless it is to be quiet, within the ``with`` block.
 
         Args:
             quiet: Whether to write none.
-            stream: Where to write.
+            stream: Where to write, by default stderr.
             every: Seconds between two lines.
         """
         ended = threading.Event()
@@ -91,7 +91,7 @@ class Following:
         def show() -> None:
             while not ended.wait(every):
                 try:
-                    print(self.line(), file=stream, flush=True)
+                    print(self.line(), file=stream or sys.stderr, flush=True)
                 except (OSError, ConfigurationError):  # the run will fail of it, and say why
                     return
 

@@ -32,19 +32,19 @@ class Progress:
 
     Args:
         tally: What is shown; it hears of an event before this does.
-        stream: Where to write; a bar if it is a terminal.
+        stream: Where to write, by default stderr; a bar if it is a terminal.
     """
 
-    def __init__(self, tally: Tally, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, tally: Tally, stream: TextIO | None = None) -> None:
         self._tally = tally
-        self._stream = stream
+        self._stream = stream or sys.stderr
         self._shown = tally.seconds
         self._bar: tqdm | None = None
-        if stream.isatty():
+        if self._stream.isatty():
             self._bar = tqdm(
                 unit=" residues",
                 unit_scale=True,
-                file=stream,
+                file=self._stream,
                 dynamic_ncols=True,
                 smoothing=0,  # the mean speed, as the status tells it
             )
