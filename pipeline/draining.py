@@ -11,7 +11,7 @@ from threading import Thread
 from types import FrameType
 
 from transforms.esm.under_way import clear_notes
-from transforms.inputs.stopping import clear_stop, forget_end, request_end, request_stop
+from transforms.inputs.stopping import clear_stop, request_end, request_stop, withdraw_end
 from transforms.output.commits import Output
 
 logger = logging.getLogger(__name__)
@@ -96,4 +96,4 @@ def draining_elsewhere(output: Output) -> Iterator[list[int]]:
         try:
             yield received
         finally:
-            forget_end(output)
+            withdraw_end(output)

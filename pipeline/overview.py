@@ -16,7 +16,7 @@ from pipeline.failures import Failures, count_failures, iterate_dead_letters
 from pipeline.file_states import FileState, find_states
 from pipeline.outputs import read_run_report
 from pipeline.recorded import no_output, not_readable
-from pipeline.remarks import read_suspects
+from pipeline.remarks import read_seeming_nucleotides
 from pipeline.settled import read_settled
 from transforms import storage
 from transforms.output.commits import PT, Commits, read_commits
@@ -68,7 +68,7 @@ class Overview:
     @property
     def nucleotides(self) -> tuple[str, ...]:
         """Returns the files that seemed to hold nucleotides to the last run that has ended."""
-        return read_suspects(self.run_report, {file.source for file in self.files})
+        return read_seeming_nucleotides(self.run_report, {file.source for file in self.files})
 
 
 def look(output: str, sleep: Callable[[float], object] = time.sleep) -> Overview:

@@ -17,7 +17,7 @@ from pipeline.failures import Failures, count_failures, iterate_dead_letters
 from pipeline.file_states import FAILED, UNFINISHED, FileState, find_states
 from pipeline.listening.pace import Pace
 from pipeline.outputs import FAILURES_LOG, REPORT, read_run_report
-from pipeline.remarks import NUCLEOTIDES, find_suspects
+from pipeline.remarks import NUCLEOTIDES, find_seeming_nucleotides
 from pipeline.settled import read_settled
 from pipeline.shared_ids import count_sharing_an_id
 from pipeline.versions import read_versions
@@ -133,7 +133,7 @@ def make_report(
         },
         committed=committed,
         earlier=earlier,
-        nucleotides=find_suspects(earlier, listing, {file.source for file in files}),
+        nucleotides=find_seeming_nucleotides(earlier, listing, {file.source for file in files}),
         sharing_an_id=count_sharing_an_id(root, committed) if is_last else None,
     )
 

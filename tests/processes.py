@@ -1,4 +1,4 @@
-"""Other processes: those of engines, and those that engines have started."""
+"""Other processes: engines, what they have started, and whoever holds a lock."""
 
 from __future__ import annotations
 

@@ -7,7 +7,13 @@ from pathlib import Path
 from pipeline.listening.following import Following
 from pipeline.telling import _tell_progress
 from tests.helpers import commit, make_block, make_dead_letter, make_output, make_protein
-from transforms.output.commits import FileRecord, delete_part_record, write_file_records
+from transforms.output.commits import (
+    FileRecord,
+    delete_part_record,
+    read_commits,
+    write_file_records,
+)
+from transforms.output.removal import ALL_FAILURES, remove_records
 
 
 def finished(source: str) -> FileRecord:
@@ -32,6 +38,14 @@ def test_what_other_processes_commit_is_counted_once(tmp_path: Path) -> None:
     }  # fmt: skip
     # `status` tells them as it finds them in the heartbeat: there are no residues.
     assert _tell_progress(numbers, True).startswith("2 records, 3 of 3 files, in ")
+
+
+def test_what_is_left_of_an_earlier_part_is_not_counted(tmp_path: Path) -> None:
+    earlier, output = make_output(tmp_path, run="run0"), make_output(tmp_path)
+    commit(earlier, make_block(make_protein(0)), make_dead_letter(1))
+    remove_records(output.root, output.run, {"a.fa": ALL_FAILURES})
+    assert any(f"part-{output.run}-rest-" in name for name in read_commits(output.root).parts)
+    assert Following(output, 3).numbers()["records"] == 0
 
 
 def test_a_line_is_written_now_and_then(tmp_path: Path) -> None:

@@ -220,6 +220,7 @@ def test_two_shards_of_one_command_one_of_them_killed_make_what_one_run_makes(
     [
         (["--input", "nothing.fa"], "nothing.fa"),
         (["--input", "a.fa", "--runner", "PrismRunner"], "--gpus divides the work"),
+        (["--input", "a.fa", "--event_log", "out/embeddings/log"], "--event_log"),
     ],
 )
 def test_what_is_wrong_with_the_command_is_told_once_and_starts_no_process(

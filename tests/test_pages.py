@@ -18,7 +18,6 @@ from pipeline.option_groups import beam as beam_options
 from pipeline.options import parse_options
 from pipeline.verbs import VERBS
 from tests.page_blocks import (
-    REPO,
     SET_UP,
     command_lines,
     imitate_hub,
@@ -28,6 +27,7 @@ from tests.page_blocks import (
     read_blocks,
     run_block,
 )
+from tests.processes import REPO
 
 PAGES = {
     str(path.relative_to(REPO)): path

@@ -64,16 +64,22 @@ def test_records_that_share_an_id_are_counted_by_a_plan_and_a_run(
     assert count_sharing_an_id(root, read_commits(root)) is None
 
 
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        (["proteins.txt", "z.csv"], "2 files, the first: proteins.txt"),
+        (["a\x1b[31m.txt"], "1 file, a\\x1b[31m.txt"),
+    ],
+)
 def test_the_first_file_without_a_fasta_name_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], others: list[str], told: str
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.faa").write_text(f">p\n{PROTEIN}\n")
-    for name in ("proteins.txt", "z.csv"):
+    for name in others:
         (folder / name).write_text("")
     args = ("--input", folder, "--model", "demo")
     for main, more in ((plan.main, ()), (run.main, ("--output", tmp_path / "out"))):
         assert exit_code_of(main, *args, *more) == 0
-        told = "Passed over for want of a FASTA name: 2 files, the first: proteins.txt."
-        assert told in capsys.readouterr().out
+        assert f"Passed over for want of a FASTA name: {told}." in capsys.readouterr().out

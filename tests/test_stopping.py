@@ -8,7 +8,7 @@ from tests.helpers import make_output
 from transforms.inputs import stopping
 from transforms.inputs.finding import find_fasta
 from transforms.inputs.reading import _ReadFastaDoFn
-from transforms.inputs.stopping import EndLook, forget_end, request_end
+from transforms.inputs.stopping import EndLook, request_end, withdraw_end
 
 
 class Clock:
@@ -39,7 +39,7 @@ def test_it_is_looked_once_a_second_and_what_was_seen_stays(
     assert not look.is_requested()
     clock.now = 2.0
     assert look.is_requested()
-    forget_end(output)
+    withdraw_end(output)
     clock.now = 9.0
     assert look.is_requested()
     assert not list((tmp_path / "out/.locks").iterdir())

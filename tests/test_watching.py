@@ -10,9 +10,9 @@ import pytest
 from apache_beam.io.restriction_trackers import OffsetRange
 
 from tests.helpers import make_file_record, make_output
-from tests.test_watch import feeding, wait_for
+from tests.waiting import feeding, wait_for
 from transforms.inputs.finding import FastaFile
-from transforms.inputs.stopping import forget_end, request_end
+from transforms.inputs.stopping import request_end, withdraw_end
 from transforms.inputs.watching import Watched, WatchFasta, _TickProvider
 from transforms.output.commits import Output, write_file_records
 
@@ -59,7 +59,7 @@ def test_files_come_as_they_are_complete_until_it_is_told_to_end(
 
     with feeding(feed):
         assert watch(watched, notes) == ["a.fa", "b.fa"]
-    forget_end(watched.output)
+    withdraw_end(watched.output)
     assert os.listdir(Path(watched.output.root) / ".locks") == []
 
 

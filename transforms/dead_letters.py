@@ -35,7 +35,7 @@ def record_failed(
         unheld: Residues of a sequence that is too long to be held, and that the record lacks.
     """
     length = unheld or len(protein.sequence)
-    return announce(
+    return _announce(
         DeadLetter(
             source=protein.source,
             ordinal=protein.ordinal,
@@ -69,7 +69,7 @@ def file_failed(
         file_sha256: SHA-256 of the file's bytes; empty where they could not be read.
         attempts: How often the reading was tried where it failed.
     """
-    return announce(
+    return _announce(
         DeadLetter(
             source=source,
             ordinal=None,
@@ -88,8 +88,8 @@ def file_failed(
     )
 
 
-def announce(letter: DeadLetter) -> DeadLetter:
-    """Tells the listeners of a dead letter that a step built itself, and returns it."""
+def _announce(letter: DeadLetter) -> DeadLetter:
+    """Tells the listeners of a dead letter, and returns it."""
     events.emit(
         events.RecordFailed(
             source=letter.source,

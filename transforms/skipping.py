@@ -94,7 +94,7 @@ class CommittedRecords:
 
     def _current_parts(self, source: str) -> Sequence[PartRecord]:
         """Returns the parts that hold anything of a file; in a long run some may be replaced."""
-        held = self._parts_of[source]
+        held = self._parts_of.get(source, ())
         if not all(has_part_record(self._root, part.part) for part in held):
             self._parts_of = self._find_parts(_read_parts(self._root))
         return self._parts_of.get(source, ())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
 
-from transforms.arrays import Vector
+from transforms.arrays import Vector, Vectors
 from transforms.dead_letters import record_failed
 from transforms.items import EmbeddingBlock, Item
 from transforms.passing import ActOnKinds, act_on_kinds
@@ -25,6 +25,16 @@ def find_fault(vector: Vector) -> tuple[str, str] | None:
     return None
 
 
+def find_faults(vectors: Vectors) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yields each row of a matrix, (n, D), that is at fault, and what :func:`find_fault` says."""
+    # One sum a row finds NaN and Inf; only suspects are looked at closely.
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspects = ~np.isfinite(vectors.sum(axis=1)) | ~vectors.any(axis=1)
+    for row in np.flatnonzero(suspects).tolist():
+        if fault := find_fault(vectors[row]):
+            yield row, fault
+
+
 def validate(block: EmbeddingBlock, dim: int | None) -> list[Item]:
     """Splits a block into the block of good vectors and a dead letter for each bad one.
 
@@ -39,14 +49,7 @@ def validate(block: EmbeddingBlock, dim: int | None) -> list[Item]:
     if dim is not None and width != dim:
         message = f"the vector has {width} values, not {dim}"
         return [record_failed(p, "validate", "wrong_dimension", message) for p in block.proteins]
-    # One sum a row finds NaN and Inf; only suspects are looked at closely.
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspects = ~np.isfinite(block.vectors.sum(axis=1)) | ~block.vectors.any(axis=1)
-    faults = {
-        int(row): fault
-        for row in np.flatnonzero(suspects)
-        if (fault := find_fault(block.vectors[row]))
-    }
+    faults = dict(find_faults(block.vectors))
     if not faults:
         return [block]
     good = [row for row in range(len(block)) if row not in faults]

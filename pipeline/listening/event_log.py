@@ -42,6 +42,18 @@ class EventLog:
             logger.warning("The event log ends here: %s", error)
 
 
+def check_event_log(path: str, output: str) -> None:
+    """Makes sure that the file does not lie among the parts of an output.
+
+    Raises:
+        ConfigurationError: It does.
+    """
+    for folder in FOLDERS:
+        check_outside(
+            storage.absolute(path), storage.join(storage.absolute(output), folder), "--event_log"
+        )
+
+
 @contextmanager
 def logging_events(path: str | None, output: str) -> Iterator[None]:
     """Appends what happens within the ``with`` block to a file.
@@ -56,10 +68,7 @@ def logging_events(path: str | None, output: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    for folder in FOLDERS:
-        check_outside(
-            storage.absolute(path), storage.join(storage.absolute(output), folder), "--event_log"
-        )
+    check_event_log(path, output)
     try:
         stream = storage.open_log(path)
     except OSError as error:

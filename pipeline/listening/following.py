@@ -17,6 +17,7 @@ from pipeline.listening.progress import SECONDS_BETWEEN_LINES
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.output.commits import COMMITS, Output, read_file_records, read_part_record
+from transforms.output.parts import is_of_run
 
 
 class Following:
@@ -55,7 +56,10 @@ class Following:
         root, run = self._output.root, self._output.run
         try:
             if name.startswith(f"part-{run}-"):
-                for held in read_part_record(root, name.removesuffix(".json")).sources.values():
+                part = read_part_record(root, name.removesuffix(".json"))
+                if not is_of_run(part.run, run):  # what an earlier one wrote, without what failed
+                    return
+                for held in part.sources.values():
                     self._counts["records"] += held.rows + held.dead_letters
                     self._counts["dead_letters"] += held.dead_letters + held.failed
                     self._counts["files_done"] += held.failed

@@ -1,1 +1,1 @@
-"""The options of a command line, group by group; ``pipeline/options.py`` puts them together."""
+"""Options of a command line by group; ``pipeline/command_line.py`` puts them together."""

@@ -79,7 +79,9 @@ def check_together(ours: argparse.Namespace) -> None:
             "one of them out."
         )
     if ours.model == DEMO_MODEL and ours.revision:
-        raise ConfigurationError("--revision goes with a hub id, and --model demo is built in.")
+        raise ConfigurationError(
+            "--revision goes with a hub id, and --model demo is built in. Leave out --revision."
+        )
 
 
 def _first(names: Sequence[str], given: Collection[str]) -> str | None:

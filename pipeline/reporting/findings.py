@@ -38,7 +38,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class ReportConfig:
-    """What is config for.
+    """What is asked for.
 
     Attributes:
         output: The output root.
@@ -131,7 +131,8 @@ def _find_out(root: str, config: ReportConfig, committed: Commits) -> Findings:
     dim = overview.configuration.get("dim", 0)
     if not isinstance(dim, int) or (parts and not dim):
         raise ConfigurationError(
-            f"{root} does not tell how wide its vectors are: commits/output.json is damaged."
+            f"{root} does not tell how wide its vectors are: commits/output.json is damaged. Put "
+            "it back from a copy."
         )
     survey = survey_rows(root, parts, dim, config.map_rows)
     return Findings(

@@ -46,7 +46,7 @@ def prepare_shard(config: RunConfig, held: ExitStack) -> Plan:
     opened = open_output(config, held)
     root, run, configuration = opened.root, opened.run, opened.configuration
     if opened.begun is None or _may_have_work(root, shard):
-        # Weights that cannot be loaded show before anything.
+        # Weights that cannot be loaded show before anything is written.
         EsmModelHandler(opened.model).load_model()
     with hold_parts(root, run):
         shard = _join(root, run, shard, configuration)

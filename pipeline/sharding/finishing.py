@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -89,7 +89,6 @@ def finish_output(
     output: str,
     only_if_ended: bool = False,
     release: bool = False,
-    sleep: Callable[[float], object] = time.sleep,
 ) -> Finished:
     """Completes an output that shards have made, as far as they have.
 
@@ -97,7 +96,6 @@ def finish_output(
         output: The output root.
         only_if_ended: Whether nothing is to be done as long as a shard has not ended.
         release: Whether the division is to end although something is missing.
-        sleep: Waits for some seconds; replaced by tests.
 
     Raises:
         AccountingError: A record has no outcome or several.
@@ -109,12 +107,12 @@ def finish_output(
     if only_if_ended and (missing := _find_missing(root)):
         return Finished(root, missing)
     run = f"{FINISH}-{uuid.uuid4().hex[:12]}"
-    with hold_when_free(root, run, FINISH, sleep):
+    with hold_when_free(root, run, FINISH):
         division = read_division(root)
         made = make_output(root, run, configuration)
         if division is None:
             return _look_at_whole(made)
-        return _Finisher(made, division, sleep).finish(release)
+        return _Finisher(made, division).finish(release)
 
 
 def _find_missing(root: str) -> str:
@@ -145,7 +143,6 @@ def _no_inputs(output: Output) -> Listing:
 class _Finisher:
     output: Output
     division: Division
-    sleep: Callable[[float], object]
 
     def finish(self, release: bool) -> Finished:
         root, start = self.output.root, time.monotonic()
@@ -173,7 +170,7 @@ class _Finisher:
             write_report(root, report, code)
             if is_over:
                 end_division(root)
-                with hold_parts(root, self.output.run, self.sleep):  # it is empty by then
+                with hold_parts(root, self.output.run):  # it is empty by then
                     storage.delete(storage.join(root, storage.STAGING))
         summary: list[str] = []
         if is_whole:
@@ -197,7 +194,7 @@ class _Finisher:
     def _clean_up(self, is_whole: bool) -> None:
         """Takes away what does not count; only while no shard is at work."""
         root, run = self.output.root, self.output.run
-        with hold_parts(root, run, self.sleep):
+        with hold_parts(root, run):
             keep_last_failures(root, run)
             sweep(root)
         if is_whole:

@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing
 
 import torch
 
+from pipeline.listening.event_log import check_event_log
 from pipeline.listening.progress import Progress
 from pipeline.listening.tally import Tally
 from pipeline.opening import list_files, read_begun
@@ -51,7 +52,10 @@ def run_on_gpus(config: RunConfig) -> int:
         for n in range(len(devices))
     ]
     root = storage.absolute(config.output)
-    list_files(config, root, read_begun(root))  # what is wrong with them is told here, and once
+    # What is wrong with these is told here, and once.
+    list_files(config, root, read_begun(root))
+    if config.event_log:
+        check_event_log(config.event_log, root)
 
     def start(shard: Shard, device: str) -> Process:
         arguments = arguments_of(shard, config.argv, config.event_log)

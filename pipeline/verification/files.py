@@ -57,7 +57,7 @@ class FileContent:
         return {each.sha256 for each in held if each.rows or each.dead_letters}
 
 
-def gather(
+def gather_content(
     source: str, record: FileRecord | None, parts: Sequence[PartRecord], open_part: OpenPart
 ) -> FileContent:
     """Reads what the parts hold of a file.

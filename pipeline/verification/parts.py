@@ -25,7 +25,7 @@ from transforms.items import DeadLetter
 from transforms.messages import has_messages
 from transforms.output.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
 from transforms.output.parquet import make_schema, read_table, to_matrix
-from transforms.validation import find_fault
+from transforms.validation import find_faults
 
 Configuration = Mapping[str, Any]
 
@@ -233,13 +233,9 @@ def check_fields(name: str, table: pa.Table, configuration: Configuration) -> It
 
 def check_vectors(name: str, rows: PartRows) -> Iterator[Finding]:
     """Every value is finite, and no vector is zero all over."""
-    # One sum a row finds NaN and Inf; only suspects are looked at closely.
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspects = ~np.isfinite(rows.vectors.sum(axis=1)) | ~rows.vectors.any(axis=1)
-    for row in np.flatnonzero(suspects).tolist():
-        if fault := find_fault(rows.vectors[row]):
-            source, ordinal = (rows.table.column(c)[row].as_py() for c in ("source", "ordinal"))
-            yield Finding("vector", f"{name}: {place(source, ordinal)}: {fault[1]}")
+    for row, (_, fault) in find_faults(rows.vectors):
+        source, ordinal = (rows.table.column(c)[row].as_py() for c in ("source", "ordinal"))
+        yield Finding("vector", f"{name}: {place(source, ordinal)}: {fault}")
 
 
 def check_dead_letters(part: OpenedPart) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from pipeline.file_states import find_states
 from pipeline.outputs import REPORT
 from pipeline.recorded import policy_of, read_recorded
 from pipeline.recorded_model import find_recorded_model
-from pipeline.verification.files import OpenPart, check_file, gather
+from pipeline.verification.files import OpenPart, check_file, gather_content
 from pipeline.verification.findings import Finding, Findings, Result, remark
 from pipeline.verification.inputs import check_input
 from pipeline.verification.parts import OpenedPart, check_part, open_part
@@ -163,7 +163,7 @@ def _check_files(
     files = sorted(find_states(committed), key=lambda file: [part.part for part in file.parts])
     for file in files:
         record = committed.files.get(file.source)
-        content = gather(file.source, record, file.parts, open_again)
+        content = gather_content(file.source, record, file.parts, open_again)
         yield from check_file(content)
         if record is not None:
             yield from check_pt(root, content, record, open_again, configuration)

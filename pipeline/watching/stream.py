@@ -18,7 +18,7 @@ from transforms import events
 from transforms.errors import ConfigurationError, LostError
 from transforms.inputs.arriving import is_temporary
 from transforms.inputs.finding import find_fasta
-from transforms.inputs.stopping import forget_end, request_end
+from transforms.inputs.stopping import request_end, withdraw_end
 from transforms.inputs.watching import Watched, WatchFasta
 from transforms.output.commits import read_commits
 from transforms.output.locks import check_held
@@ -88,7 +88,7 @@ class StreamingWatch(Continuing):
             while thread.is_alive():
                 thread.join(_TICK)  # so that a second signal is heeded
         finally:
-            forget_end(output)
+            withdraw_end(output)
         if self._failure:
             raise self._failure
 

@@ -28,8 +28,9 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
         "tests.faults.killing",
-        "pipeline.run",
-        "pipeline.verification.result",
+        "pipeline.dispatch",
+        "pipeline.options",
+        "pipeline.verification.walk",
         "transformers.models.esm.modeling_esm",
     ]
 )

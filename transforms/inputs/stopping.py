@@ -22,7 +22,7 @@ def request_end(output: Output) -> None:
     storage.overwrite(_end_url(output), b"")
 
 
-def forget_end(output: Output) -> None:
+def withdraw_end(output: Output) -> None:
     """Takes the request back, once the run is over."""
     storage.delete(_end_url(output))
 

@@ -89,8 +89,10 @@ def choose_attention(
     for name, attend in _ON_CUDA.items():
         try:
             _try_out(attend, *kind)
+        except ArithmeticError as error:
+            logger.warning("Attention by %s is not used: %s", name, error)
         except Exception as error:  # whatever this build lacks for this card
-            logger.info("Attention by %s is not used: %s", name, error)
+            logger.debug("There is no attention by %s: %s", name, error)
         else:
             seconds[name, attend] = _time(attend, *kind)
     logger.debug("Attention, seconds: %s", {name: each for (name, _), each in seconds.items()})
