@@ -29,12 +29,6 @@ for _number, _usual in (
 LEVELS = {n: logging.getLogger(n).level for n in ("", "apache_beam", "pipeline", "transforms")}
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """How many ``-n auto`` means: one more than cores, since many tests wait for something."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.fixture(autouse=True)
 def _same_logging() -> None:
     """Undoes what the command line has set up, in a test or a fixture, for the whole process."""
