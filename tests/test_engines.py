@@ -7,7 +7,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -172,7 +172,13 @@ def killing(output: Path, victim: str) -> AbstractContextManager[None]:
     """
     if victim != "prism":
         return feeding(lambda: kill_one(output, os.getpid(), victim))
-    return at_each(events.PartCommitted, once(lambda _: kill_one(output, os.getpid(), victim)))
+
+    def kill_all(_: events.Event) -> None:  # of a test before one may not be gone yet
+        for pid in processes_below(os.getpid(), victim):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    return at_each(events.PartCommitted, once(kill_all))
 
 
 def kill_one(output: Path, pid: int, victim: str) -> None:
