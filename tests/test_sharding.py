@@ -110,6 +110,7 @@ def test_shards_one_after_the_other_make_what_one_run_makes(
     assert not [name for name in files_below(output / "commits") if name.startswith("sha")]
     told = report(output)
     assert [each["shard"] for each in told["shards"]] == [0, 1, 2]
+    assert told["metrics"]["attention"] == "packed (each)"
     assert (told["totals"]["read"], told["totals"]["embedded"]) == (120, len(whole.rows))
     assert exit_code_of(verify.main, output, "--sample", 4) == 0
     assert exit_code_of(finish.main, output) == 3

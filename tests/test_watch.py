@@ -80,6 +80,7 @@ def test_what_comes_is_embedded_once_it_is_whole(tmp_path: Path, output: Path) -
     assert finished(output) == ["a.fa", "b.fa"]
     told = report(output)
     assert (told["exit_code"], told["totals"]["embedded_this_run"]) == (0, 3)
+    assert told["metrics"]["attention"] == "packed (each)"
     assert sorted(os.listdir(output)) == [
         ".locks", "commits", "embeddings", "extraction_failures.log", "pt", "run_report.json",
     ]  # fmt: skip

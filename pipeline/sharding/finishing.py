@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from pipeline.checks import make_output
 from pipeline.ending import exit_code
+from pipeline.execution import add_metrics
 from pipeline.failures import MOST_SHOWN
 from pipeline.file_states import UNFINISHED
 from pipeline.recorded import read_bound
@@ -202,9 +202,9 @@ class _Finisher:
             clear_notes(root)
 
     def _report(self, ends: Mapping[int, ShardEnd], seconds: float) -> Report:
-        metrics: Counter[str] = Counter()
+        metrics: dict[str, int | str] = {}
         for end in ends.values():
-            metrics.update({n: count for n, count in end.metrics.items() if isinstance(count, int)})
+            add_metrics(metrics, end.metrics)
         devices = sorted({end.device for end in ends.values() if end.device})
         details: dict[str, Any] = {
             "options": {},
@@ -214,4 +214,4 @@ class _Finisher:
             "shards": [{"shard": number, **asdict(end)} for number, end in sorted(ends.items())],
         }
         listing = _no_inputs(self.output)
-        return make_report(self.output, listing, seconds, dict(metrics), details)
+        return make_report(self.output, listing, seconds, metrics, details)
