@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import filterfalse
 
 from transforms.inputs.arriving import Sight, Version, version_of
 from transforms.inputs.finding import FastaFile
@@ -62,8 +63,12 @@ class Arrivals:
 
     def look(self, files: Iterable[FastaFile]) -> None:
         """Takes note of a look: all files that there are."""
-        self._sight.look(files)
-        growing = {s: file for s, file in self._sight.seen.items() if self._is_due(file)}
+        self._sight.look(filterfalse(self._is_done, files))
+        growing = {
+            source: file
+            for source, file in self._sight.seen.items()
+            if self._at_work.get(source) != version_of(file)
+        }
         self._growing = growing
         self._waiting = {s: f for s, f in self._sight.complete.items() if s in growing}
         self._carried = {
@@ -74,10 +79,8 @@ class Arrivals:
         self._begun &= self._carried.keys()
         self._slow &= self._carried.keys()
 
-    def _is_due(self, file: FastaFile) -> bool:
-        source = file.source
-        known = (self._done.get(source), self._at_work.get(source))
-        return source not in self._refused and version_of(file) not in known
+    def _is_done(self, file: FastaFile) -> bool:
+        return file.source in self._refused or self._done.get(file.source) == version_of(file)
 
     @property
     def is_quiet(self) -> bool:
