@@ -76,8 +76,7 @@ class Continuing(ABC):
 
     def report(self, failure: str | None = None, is_last: bool = True) -> Report:
         """Reads from the output what has become of each file."""
-        told = self._seconds, self._metrics, self._pace
-        return report_run(self.plan, *told, failure, is_last)
+        return report_run(self.plan, self._seconds, self._metrics, self._pace, failure, is_last)
 
 
 class Rounds(Continuing):

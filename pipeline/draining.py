@@ -14,6 +14,8 @@ from transforms.esm.under_way import clear_notes
 from transforms.inputs.stopping import clear_stop, request_end, request_stop, withdraw_end
 from transforms.output.commits import Output
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,7 +27,7 @@ def handling_signals(handle: Callable[[int, FrameType | None], object]) -> Itera
     """
     previous = {
         number: signal.signal(number, handle)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in _ENDING
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
@@ -62,7 +64,7 @@ def draining(
                 "A second signal would count as a death of the records under way: %s", error
             )
         print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
-        for each in signal.valid_signals():
+        for each in _ENDING:
             if signal.getsignal(each) is drain:
                 signal.signal(each, signal.SIG_DFL)
         if and_then:

@@ -63,6 +63,8 @@ _MODULES = {
     "WriteParts": "filling",
 }
 
+__all__ = list(_MODULES)
+
 
 def __getattr__(name: str) -> Any:
     """Imports what is asked for, so that a verb that only reads does not wait for torch."""

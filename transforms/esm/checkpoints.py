@@ -13,7 +13,6 @@ from transforms.errors import ConfigurationError
 from transforms.esm.architecture import DEMO_CONFIG, read_config
 from transforms.esm.hub import fetch, find_fetched
 from transforms.esm.weight_files import make_fingerprint
-from transforms.text import nearest
 
 DEFAULT_MODEL = "Synthyra/FastESM2_650"
 DEMO_MODEL = "demo"
@@ -56,7 +55,7 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
         ConfigurationError: The model cannot be had, or is no ESM-2; the message says what to do.
     """
     if _is_hub_id(model, revision):
-        directory = fetch(model, revision, nearest(model, _KNOWN))
+        directory = fetch(model, revision, _KNOWN)
         name, commit = model, directory.name
     elif model == DEMO_MODEL:
         width, layers = DEMO_CONFIG["hidden_size"], DEMO_CONFIG["num_hidden_layers"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from transforms.errors import ConfigurationError
 from transforms.esm.weight_files import find_weight_files
+from transforms.text import nearest
 
 _SAFETENSORS_PATTERNS = ("config.json", "model*.safetensors", "model.safetensors.index.json")
 _BIN_PATTERNS = ("config.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
@@ -19,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 
 @functools.lru_cache
-def fetch(model: str, revision: str | None, meant: str | None = None) -> Path:
+def fetch(model: str, revision: str | None, known: tuple[str, ...] = ()) -> Path:
     """Returns the folder of a model, named by its commit; it is looked up once in a process.
 
     Args:
         model: Hub id.
         revision: Branch, tag or commit; None for the main branch.
-        meant: A name that ``model`` may be a misspelling of.
+        known: Names of which ``model`` may be a misspelling.
 
     Raises:
         ConfigurationError: The model cannot be had; the message says what to do.
@@ -40,7 +41,7 @@ def fetch(model: str, revision: str | None, meant: str | None = None) -> Path:
     if cached := _find_cached(model, revision):
         logger.warning("%s: the hub does not answer; taking what it last sent.", model)
         return cached
-    raise ConfigurationError(_explain(model, revision, reason, meant)) from reason
+    raise ConfigurationError(_explain(model, revision, reason, known)) from reason
 
 
 def _find_cached(model: str, revision: str | None) -> Path | None:
@@ -74,9 +75,10 @@ def _download(model: str, revision: str | None) -> Path:
     return Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns)))
 
 
-def _explain(model: str, revision: str | None, reason: Exception, meant: str | None) -> str:
+def _explain(model: str, revision: str | None, reason: Exception, known: tuple[str, ...]) -> str:
     from huggingface_hub import errors
 
+    meant = nearest(model, known)
     spelling = f" Did you mean {meant}?" if meant and meant != model else ""
     if isinstance(reason, errors.HFValidationError):
         return (

@@ -46,7 +46,7 @@ class Places:
     def __len__(self) -> int:
         return len(self.parts)
 
-    def take(self, order: Integers | slice) -> Places:
+    def take(self, order: Integers) -> Places:
         """Returns the places of some records, in the order that is given."""
         return Places(self.parts[order], self.rows[order])
 
