@@ -11,7 +11,6 @@ from transforms.arrays import Integers
 from transforms.errors import ConfigurationError
 from transforms.output.blocks import read_blocks
 from transforms.output.commits import Commits
-from transforms.output.picking import parts_with_rows
 
 MOST_ROWS = 200_000
 """Rows of which the ids are read once more at the end of a run."""
@@ -59,7 +58,7 @@ def count_sharing_an_id(root: str, committed: Commits) -> int | None:
         None where that is not known: there are too many rows, or a part is damaged or gone, which
         is for ``verify`` to tell.
     """
-    parts = parts_with_rows(committed)
+    parts = committed.parts_with_rows()
     if sum(part.rows for part in parts) > MOST_ROWS:
         return None
     shared = SharedIds()

@@ -43,7 +43,6 @@ from tests.helpers import (
 )
 from transforms.errors import ConfigurationError
 from transforms.output.commits import Output, PartRecord, PartSource, read_commits
-from transforms.output.picking import parts_with_rows
 
 RNG = np.random.default_rng(5)
 
@@ -394,7 +393,7 @@ def test_one_look_tells_all_and_leaves_out_what_is_broken(output: Output) -> Non
     vectors[7, 2] = np.nan
     commit(output, make_block(*proteins[:25], vectors=vectors[:25]), sequence=0)
     commit(output, make_block(*proteins[25:], vectors=vectors[25:]), sequence=1)
-    parts = parts_with_rows(read_commits(output.root))
+    parts = read_commits(output.root).parts_with_rows()
     survey = survey_rows(output.root, parts, DIM, 30)
     good = np.delete(vectors, 7, axis=0).astype(np.float64)
     assert (survey.rows, survey.norms.total) == (40, 39)
@@ -426,7 +425,7 @@ def test_a_part_with_another_number_of_rows_is_told(tmp_path: Path) -> None:
 
 def test_a_digest_that_is_none_is_damage(output: Output) -> None:
     commit(output, make_block(make_protein(0, sequence_sha256="no digest")))
-    parts = parts_with_rows(read_commits(output.root))
+    parts = read_commits(output.root).parts_with_rows()
     with pytest.raises(ConfigurationError, match=f"{parts[0].embeddings} is damaged"):
         survey_rows(output.root, parts, DIM, 9)
 

@@ -23,7 +23,6 @@ from transforms.messages import has_messages
 from transforms.output.commits import PartRecord, read_commits
 from transforms.output.committed import read_all_rows, read_row_columns
 from transforms.output.parquet import GROUP_ROWS, to_matrix
-from transforms.output.picking import parts_with_rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +155,7 @@ def open_source(output: str, key: str = "id", slash: str | None = None) -> Sourc
     root = storage.absolute(output)
     configuration = read_bound(root)
     committed = read_commits(root)
-    parts = parts_with_rows(committed)
+    parts = committed.parts_with_rows()
     if not parts:
         raise ConfigurationError(
             f"{root} holds no embedded record. python -m pipeline.status tells what it holds."

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.outputs import REPORT, read_run_report
-from pipeline.runners import had_one_worker
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.esm.checkpoints import DEMO_MODEL
@@ -70,6 +69,8 @@ def read_rate(output: str, model: str) -> Rate:
 
 def _find_fault(report: Mapping[str, Any]) -> str | None:
     """Returns why the time of a run is not that of one device at work; None if it is."""
+    from pipeline.runners import had_one_worker  # engines take long to import, and few plans ask
+
     options = report["options"]
     if options.get("watch") or options.get("input_subscription"):
         return "that run has waited for what was to come"

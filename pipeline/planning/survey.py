@@ -59,14 +59,14 @@ class Sample:
         self._step = 1
         self._seen = 0
 
-    def add(self, protein: Protein) -> None:
-        """Takes the next record, or passes it over."""
-        if self._seen % self._step == 0:
+    def add(self, proteins: Sequence[Protein]) -> None:
+        """Takes the next records, or passes them over."""
+        for protein in proteins[-self._seen % self._step :: self._step]:
             self.held.append(replace(protein, sequence=""))  # which is not written
-            if len(self.held) > MOST_SAMPLED:
-                self.held = self.held[::2]
-                self._step *= 2
-        self._seen += 1
+        self._seen += len(proteins)
+        if len(self.held) > MOST_SAMPLED:
+            self.held = self.held[::2]
+            self._step *= 2
 
 
 @dataclass
@@ -103,18 +103,20 @@ class Survey:
         held = np.frombuffer(self.digests, np.uint64)
         return len(held) - len(np.unique(held))
 
+    def add_proteins(self, proteins: Sequence[Protein]) -> None:
+        """Takes note of records to be embedded of the file that is last in the list."""
+        self.files[-1].to_embed += len(proteins)
+        self.lengths.update(len(protein.sequence) for protein in proteins)
+        self.truncated += sum(each.residues_used < len(each.sequence) for each in proteins)
+        self.residues_used += sum(protein.residues_used for protein in proteins)
+        self.digests.extend(short_digest(protein.sequence_sha256) for protein in proteins)
+        self.ids.add(protein.id for protein in proteins)
+        self.sample.add(proteins)
+
     def add(self, item: Item) -> None:
-        """Takes note of an item of the file that is last in the list."""
+        """Takes note of another item of that file."""
         file = self.files[-1]
         match item:
-            case Protein(sequence=sequence, residues_used=used):
-                file.to_embed += 1
-                self.lengths[len(sequence)] += 1
-                self.truncated += used < len(sequence)
-                self.residues_used += used
-                self.digests.append(short_digest(item.sequence_sha256))
-                self.ids.add([item.id])
-                self.sample.add(item)
             case DeadLetter(ordinal=ordinal):
                 self.refused.add(item)
                 if ordinal is None:
@@ -147,13 +149,15 @@ def survey(
                 check_residues(item, policy) if isinstance(item, Protein) else item
                 for item in batch.items
             ]
-            for item in items:
-                seen.add(item)
             for schedule in schedules:
                 schedule.add(items)
-            passed = [item for item in items if isinstance(item, Protein)]
-            residues = sum(len(protein.sequence) for protein in passed)
-            hear(events.RecordsEmbedded(len(passed), residues))
+            proteins = [item for item in items if isinstance(item, Protein)]
+            seen.add_proteins(proteins)
+            for item in items:
+                if not isinstance(item, Protein):
+                    seen.add(item)
+            residues = sum(len(protein.sequence) for protein in proteins)
+            hear(events.RecordsEmbedded(len(proteins), residues))
     for schedule in schedules:
         schedule.close()
     return seen

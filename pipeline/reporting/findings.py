@@ -30,7 +30,6 @@ from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.messages import has_messages
 from transforms.output.commits import Commits
-from transforms.output.picking import parts_with_rows
 
 EXAMPLES = 3
 """Dead letters of each kind that are shown."""
@@ -127,7 +126,7 @@ def find_out(config: ReportConfig) -> Findings:
 def _find_out(root: str, config: ReportConfig, committed: Commits) -> Findings:
     failures = count_failures(iterate_dead_letters(root, committed), EXAMPLES)
     overview = make_overview(root, committed, failures)
-    parts = parts_with_rows(committed)
+    parts = committed.parts_with_rows()
     dim = overview.configuration.get("dim", 0)
     if not isinstance(dim, int) or (parts and not dim):
         raise ConfigurationError(

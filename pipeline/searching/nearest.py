@@ -22,7 +22,7 @@ from transforms.output.blocks import read_blocks
 from transforms.output.commits import Commits, PartRecord, read_commits
 from transforms.output.neighbours import Block, Neighbours, nearest
 from transforms.output.parquet import to_matrix
-from transforms.output.picking import parts_with_rows, read_picked
+from transforms.output.picking import read_picked
 
 _OF_HITS = ("id", "accession", "description", "sequence_length", "source", "ordinal")
 
@@ -56,7 +56,7 @@ def search_output(config: SearchConfig) -> Found:
     root = storage.absolute(config.output)
     configuration = read_recorded(root)
     committed = read_commits(root)
-    if not parts_with_rows(committed):
+    if not committed.parts_with_rows():
         raise ConfigurationError(f"{root} holds no embedded protein yet. Run the pipeline first.")
     if config.queries:
         # Late, as it brings torch, which a search by id does not need.
@@ -79,7 +79,7 @@ def search_rows(root: str, top: int, queries: Queries, committed: Commits) -> Fo
         OSError: One cannot be read; FileNotFoundError where it was replaced meanwhile.
     """
     started = time.perf_counter()
-    parts = parts_with_rows(committed)
+    parts = committed.parts_with_rows()
     sources = sorted(committed.by_source())
     # Each has itself as a neighbour, or others that are the same.
     wanted = top + 1 if queries.are_rows else top

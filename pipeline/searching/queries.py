@@ -12,7 +12,7 @@ from transforms.errors import ConfigurationError
 from transforms.items import DeadLetter
 from transforms.output.commits import Commits
 from transforms.output.parquet import to_matrix
-from transforms.output.picking import find_rows, parts_with_rows, read_picked
+from transforms.output.picking import find_rows, read_picked
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def pick_queries(root: str, config: SearchConfig, committed: Commits) -> Queries
     Raises:
         ConfigurationError: One is not there.
     """
-    parts = parts_with_rows(committed)
+    parts = committed.parts_with_rows()
     places = find_rows(root, parts, config.ids, config.source)
     rows: list[dict[str, Any]] = []
     vectors = np.zeros((0, 0), np.float32)

@@ -206,20 +206,20 @@ def item_of(
         file_sha256: SHA-256 of that file.
         place: Where it stands, in words for a person; by default its place in the file.
     """
-    place = place or place_of(record)
     protein = Protein(
         source, record.ordinal, record.id, record.description, record.sequence or "", file_sha256
     )
+    if record.sequence:
+        return protein
+    place = place or place_of(record)
     if record.sequence is None:
         message = (
             f"{place} has {record.length:,} residues; "
             f"the longest that can be read has {MAX_RECORD_RESIDUES:,}"
         )
         return record_failed(protein, "read", "too_long", message, unheld=record.length)
-    if not record.sequence:
-        message = f"{place} has a header but no sequence"
-        return record_failed(protein, "read", "empty_sequence", message)
-    return protein
+    message = f"{place} has a header but no sequence"
+    return record_failed(protein, "read", "empty_sequence", message)
 
 
 def place_of(record: FastaRecord) -> str:

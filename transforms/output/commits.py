@@ -147,6 +147,10 @@ class Commits:
                 parts_of.setdefault(source, []).append(part)
         return parts_of
 
+    def parts_with_rows(self) -> list[PartRecord]:
+        """Returns the parts that hold embedded records."""
+        return [part for part in self.parts.values() if part.embeddings]
+
     def sources_with_failure(self) -> set[str]:
         """Returns the files of which a part holds the dead letter of the whole file."""
         parts = self.parts.values()

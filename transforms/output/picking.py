@@ -10,12 +10,7 @@ import pyarrow.compute as pc
 
 from transforms.arrays import Integers
 from transforms.output.blocks import read_blocks
-from transforms.output.commits import Commits, PartRecord
-
-
-def parts_with_rows(committed: Commits) -> list[PartRecord]:
-    """Returns the parts of an output that hold embedded records."""
-    return [part for part in committed.parts.values() if part.embeddings]
+from transforms.output.commits import PartRecord
 
 
 def find_rows(
