@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import BinaryIO
@@ -29,6 +30,7 @@ from transforms.output.commits import (
 )
 from transforms.output.file_counts import counts_of
 from transforms.output.gathering import Gathered, check_keys, gather, read_whole
+from transforms.output.growing import GrowingFile, GrowingFiles
 from transforms.output.pt_format import write_pt
 from transforms.passing import ActOnKinds, act_on_kinds
 from transforms.times import now
@@ -39,7 +41,10 @@ SECONDS_PER_RECORD = 1.0
 
 
 def finish_files(
-    finished: Sequence[FinishedFile], parts: Mapping[str, PartRecord], output: Output
+    finished: Sequence[FinishedFile],
+    parts: Mapping[str, PartRecord],
+    output: Output,
+    grown: Mapping[str, GrowingFile] | None = None,
 ) -> list[FileRecord]:
     """Writes what finished files get, and returns their records, which are still to be written.
 
@@ -47,13 +52,14 @@ def finish_files(
         finished: The files.
         parts: The parts in which their records lie, by name.
         output: Where to write.
+        grown: What has grown of the ``.pt`` of some of them, by source.
 
     Raises:
         AccountingError: A record has no outcome or several.
     """
     digests: Mapping[str, str] = {}
     if output.pt:
-        digests = _write_files(finished, parts, output)
+        digests = _write_files(finished, parts, output, grown or {})
     else:
         for each in finished:
             check_keys(each, [parts[name] for name in each.parts], output.root)
@@ -71,7 +77,10 @@ def finish_files(
 
 
 def _write_files(
-    finished: Sequence[FinishedFile], parts: Mapping[str, PartRecord], output: Output
+    finished: Sequence[FinishedFile],
+    parts: Mapping[str, PartRecord],
+    output: Output,
+    grown: Mapping[str, GrowingFile],
 ) -> dict[str, str]:
     """Publishes the ``.pt`` and the failures of files; returns the SHA-256 of each ``.pt``."""
     root = output.root
@@ -101,7 +110,11 @@ def _write_files(
             return
         content = content or gather(each, parts_of[source], root)
         content = content.longest_first() if is_by_length else content
-        digests[source] = write_pt(handle, content.ids, content.read_vectors())
+        begun = grown.get(source)
+        if begun and begun.holds(content):
+            digests[source] = begun.publish(content.ids, handle)
+        else:
+            digests[source] = write_pt(handle, content.ids, content.read_vectors())
 
     storage.publish_all(
         root, {pt_name(each.end.source): partial(write_vectors, each) for each in finished}
@@ -138,6 +151,7 @@ class _WriteEsmPtDoFn(ActOnKinds):
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        self._growing = GrowingFiles(output)
 
     def start_bundle(self) -> None:
         self._held: list[FinishedFile] = []
@@ -149,6 +163,7 @@ class _WriteEsmPtDoFn(ActOnKinds):
         self._read_part = lru_cache(maxsize=8)(partial(read_part_record, self._output.root))
 
     def act(self, item: FinishedFile | Settled) -> Iterable[Item]:  # type: ignore[override]
+        self._growing.see(item)
         if isinstance(item, FinishedFile):
             self._held.append(item)
             self._rows += item.rows
@@ -163,9 +178,18 @@ class _WriteEsmPtDoFn(ActOnKinds):
     def finish_bundle(self) -> None:
         self._write_records()
 
+    def teardown(self) -> None:
+        self._growing.close()
+
     def _write_files(self) -> None:
         parts = {name: self._read_part(name) for each in self._held for name in each.parts}
-        self._records += finish_files(self._held, parts, self._output)
+        with ExitStack() as stack:
+            grown = {
+                each.end.source: stack.enter_context(closing(file))
+                for each in self._held
+                if (file := self._growing.take(each))
+            }
+            self._records += finish_files(self._held, parts, self._output, grown)
         announce_finished(self._held)
         self._held, self._rows = [], 0
 

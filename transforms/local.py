@@ -70,9 +70,7 @@ def publish_all(root: str, staging: str, files: Mapping[str, Callable[[BinaryIO]
     except FileNotFoundError as error:
         # Not made anew: an output that vanishes under a run must not come back half empty.
         raise FileNotFoundError(errno.ENOENT, "The output folder is gone", root) from error
-    # By their names it is known whose they are, should a kill leave them.
-    names = [f"{name.rpartition('/')[2][:48]}.{uuid.uuid4().hex}" for name in files]
-    staged = [os.path.join(staging, name) for name in names]
+    staged = [staged_path(staging, name) for name in files]
     targets = [os.path.join(root, name) for name in files]
     folders = list(dict.fromkeys(map(os.path.dirname, targets)))
     try:
@@ -89,6 +87,11 @@ def publish_all(root: str, staging: str, files: Mapping[str, Callable[[BinaryIO]
                 os.remove(path)
         raise
     sync_all(folders)  # without it a rename need not survive a power cut
+
+
+def staged_path(staging: str, name: str) -> str:
+    """Returns where a file is staged: its name tells whose it is, should a kill leave it."""
+    return os.path.join(staging, f"{name.rpartition('/')[2][:48]}.{uuid.uuid4().hex}")
 
 
 def _write(path: str, write: Callable[[BinaryIO], object]) -> None:

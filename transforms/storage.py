@@ -210,6 +210,16 @@ def open_scratch(root: str) -> BinaryIO:
     return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
 
 
+def stage(root: str, name: str) -> BinaryIO:
+    """Opens a file that grows before it is published, which is to move it to where it is staged.
+
+    Args:
+        root: A local output root in which something has been published.
+        name: Path of the file below it.
+    """
+    return open(local.staged_path(os.path.join(root, STAGING), name), "wb")
+
+
 def open_log(path: str) -> TextIO:
     """Opens a local text file to which lines are appended; what UTF-8 lacks is escaped."""
     return open(path, "a", encoding="utf-8", errors="backslashreplace")

@@ -243,8 +243,7 @@ _VECTORS = _LastRead[Vectors](2)
 
 
 def _read_row_keys(root: str, name: str) -> dict[str, RowKeys]:
-    columns = ["source", "ordinal", "id", "residues_used"]
-    table = _decode(root, EMBEDDINGS, name, partial(read_columns, columns=columns))
+    table = read_row_columns(root, name, ["source", "ordinal", "id", "residues_used"])
     return _keys_by_source(*(table.column(i).to_pylist() for i in range(4)))
 
 

@@ -59,7 +59,8 @@ class Gathered:
         root: The output root.
         source: The file.
         parts: The parts in which its records lie.
-        ids: Ids of the embedded records, in FASTA order.
+        ordinals: Of the embedded records, in FASTA order.
+        ids: Their ids.
         residues_used: How many residues of each the model was given.
         rows: Where they lie.
         dead_letters: Where the failed records lie, in FASTA order.
@@ -68,6 +69,7 @@ class Gathered:
     root: str
     source: str
     parts: tuple[PartRecord, ...]
+    ordinals: Integers
     ids: list[str]
     residues_used: Integers
     rows: Places
@@ -78,6 +80,7 @@ class Gathered:
         order = np.argsort(-self.residues_used, kind="stable")
         return replace(
             self,
+            ordinals=self.ordinals[order],
             ids=[self.ids[i] for i in order],
             residues_used=self.residues_used[order],
             rows=self.rows.take(order),
@@ -167,6 +170,7 @@ def gather(finished: FinishedFile, parts: Sequence[PartRecord], root: str) -> Ga
         root=root,
         source=source,
         parts=tuple(parts),
+        ordinals=ordinals,
         ids=[ids[i] for i in order],
         residues_used=_join(used)[order],
         rows=places,

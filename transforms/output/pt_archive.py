@@ -50,35 +50,44 @@ class Archive:
             name: Its path in the archive.
             chunks: Its content; each chunk is let go before the next one is asked for.
         """
-        path, start = name.encode(), self._position
+        self.begin(name)
+        # Unlike a loop, `map` does not hold a chunk while the next one is made.
+        deque(map(self.write, chunks), maxlen=0)
+        self.end()
+
+    def begin(self, name: str) -> None:
+        """Begins a record, whose content is written by :meth:`write` until :meth:`end`."""
+        self._path, self._start = name.encode(), self._position
         local = _LOCAL.pack(
             b"PK\x03\x04", _VERSION, _FLAGS, 0, 0, _DATE, 0,
-            _IN_64_BITS, _IN_64_BITS, len(path), len(_LOCAL_SIZES),
+            _IN_64_BITS, _IN_64_BITS, len(self._path), len(_LOCAL_SIZES),
         )  # fmt: skip
-        self._put(local + path + _LOCAL_SIZES)
-        first, self._checksum = self._position, 0
-        # Unlike a loop, `map` does not hold a chunk while the next one is made.
-        deque(map(self._put, chunks), maxlen=0)
-        size, checksum = self._position - first, self._checksum
-        self._put(_SIZES.pack(b"PK\x07\x08", checksum, size, size))
-        self._directory.append(_central(path, start, size, checksum))
+        self.write(local + self._path + _LOCAL_SIZES)
+        self._first, self._checksum = self._position, 0
+
+    def end(self) -> None:
+        """Ends the record."""
+        size, checksum = self._position - self._first, self._checksum
+        self.write(_SIZES.pack(b"PK\x07\x08", checksum, size, size))
+        self._directory.append(_central(self._path, self._start, size, checksum))
 
     def close(self) -> str:
         """Writes the directory; returns the SHA-256 of all that was written."""
         start, count = self._position, len(self._directory)
-        self._put(b"".join(self._directory))
+        self.write(b"".join(self._directory))
         end = self._position
         size = end - start
         if max(start, size) > _ZIP64_LIMIT:
-            self._put(
+            self.write(
                 _END_64.pack(b"PK\x06\x06", 44, _VERSION, _VERSION, 0, 0, count, count, size, start)
                 + _LOCATOR_64.pack(b"PK\x06\x07", 0, end, 1)
             )
         start, size = min(start, _IN_64_BITS), min(size, _IN_64_BITS)
-        self._put(_END.pack(b"PK\x05\x06", 0, 0, count, count, size, start, 0))
+        self.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, size, start, 0))
         return self._digest.hexdigest()
 
-    def _put(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | memoryview) -> None:
+        """Writes more of the record."""
         self._checksum = zlib.crc32(data, self._checksum)
         self._digest.update(data)
         self._handle.write(data)

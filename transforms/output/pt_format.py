@@ -9,6 +9,7 @@ says where in it each of them lies.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import BinaryIO
@@ -43,28 +44,48 @@ def write_pt(handle: BinaryIO, ids: Sequence[str], blocks: Iterable[Vectors]) ->
     Raises:
         ValueError: There are more or fewer rows than ids.
     """
-    archive = Archive(handle)
-    # First, because its local header of 64 bytes aligns it as `torch.load(mmap=True)` likes it.
-    rows, dim = _write_storage(archive, blocks) if ids else (0, 0)
-    if rows != len(ids):
-        raise ValueError(f"{len(ids):,} ids, but {rows:,} vectors")
-    archive.add("archive/data.pkl", _joined(_pickle(ids, dim)))
-    archive.add("archive/byteorder", [b"little"])
-    archive.add("archive/version", [b"3\n"])
-    return archive.close()
+    writer = PtWriter(handle)
+    if ids:
+        # Unlike a loop, `map` does not hold a block while the next one is made.
+        deque(map(writer.add, blocks), maxlen=0)
+    return writer.close(ids)
 
 
-def _write_storage(archive: Archive, blocks: Iterable[Vectors]) -> tuple[int, int]:
-    """Returns the shape of the matrix that the blocks make up."""
-    rows = dim = 0
+class PtWriter:
+    """Writes a file of that format while its vectors come; see :func:`write_pt`.
 
-    def to_bytes(block: Vectors) -> bytes | memoryview:
-        nonlocal rows, dim
-        rows, dim = rows + block.shape[0], block.shape[1]
-        return np.ascontiguousarray(block, dtype="<f4").reshape(-1).view(np.uint8).data
+    Args:
+        handle: Where to write.
+    """
 
-    archive.add("archive/data/0", map(to_bytes, blocks))
-    return rows, dim
+    def __init__(self, handle: BinaryIO) -> None:
+        self._archive = Archive(handle)
+        self._rows = self._dim = 0
+
+    def add(self, block: Vectors) -> None:
+        """Writes vectors, float32 of shape (any, D)."""
+        if not self._dim:
+            # First, because its local header of 64 bytes aligns it as torch.load(mmap=True) likes.
+            self._archive.begin("archive/data/0")
+        self._rows, self._dim = self._rows + block.shape[0], block.shape[1]
+        data = np.ascontiguousarray(block, dtype="<f4").reshape(-1).view(np.uint8).data
+        self._archive.write(data)
+
+    def close(self, ids: Sequence[str]) -> str:
+        """Writes the ids, one for each vector, and returns the SHA-256 of all that was written.
+
+        Raises:
+            ValueError: There are more or fewer vectors.
+        """
+        if self._rows != len(ids):
+            raise ValueError(f"{len(ids):,} ids, but {self._rows:,} vectors")
+        archive = self._archive
+        if self._dim:
+            archive.end()
+        archive.add("archive/data.pkl", _joined(_pickle(ids, self._dim)))
+        archive.add("archive/byteorder", [b"little"])
+        archive.add("archive/version", [b"3\n"])
+        return archive.close()
 
 
 def _pickle(ids: Sequence[str], dim: int) -> Iterator[bytes]:
