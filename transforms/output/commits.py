@@ -197,8 +197,10 @@ def read_commits(root: str) -> Commits:
         for record in records:
             known = files.get(record.source)
             if known is None or known.time <= record.time:
-                current = {replaced.get(name, name) for name in record.parts}
-                files[record.source] = replace(record, parts=tuple(sorted(current)))
+                if not replaced.keys().isdisjoint(record.parts):
+                    current = {replaced.get(name, name) for name in record.parts}
+                    record = replace(record, parts=tuple(sorted(current)))
+                files[record.source] = record
     return Commits({n: part for n, part in parts.items() if n not in replaced}, files)
 
 

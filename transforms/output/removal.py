@@ -91,7 +91,8 @@ def remove_records(
         is_at_rest: Whether the run writes nothing meanwhile. If not, only what the replaced parts
             named is swept, and nothing may be at work that needs one of them.
     """
-    for part in read_commits(root).parts.values():
+    parts = read_commits(root).parts.values() if removals else ()
+    for part in parts:
         if any(
             source in removals and removals[source].touches(held)
             for source, held in part.sources.items()
