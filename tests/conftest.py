@@ -8,6 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import logging
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,9 @@ def _same_logging() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_known() -> None:
-    """Forgets what other tests have left in the process for its next run."""
+def _nothing_known() -> Iterator[None]:
+    """Forgets what a test has left in the process for its next run, be that of a fixture."""
+    yield
     MODELS.forget()
     beam_metrics._held.clear()
 

@@ -137,12 +137,12 @@ def change_while_read(monkeypatch: pytest.MonkeyPatch, path: Path, change: Any) 
     """Lets something happen to a file between its two passes."""
     open_chunks, opened = storage.open_chunks, []
 
-    def opening(url: str, *args: Any) -> Iterator[bytes]:
-        if url == str(path) and not args:  # with a size it is only looked into
+    def opening(url: str, *args: Any, **part: int) -> Iterator[bytes]:
+        if url == str(path) and not (args or part):  # with a size it is only looked into
             opened.append(url)
             if len(opened) == 2:
                 change()
-        return open_chunks(url, *args)
+        return open_chunks(url, *args, **part)
 
     monkeypatch.setattr(storage, "open_chunks", opening)
     monkeypatch.setattr(reading, "HELD_BYTES", 0)  # so that it is read twice

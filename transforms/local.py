@@ -62,15 +62,7 @@ def publish_all(root: str, staging: str, files: Mapping[str, Callable[[BinaryIO]
         staging: Name of the folder below it in which they are staged.
         files: What writes the content, for each path below the root.
     """
-    staging = os.path.join(root, staging)
-    try:
-        os.mkdir(staging)
-    except FileExistsError:
-        pass
-    except FileNotFoundError as error:
-        # Not made anew: an output that vanishes under a run must not come back half empty.
-        raise FileNotFoundError(errno.ENOENT, "The output folder is gone", root) from error
-    staged = [staged_path(staging, name) for name in files]
+    staged = [staged_path(root, staging, name) for name in files]
     targets = [os.path.join(root, name) for name in files]
     folders = list(dict.fromkeys(map(os.path.dirname, targets)))
     try:
@@ -89,9 +81,17 @@ def publish_all(root: str, staging: str, files: Mapping[str, Callable[[BinaryIO]
     sync_all(folders)  # without it a rename need not survive a power cut
 
 
-def staged_path(staging: str, name: str) -> str:
-    """Returns where a file is staged: its name tells whose it is, should a kill leave it."""
-    return os.path.join(staging, f"{name.rpartition('/')[2][:48]}.{uuid.uuid4().hex}")
+def staged_path(root: str, staging: str, name: str) -> str:
+    """Returns where a file can be staged: its name tells whose it is, should a kill leave it."""
+    folder = os.path.join(root, staging)
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        pass
+    except FileNotFoundError as error:
+        # Not made anew: an output that vanishes under a run must not come back half empty.
+        raise FileNotFoundError(errno.ENOENT, "The output folder is gone", root) from error
+    return os.path.join(folder, f"{name.rpartition('/')[2][:48]}.{uuid.uuid4().hex}")
 
 
 def _write(path: str, write: Callable[[BinaryIO], object]) -> None:

@@ -214,10 +214,10 @@ def stage(root: str, name: str) -> BinaryIO:
     """Opens a file that grows before it is published, which is to move it to where it is staged.
 
     Args:
-        root: A local output root in which something has been published.
+        root: A local output root.
         name: Path of the file below it.
     """
-    return open(local.staged_path(os.path.join(root, STAGING), name), "wb")
+    return open(local.staged_path(root, STAGING, name), "wb")
 
 
 def open_log(path: str) -> TextIO:

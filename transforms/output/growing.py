@@ -29,7 +29,7 @@ class GrowingFile:
     """A ``.pt`` that grows where files are staged.
 
     Args:
-        root: The output root, in which something has been published.
+        root: The output root, which is local.
         source: The FASTA file.
     """
 
@@ -110,11 +110,10 @@ class GrowingFiles:
 
     def _grow(self, settled: Settled) -> None:
         key = settled.source, settled.file_sha256
-        if key not in self._files:
-            self._begin(key)
-        if not (file := self._files[key]):
+        if key in self._files and not self._files[key]:
             return
         try:
+            file = self._files.get(key) or self._begin(key)
             part = read_part_record(self._root, settled.part)
             rows = read_rows(self._root, part, settled.source)
             follows = bool(rows and part.embeddings and file.add(part.embeddings, rows))
@@ -123,14 +122,15 @@ class GrowingFiles:
         if not follows:
             self._give_up(key)
 
-    def _begin(self, key: tuple[str, str]) -> None:
+    def _begin(self, key: tuple[str, str]) -> GrowingFile:
         while len(self._files) >= MOST_FILES:
             oldest = next(iter(self._files))
             self._give_up(oldest)
             del self._files[oldest]
-        self._files[key] = GrowingFile(self._root, key[0])
+        self._files[key] = file = GrowingFile(self._root, key[0])
+        return file
 
     def _give_up(self, key: tuple[str, str]) -> None:
-        if file := self._files[key]:
+        if file := self._files.get(key):
             file.close()
         self._files[key] = None
