@@ -62,7 +62,8 @@ def publish_all(root: str, staging: str, files: Mapping[str, Callable[[BinaryIO]
         staging: Name of the folder below it in which they are staged.
         files: What writes the content, for each path below the root.
     """
-    staged = [staged_path(root, staging, name) for name in files]
+    staging = make_staging(root, staging)
+    staged = [staged_path(staging, name) for name in files]
     targets = [os.path.join(root, name) for name in files]
     folders = list(dict.fromkeys(map(os.path.dirname, targets)))
     try:
@@ -81,8 +82,8 @@ def publish_all(root: str, staging: str, files: Mapping[str, Callable[[BinaryIO]
     sync_all(folders)  # without it a rename need not survive a power cut
 
 
-def staged_path(root: str, staging: str, name: str) -> str:
-    """Returns where a file can be staged: its name tells whose it is, should a kill leave it."""
+def make_staging(root: str, staging: str) -> str:
+    """Makes the folder in which files are staged, unless it is there, and returns it."""
     folder = os.path.join(root, staging)
     try:
         os.mkdir(folder)
@@ -91,6 +92,11 @@ def staged_path(root: str, staging: str, name: str) -> str:
     except FileNotFoundError as error:
         # Not made anew: an output that vanishes under a run must not come back half empty.
         raise FileNotFoundError(errno.ENOENT, "The output folder is gone", root) from error
+    return folder
+
+
+def staged_path(folder: str, name: str) -> str:
+    """Returns where a file is staged: its name tells whose it is, should a kill leave it."""
     return os.path.join(folder, f"{name.rpartition('/')[2][:48]}.{uuid.uuid4().hex}")
 
 

@@ -203,21 +203,21 @@ def open_scratch(root: str) -> BinaryIO:
     """Opens a file that nobody else sees and that is gone when it is closed.
 
     Args:
-        root: An output root in which something is published; if it is local, the file is on its
-            disk, where there is room for what belongs there.
+        root: An output root; if it is local, the file is on its disk, where there is room for
+            what belongs there.
     """
-    folder = os.path.join(root, STAGING) if is_local(root) else None
+    folder = local.make_staging(root, STAGING) if is_local(root) else None
     return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
 
 
 def stage(root: str, name: str) -> BinaryIO:
-    """Opens a file that grows before it is published, which is to move it to where it is staged.
+    """Opens a file that is written before it is published: by being moved to a ``Write``'s handle.
 
     Args:
         root: A local output root.
         name: Path of the file below it.
     """
-    return open(local.staged_path(root, STAGING, name), "wb")
+    return open(local.staged_path(local.make_staging(root, STAGING), name), "wb")
 
 
 def open_log(path: str) -> TextIO:
