@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -178,6 +180,47 @@ def test_on_a_full_disk_it_is_left_off(
     run(output, *settled, finished)
     assert pt_of(output) == expected
     assert read_back == ["a.fa"]
+
+
+class Full(io.FileIO):
+    """A file on a disk that is full: what is held of it cannot be written when it is closed."""
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_cannot_be_written_is_taken_away(
+    output: Output, monkeypatch: pytest.MonkeyPatch, read_back: list[str]
+) -> None:
+    settled = write_parts(output, range(3), range(3, 6), range(6, 9))
+    finished = finish(settled)
+    expected = written_at_the_end(output, finished)
+    read_back.clear()
+    stage = storage.stage
+
+    def full(root: str, name: str) -> BinaryIO:
+        with stage(root, name) as handle:
+            return io.BufferedWriter(Full(handle.name, "wb"), 1 << 20)
+
+    monkeypatch.setattr(storage, "stage", full)
+    first, second, third = settled
+    run(output, first, second, first, third, finished)  # in which order they do not follow
+    assert pt_of(output) == expected
+    assert read_back == ["a.fa"]
+
+
+def test_dead_letters_among_the_rows_of_others_do_not_stop_it(
+    output: Output, read_back: list[str]
+) -> None:
+    settled = write_parts(output, range(2), range(2, 4))
+    name = commit(output, make_dead_letter(4), make_block(make_protein(0, "b.fa")), sequence=2)
+    settled.append(Settled("a.fa", settled[0].file_sha256, name, 0, 1))
+    finished = finish(settled, dead=1)
+    expected = written_at_the_end(output, finished)
+    read_back.clear()
+    run(output, *settled, finished)
+    assert pt_of(output) == expected
+    assert read_back == []
 
 
 def test_a_part_that_was_written_anew_is_read_back(output: Output, read_back: list[str]) -> None:

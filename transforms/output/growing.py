@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import BinaryIO
 
 import numpy as np
@@ -50,7 +51,8 @@ class GrowingFile:
 
     def holds(self, content: Gathered) -> bool:
         """Tells whether it has all vectors of its file, and from where that has them."""
-        written = {part.embeddings for part in content.parts if part.embeddings}
+        parts = (part for part in content.parts if part.sources[content.source].rows)
+        written = {part.embeddings for part in parts}
         ordinals = np.frombuffer(self._ordinals, np.int64)
         return written == set(self._written) and np.array_equal(ordinals, content.ordinals)
 
@@ -63,7 +65,8 @@ class GrowingFile:
 
     def close(self) -> None:
         """Takes it away, unless it was published."""
-        self._handle.close()
+        with suppress(OSError):  # what is held cannot be written where the disk is full
+            self._handle.close()
         storage.delete(self._handle.name)
 
 
@@ -104,8 +107,8 @@ class GrowingFiles:
 
     def close(self) -> None:
         """Lets go of all of them."""
-        for key in tuple(self._files):
-            self._give_up(key)
+        for file in filter(None, self._files.values()):
+            file.close()
         self._files, self._before, self._last = {}, {}, {}
 
     def _grow(self, settled: Settled) -> None:
@@ -124,9 +127,8 @@ class GrowingFiles:
 
     def _begin(self, key: tuple[str, str]) -> GrowingFile:
         while len(self._files) >= MOST_FILES:
-            oldest = next(iter(self._files))
-            self._give_up(oldest)
-            del self._files[oldest]
+            if oldest := self._files.pop(next(iter(self._files))):
+                oldest.close()
         self._files[key] = file = GrowingFile(self._root, key[0])
         return file
 
