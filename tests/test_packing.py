@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.esm.encoding import CLS, EOS, encode
-from transforms.esm.packing import Pack, Row, pack
+from transforms.esm.packing import Pack, Row, pack, pack_passes
 from transforms.residues import ALLOWED_RESIDUES
 
 CPU = torch.device("cpu")
@@ -40,17 +40,13 @@ def test_segments_name_the_residues_that_count(chosen: list[Row]) -> None:
         assert averaged.tolist() == encode(row.residues[row.first : row.last]).tolist()[1:-1]
 
 
-@given(st.lists(rows(), min_size=1, max_size=8), st.data())
-def test_a_part_is_what_its_sequences_alone_would_be(
-    chosen: list[Row], data: st.DataObject
-) -> None:
-    start = data.draw(st.integers(0, len(chosen) - 1))
-    stop = data.draw(st.integers(start + 1, len(chosen)))
-    found, expected = pack(chosen, CPU)[start:stop], pack(chosen[start:stop], CPU)
-    assert (len(found), found.longest) == (stop - start, expected.longest)
-    assert found.offsets.tolist() == expected.offsets.tolist()
-    for name in ("token_ids", "positions", "boundaries", "segments"):
-        assert getattr(found, name).tolist() == getattr(expected, name).tolist()
+@given(st.lists(st.lists(rows(), min_size=1, max_size=4), min_size=1, max_size=4))
+def test_each_of_several_passes_is_what_it_would_be_alone(passes: list[list[Row]]) -> None:
+    for found, chosen in zip(pack_passes(passes, CPU), passes, strict=True):
+        expected = pack(chosen, CPU)
+        assert (len(found), found.longest) == (len(chosen), expected.longest)
+        for name in ("token_ids", "positions", "boundaries", "segments"):
+            assert getattr(found, name).tolist() == getattr(expected, name).tolist()
 
 
 def test_nothing_is_asked_of_the_device() -> None:

@@ -31,13 +31,13 @@ budgets = st.integers(1, 2000)
 
 @given(lengths=all_lengths, budget=budgets)
 def test_every_sequence_is_in_exactly_one_pass(lengths: list[int], budget: int) -> None:
-    indices = [index for chosen in slice_passes(lengths, PassBudget(budget)) for index in chosen]
+    indices = [index for chosen in slice_passes(lengths, budget) for index in chosen]
     assert indices == list(range(len(lengths)))
 
 
 @given(lengths=all_lengths, budget=budgets)
 def test_a_pass_keeps_the_budget_unless_it_is_one_sequence(lengths: list[int], budget: int) -> None:
-    for chosen in slice_passes(lengths, PassBudget(budget)):
+    for chosen in slice_passes(lengths, budget):
         cost = (max(lengths[index] for index in chosen) + 2) * len(chosen)
         assert cost <= budget or len(chosen) == 1
 
@@ -46,7 +46,7 @@ def test_a_pass_keeps_the_budget_unless_it_is_one_sequence(lengths: list[int], b
 def test_a_pass_ends_only_where_the_next_sequence_would_not_fit(
     lengths: list[int], budget: int
 ) -> None:
-    passes = list(slice_passes(lengths, PassBudget(budget)))
+    passes = list(slice_passes(lengths, budget))
     for chosen in passes[:-1]:
         assert (lengths[chosen[0]] + 2) * (len(chosen) + 1) > budget
 
@@ -55,7 +55,7 @@ def test_a_pass_ends_only_where_the_next_sequence_would_not_fit(
 def test_for_several_workers_passes_become_smaller_towards_the_end(
     lengths: list[int], budget: int, workers: int
 ) -> None:
-    passes = list(slice_passes(lengths, PassBudget(budget), padded=False, workers=workers))
+    passes = list(slice_passes(lengths, budget, padded=False, workers=workers))
     assert [index for chosen in passes for index in chosen] == list(range(len(lengths)))
     costs = [sum(lengths[index] + 2 for index in chosen) for chosen in passes]
     for number, (cost, chosen) in enumerate(zip(costs, passes, strict=True)):
@@ -75,7 +75,7 @@ def test_for_several_workers_passes_become_smaller_towards_the_end(
     ],
 )
 def test_examples(lengths: list[int], budget: int, expected: list[int]) -> None:
-    assert list(map(len, slice_passes(lengths, PassBudget(budget)))) == expected
+    assert list(map(len, slice_passes(lengths, budget))) == expected
 
 
 @given(lengths=st.lists(st.integers(1, 300), max_size=60), budget=budgets)
@@ -170,6 +170,12 @@ def test_running_out_of_memory_makes_nobody_a_suspect(model: Spied) -> None:
     for _ in range(2):
         assert failures(embed(model, ["ACDEF", "DEF"])) == {"ACDEF": "oom"}
         assert model.passes == [["M"], ["ACDEF", "DEF"], ["ACDEF"], ["DEF"]]
+
+
+def test_where_memory_ran_out_the_passes_that_remain_are_cut_smaller(model: Spied) -> None:
+    model.capacity = 10
+    embed(model, [f"AC{residue}" for residue in "DEFGHIKLMN"], toks_per_batch=20)
+    assert list(map(len, model.passes[1:])) == [4, 2, 2, 2, 2, 2]
 
 
 def test_a_killer_dies_twice_and_then_costs_no_other_record_anything(model: Spied) -> None:

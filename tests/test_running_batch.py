@@ -19,7 +19,7 @@ from transforms.esm.forward import Fetch, Rows, launch_rows
 from transforms.esm.known_vectors import KnownVectors
 from transforms.esm.loaded import MODELS
 from transforms.esm.model import EsmModelHandler, ModelConfig
-from transforms.esm.packing import Pack
+from transforms.esm.packing import Pack, pack
 from transforms.esm.pass_budget import PassBudget
 from transforms.esm.passes import _LAUNCHER
 from transforms.esm.running_batch import RunningBatch
@@ -45,15 +45,15 @@ class Device:
         self.capacity = 10**9
 
     def launch(self, encoder: nn.Module, rows: Rows, full: int = 0) -> Fetch:
-        assert isinstance(rows, Pack)
+        packed = rows if isinstance(rows, Pack) else pack(rows, torch.device("cpu"))
         assert full > 0
-        if len(rows.token_ids) > self.capacity:
+        if len(packed.token_ids) > self.capacity:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         self.launched.append(len(rows))
 
         def fetch() -> np.ndarray:
             self.fetched += 1
-            return launch_rows(encoder, rows)()
+            return launch_rows(encoder, packed)()
 
         return fetch
 

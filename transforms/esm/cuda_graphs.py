@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -157,9 +156,8 @@ def make_places(tokens: int, sequences: int, longest: int, device: torch.device)
     def zeros(size: int) -> Tensor:
         return torch.zeros(size, dtype=torch.int32, device=device)
 
-    offsets = np.zeros(sequences + 1, np.int64)
     boundaries, segments = zeros(sequences + 1), zeros(3 * sequences)
-    return Pack(zeros(tokens), zeros(tokens), boundaries, segments, offsets, longest)
+    return Pack(zeros(tokens), zeros(tokens), boundaries, segments, longest)
 
 
 def fill_places(places: Pack, packed: Pack) -> None:

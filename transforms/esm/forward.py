@@ -15,7 +15,7 @@ from transforms.arrays import Vectors
 from transforms.esm.cuda_graphs import Graphs
 from transforms.esm.device_errors import is_out_of_memory
 from transforms.esm.encoder import PackedEncoder
-from transforms.esm.packing import Pack, Row, pack
+from transforms.esm.packing import Pack, Row, pack, pack_passes
 from transforms.esm.padded import embed_padded
 
 Rows = Sequence[Row] | Pack
@@ -49,23 +49,23 @@ def attention_of(model: nn.Module) -> str:
     return "padded"
 
 
-def prepare_rows(model: nn.Module, rows: Sequence[Row]) -> Rows:
-    """Puts sequences into the form in which the model takes them, on its device.
+def prepare_passes(model: nn.Module, passes: Sequence[Sequence[Row]]) -> Sequence[Rows]:
+    """Puts the sequences of passes into the form in which the model takes them, on its device.
 
-    The slices of it are what :func:`embed_rows` takes: so the arrays of many passes are made, and
-    brought to the device, in one go.
+    Each is what :func:`embed_rows` takes: so the arrays of many passes are made, and brought to
+    the device, in one go.
 
     Raises:
         ValueError: A sequence is empty, or holds what is not an amino acid letter.
     """
-    if not isinstance(model, PackedEncoder) or not rows:
-        return rows
+    if not isinstance(model, PackedEncoder):
+        return passes
     try:
-        return pack(rows, _device_of(model))
+        return pack_passes(passes, _device_of(model))
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return rows  # each pass is packed by itself then, where running out is dealt with
+        return passes  # each is packed by itself then, where running out is dealt with
 
 
 def embed_rows(model: nn.Module, rows: Rows) -> Vectors:

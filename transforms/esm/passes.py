@@ -21,12 +21,13 @@ from transforms.esm.device_errors import is_out_of_memory
 from transforms.esm.encoding import encode_packed
 from transforms.esm.forward import (
     Fetch,
+    Rows,
     concurrent_passes,
     embed_rows,
     is_padded,
     launch_rows,
     launches_ahead,
-    prepare_rows,
+    prepare_passes,
 )
 from transforms.esm.packing import Row
 from transforms.esm.pass_budget import PassBudget
@@ -53,6 +54,18 @@ class _Piece(NamedTuple):
     digest: str
     windows: int
     row: Row
+
+
+class _Prepared(NamedTuple):
+    """A pass, and its rows as the model takes them."""
+
+    pieces: Sequence[_Piece]
+    rows: Rows
+
+    def rows_of(self, members: Sequence[_Piece]) -> Rows:
+        """Returns the rows of some of its pieces."""
+        is_whole = len(members) == len(self.pieces)
+        return self.rows if is_whole else [piece.row for piece in members]
 
 
 # Launching blocks once the device has enough to do. A second thread would not be faster: passes
@@ -158,44 +171,39 @@ def _run_passes(
     model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, notes: Notes
 ) -> Iterator[_Pass]:
     """Yields each pass as it ends, with an outcome for each piece."""
-    pieces, lengths = _sort(pieces)
-    rows = prepare_rows(model, [piece.row for piece in pieces])
-    workers = most_workers(lengths, concurrent_passes(model))
+    workers = most_workers([len(p.row.residues) for p in pieces], concurrent_passes(model))
 
-    def run(chosen: Sequence[int]) -> Sequence[Vector]:
-        part = slice(chosen[0], chosen[-1] + 1)
-        digests = [piece.digest for piece in pieces[part]]
-        with notes.noted(digests), _learning(budget, pieces[part]):
-            return list(embed_rows(model, rows[part]))
+    def run(prepared: _Prepared) -> _Pass:
+        def run_some(members: Sequence[_Piece]) -> Sequence[Vector]:
+            digests = [piece.digest for piece in members]
+            with notes.noted(digests), _learning(budget, members):
+                return list(embed_rows(model, prepared.rows_of(members)))
 
-    def run_one(chosen: range) -> _Pass:
-        return pieces[chosen.start : chosen.stop], run_isolated(run, chosen)
+        return prepared.pieces, run_isolated(run_some, prepared.pieces)
 
-    passes = slice_passes(lengths, budget, is_padded(model), workers)
-    return run_side_by_side(run_one, passes, workers)
+    return run_side_by_side(run, _prepare(model, pieces, budget, workers), workers)
 
 
 def _launch_passes(
     model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, notes: Notes
 ) -> Iterator[_Pass]:
     """Has all passes launched, one after the other, and returns what yields each as it ends."""
-    pieces, lengths = _sort(pieces)
-    rows = prepare_rows(model, [piece.row for piece in pieces])
 
-    def launch(chosen: Sequence[int]) -> Sequence[tuple[Fetch, int]]:
-        part = slice(chosen[0], chosen[-1] + 1)
-        with _learning(budget, pieces[part]):
-            fetch = cache(launch_rows(model, rows[part], budget.tokens))
-        return [(fetch, row) for row in range(len(chosen))]
+    def launch(prepared: _Prepared) -> tuple[Sequence[_Piece], list[tuple[Fetch, int] | Failure]]:
+        def launch_some(members: Sequence[_Piece]) -> Sequence[tuple[Fetch, int]]:
+            with _learning(budget, members):
+                fetch = cache(launch_rows(model, prepared.rows_of(members), budget.tokens))
+            return [(fetch, row) for row in range(len(members))]
 
-    def launch_all() -> list[tuple[range, list[tuple[Fetch, int] | Failure]]]:
-        passes = slice_passes(lengths, budget, padded=False)
-        return [(chosen, run_isolated(launch, chosen)) for chosen in passes]
+        return prepared.pieces, run_isolated(launch_some, prepared.pieces)
+
+    def launch_all() -> list[tuple[Sequence[_Piece], list[tuple[Fetch, int] | Failure]]]:
+        return list(map(launch, _prepare(model, pieces, budget)))
 
     def fetch_all() -> Iterator[_Pass]:
         with noted:
-            for chosen, outcomes in launched.result():
-                yield pieces[chosen.start : chosen.stop], list(map(_wait_for, outcomes))
+            for members, outcomes in launched.result():
+                yield members, list(map(_wait_for, outcomes))
 
     with ExitStack() as stack:
         stack.enter_context(notes.noted([piece.digest for piece in pieces]))
@@ -212,10 +220,22 @@ def _wait_for(launched: tuple[Fetch, int] | Failure) -> Outcome:
     return vector
 
 
-def _sort(pieces: Sequence[_Piece]) -> tuple[list[_Piece], list[int]]:
-    """Returns the longest first, and how many residues each has."""
-    ordered = sorted(pieces, key=lambda piece: -len(piece.row.residues))
-    return ordered, [len(piece.row.residues) for piece in ordered]
+def _prepare(
+    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, workers: int = 1
+) -> Iterator[_Prepared]:
+    """Yields passes, the longest sequences first; after memory ran out, smaller ones."""
+    remaining = sorted(pieces, key=lambda piece: -len(piece.row.residues))
+    while remaining:
+        tokens = budget.tokens
+        lengths = [len(piece.row.residues) for piece in remaining]
+        cut = slice_passes(lengths, tokens, is_padded(model), workers)
+        passes = [remaining[each.start : each.stop] for each in cut]
+        rows = prepare_passes(model, [[piece.row for piece in members] for members in passes])
+        for members, prepared in zip(passes, rows, strict=True):
+            if budget.tokens < tokens:
+                break
+            yield _Prepared(members, prepared)
+            remaining = remaining[len(members) :]
 
 
 @contextmanager

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from transforms.esm.pass_budget import PassBudget
-
 PASSES_PER_BATCH = 16
 """Forward passes of one batch: enough to sort by length within it, so that little is padding."""
 
@@ -27,7 +25,7 @@ def most_workers(lengths: Sequence[int], workers: int) -> int:
 
 
 def slice_passes(
-    lengths: Sequence[int], budget: PassBudget, padded: bool = True, workers: int = 1
+    lengths: Sequence[int], tokens: int, padded: bool = True, workers: int = 1
 ) -> Iterator[range]:
     """Cuts sequences into forward passes.
 
@@ -37,7 +35,7 @@ def slice_passes(
     Args:
         lengths: Residues of each sequence, the longest first: so similar lengths go together, and
             what does not fit into memory shows at once, not after hours.
-        budget: Tokens of a pass, asked for each one anew.
+        tokens: The budget of a pass.
         padded: Whether each sequence of a pass costs as much as the longest.
         workers: How many passes run at a time.
 
@@ -48,7 +46,7 @@ def slice_passes(
     remaining = sum(lengths) + 2 * len(lengths)
     start = 0
     while start < len(lengths):
-        limit = budget.tokens
+        limit = tokens
         if workers > 1:
             limit = min(limit, max(_SMALL_PASS, remaining // (2 * workers)))
         first = lengths[start] + 2
@@ -72,7 +70,7 @@ def count_passes(lengths: Sequence[int], pass_tokens: int, padded: bool = True) 
         padded: Whether each sequence of a pass costs as much as the longest.
     """
     ordered = sorted(lengths, reverse=True)
-    passes = list(slice_passes(ordered, PassBudget(pass_tokens), padded))
+    passes = list(slice_passes(ordered, pass_tokens, padded))
     if not padded:
         return len(passes), sum(ordered) + 2 * len(ordered)
     return len(passes), sum((ordered[each.start] + 2) * len(each) for each in passes)
