@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -13,7 +12,7 @@ from dataclasses import replace
 from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.ending import exit_code, report_or_fail
-from pipeline.execution import add_metrics, embed
+from pipeline.execution import add_metrics, embed, frozen
 from pipeline.listening.pace import Pace
 from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
@@ -175,8 +174,8 @@ def go_on(plan: Plan, begin: Callable[[list[int]], Continuing]) -> tuple[Plan, R
     Returns:
         The plan with the files that there are, what has come of all rounds, and those signals.
     """
-    gc.freeze()  # libraries and model stay; once, for what is frozen is never given back
     with ExitStack() as stack:
+        stack.enter_context(frozen())
         received = stack.enter_context(draining(plan.output.root))
         going = begin(received)
         stack.enter_context(plan.lock.watched(going.numbers, going.lose))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from pipeline.checks import Plan
@@ -33,8 +34,6 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
     failure = None
     pace = Pace()
     if plan.todo:
-        # Libraries and model stay; the collector need not look through them again and again.
-        gc.freeze()
         try:
             with events.listening(pace):
                 metrics = embed(plan, beam_args)
@@ -62,9 +61,23 @@ def embed(plan: Plan, beam_args: Sequence[str]) -> dict[str, int | str]:
             checkpoint_seconds=plan.checkpoint_seconds,
             is_begun=plan.is_begun,
         )
-        metrics = dict(run_graph(graph, beam_args))
+        with frozen():
+            metrics = dict(run_graph(graph, beam_args))
     check_held(plan.output.root, plan.output.lock, lock_name(plan.output.shard))
     return metrics
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Keeps Python from looking, again and again, for what can be freed of libraries and model."""
+    if gc.get_freeze_count():  # by one around this, or by whoever calls us
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def add_metrics(total: MutableMapping[str, int | str], more: Mapping[str, int | str]) -> None:

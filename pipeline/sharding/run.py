@@ -7,7 +7,6 @@ other run. What concerns the whole output it leaves to the one that ends last; s
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from contextlib import ExitStack
@@ -123,7 +122,6 @@ def _run(plan: Plan, config: RunConfig, guard: DeadLetterGuard) -> _Outcome:
     with events.listening(guard), events.listening(heard), attended(plan, config.quiet) as received:
         start = time.monotonic()
         if plan.todo:
-            gc.freeze()
             try:
                 metrics = embed(plan, config.beam_args)
             except (GraphError, LostError, OSError) as error:
