@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import uuid
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -19,13 +20,11 @@ from pipeline.run_report import Report, log_line
 from transforms import storage
 from transforms.errors import ConfigurationError, FastaFormatError
 from transforms.esm.checkpoints import DEFAULT_MODEL, Checkpoint
-from transforms.esm.model import ModelConfig, keep_model
+from transforms.esm.model import ModelConfig, drop_model, keep_model
 from transforms.naming import failures_name, pt_name
 from transforms.residues import ResiduePolicy
 
 logger = logging.getLogger(__name__)
-
-_LOADED = "a model in memory"
 
 Embedded = tuple[list[str], list[torch.Tensor]]
 
@@ -84,11 +83,14 @@ def extract_fast_esm(
                 plan = _prepare_loaded(config, model, held)
             else:
                 plan = prepare(config, held)
+            files = plan.listing.files
+            if len(files) > 1:
+                raise ConfigurationError(f"{fasta_file} matches {len(files)} files; give one.")
             report = execute(plan)
         _raise_failure(report)
         for letter in iterate_dead_letters(work, report.committed):
             logger.warning("%s", log_line(letter))
-        (source,) = (file.source for file in plan.listing.files)
+        source = files[0].source
         embedded = _load(os.path.join(work, pt_name(source)))
         if target:
             if report.dead_letters:
@@ -101,21 +103,23 @@ def extract_fast_esm(
 def _prepare_loaded(config: RunConfig, model: torch.nn.Module, held: ExitStack) -> Plan:
     """Plans a run with a model that is in memory already."""
     weights = next(model.parameters())
+    name = f"a model in memory, {uuid.uuid4().hex}"  # several threads may each have one
     # A model with a head has its encoder, which gives the hidden states, as its base model.
-    keep_model(_LOADED, getattr(model, "base_model", model))
+    keep_model(name, getattr(model, "base_model", model))
+    held.callback(drop_model, name)
     loaded = ModelConfig(
-        _LOADED,
+        name,
         dtype=str(weights.dtype).removeprefix("torch."),
         device=str(weights.device),
         toks_per_batch=config.model.toks_per_batch,
     )
     checkpoint = Checkpoint(
-        model=_LOADED,
+        model=name,
         revision=None,
         directory=None,
         hidden_size=int(model.config.hidden_size),  # type: ignore[union-attr, arg-type]
         layers=int(model.config.num_hidden_layers),  # type: ignore[union-attr, arg-type]
-        fingerprint=_LOADED,
+        fingerprint=name,
     )
     return prepare(replace(config, model=loaded), held, checkpoint)
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import gc
 import inspect
 import logging
 import os
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,10 @@ import pytest
 import torch
 from transformers import EsmForMaskedLM
 
+from pipeline.checks import Plan
+from pipeline.execution import execute
 from pipeline.fast_esm import extract_fast_esm
+from pipeline.run_report import Report
 from tests.model_helpers import embed_alone
 from tests.outputs import lines
 from transforms.errors import ConfigurationError, FastaFormatError
@@ -114,3 +121,56 @@ def test_a_model_with_a_head_and_paths_will_do(
 def test_a_model_may_be_named(fasta: Path) -> None:
     _, data = extract_fast_esm(str(fasta), model="demo")
     assert [tuple(tensor.shape) for tensor in data] == [(128,)] * 4
+
+
+def test_weights_that_were_changed_in_place_give_other_vectors(
+    fasta: Path, tiny_checkpoint: Path
+) -> None:
+    model = load_encoder(find_checkpoint(str(tiny_checkpoint)), "float32", "cpu")
+    extract_fast_esm(fasta, model=model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    _, data = extract_fast_esm(fasta, model=model)
+    np.testing.assert_allclose(data[2].numpy(), embed_alone(model, SEQUENCES["b"]), atol=1e-5)
+
+
+def test_each_of_several_threads_has_its_own_model(
+    fasta: Path, tiny_checkpoint: Path, model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = load_encoder(find_checkpoint(str(tiny_checkpoint)), "float32", "cpu")
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.5)
+    both_are_known = threading.Barrier(2)
+
+    def execute_together(plan: Plan) -> Report:
+        both_are_known.wait(60)
+        return execute(plan)
+
+    monkeypatch.setattr("pipeline.fast_esm.execute", execute_together)
+
+    def extract(model: torch.nn.Module) -> torch.Tensor:
+        return extract_fast_esm(fasta, model=model)[1][2]
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(extract, (model, other)))
+    for vector, its in zip(found, (model, other), strict=True):
+        np.testing.assert_allclose(vector.numpy(), embed_alone(its, SEQUENCES["b"]), atol=1e-5)
+
+
+def test_nothing_is_held_afterwards(fasta: Path, tiny_checkpoint: Path) -> None:
+    model = load_encoder(find_checkpoint(str(tiny_checkpoint)), "float32", "cpu")
+    extract_fast_esm(fasta, model=model)
+    held = weakref.ref(model)
+    del model
+    extract_fast_esm(fasta, model="demo")  # Beam holds the last one
+    gc.collect()
+    assert held() is None
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_pattern_of_several_files_is_refused(fasta: Path, model: torch.nn.Module) -> None:
+    fasta.with_name("other.fa").write_text(">a\nMK\n")
+    with pytest.raises(ConfigurationError, match=r"\*\.fa matches 2 files"):
+        extract_fast_esm(fasta.with_name("*.fa"), model=model)

@@ -62,6 +62,12 @@ class LoadedModels:
         """Makes a model known that is already loaded; see :func:`keep_model`."""
         with self._lock:
             self._kept[name] = model.eval()
+            self._learned.pop(model, None)  # its weights may be others by now
+
+    def drop(self, name: str) -> None:
+        """Lets go of a model that was kept."""
+        with self._lock:
+            self._kept.pop(name, None)
 
     def get(self, name: str, revision: str | None, dtype: str, device: str) -> nn.Module:
         """Returns a model; loads it the first time, and again when its files have changed.

@@ -63,9 +63,15 @@ def keep_model(name: str, model: nn.Module) -> None:
         name: Takes precedence over a directory or hub id of that name in this process.
         model: On the device and in the dtype it is to be run with; gives
             ``last_hidden_state`` (B, T, D) for ``input_ids`` and ``attention_mask`` (B, T).
-            It is put into eval mode.
+            It is put into eval mode. Where its weights are changed in place, it is to be made
+            known again: vectors of identical sequences are remembered.
     """
     MODELS.keep(name, model)
+
+
+def drop_model(name: str) -> None:
+    """Lets go of a model that :func:`keep_model` has made known."""
+    MODELS.drop(name)
 
 
 class EsmModelHandler(ModelHandler[Batch, Item, nn.Module]):  # type: ignore[misc]
