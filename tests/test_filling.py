@@ -10,10 +10,11 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_stream import TestStream
-from apache_beam.transforms.window import TimestampedValue
+from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from tests.helpers import make_block, make_dead_letter, make_output, make_protein
 from transforms.batching import BatchByTokens
+from transforms.completion import CompleteFiles
 from transforms.filling import WriteParts
 from transforms.items import Batch, Item, ItemCoder, Protein
 from transforms.output.commits import Output, read_commits
@@ -152,3 +153,12 @@ def test_without_a_wait_there_is_no_timer_and_the_local_runner_takes_it(output: 
         )
     (part,) = read_commits(output.root).parts.values()
     assert (part.sources["a.fa"].rows, part.sources["a.fa"].dead_letters) == (1, 1)
+
+
+def test_windows_are_refused(output: Output) -> None:
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    items = pipeline | beam.Create([make_dead_letter(1)]).with_output_types(Item)
+    windowed = items | beam.WindowInto(FixedWindows(60))
+    for step in (WriteParts(output), CompleteFiles()):
+        with pytest.raises(ValueError, match=f"{type(step).__name__} keeps one account"):
+            _ = windowed | step

@@ -12,7 +12,7 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from transforms.errors import AccountingError
 from transforms.items import EndOfFile, FinishedFile, Item, Settled
-from transforms.lanes import key_by_lane, source_address
+from transforms.lanes import check_window, key_by_lane, source_address
 
 OpenFiles = dict[str, tuple[Any, ...]]
 """Files under way: (packed EndOfFile or None, rows, dead letters, names of parts)."""
@@ -88,7 +88,12 @@ class CompleteFiles(beam.PTransform):  # type: ignore[misc]
     lanes: int = 1
 
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
-        """Applies the step."""
+        """Applies the step.
+
+        Raises:
+            ValueError: The items lie in windows, over which the records of a file may spread.
+        """
+        check_window(items, "CompleteFiles")
         return (
             items
             | "Key by lane" >> key_by_lane(self.lanes, source_address)

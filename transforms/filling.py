@@ -12,7 +12,7 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.items import DeadLetter, EmbeddingBlock, Item
-from transforms.lanes import key_by_lane, record_address, timer_name
+from transforms.lanes import check_window, key_by_lane, record_address, timer_name
 from transforms.output.commits import Output
 from transforms.output.parts import part_name, withdraw_later, write_part
 from transforms.waiting import make_waiting
@@ -105,7 +105,7 @@ class WriteParts(beam.PTransform):  # type: ignore[misc]
 
     In come items of all kinds; out go a :class:`~transforms.items.Settled` for each file of each
     part, and every other kind as it came. A part is written at 4,096 records,
-    ``checkpoint_seconds`` after the one before, at the end of the window, or, on engines with
+    ``checkpoint_seconds`` after the one before, at the end of the data, or, on engines with
     processing time, ``max_batch_wait`` seconds after its first record; the first parts of a run
     are smaller.
 
@@ -125,7 +125,12 @@ class WriteParts(beam.PTransform):  # type: ignore[misc]
     clock: Callable[[], float] = time.time
 
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
-        """Applies the step."""
+        """Applies the step.
+
+        Raises:
+            ValueError: The items lie in windows: what a part is called knows nothing of them.
+        """
+        check_window(items, "WriteParts")
         keyed = items | "Key by lane" >> key_by_lane(self.lanes, record_address)
         keeper = PartKeeper(self.output, self.checkpoint_seconds, self.clock)
         timers = timer_name(keyed, "part")

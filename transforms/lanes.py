@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 
 import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindows
 
 from transforms.items import Batch, EmbeddingBlock, Item
 
@@ -53,6 +54,19 @@ def record_address(item: Item) -> str:
 def source_address(item: Item) -> str:
     """Returns what keeps a file together: its source."""
     return str(getattr(item, "source", ""))
+
+
+def check_window(items: beam.PCollection[Item], step: str) -> None:
+    """Makes sure that a step whose state is that of all records is not applied window by window.
+
+    Raises:
+        ValueError: The items lie in windows.
+    """
+    if not isinstance(items.windowing.windowfn, GlobalWindows):
+        raise ValueError(
+            f"{step} keeps one account of all records, which windows would split: "
+            "put beam.WindowInto(beam.window.GlobalWindows()) before it"
+        )
 
 
 def key_by_lane(lanes: int, address: Callable[[Item], str]) -> beam.PTransform:
