@@ -115,6 +115,12 @@ def test_anything_else_is_new(records: CommittedRecords, record: Item) -> None:
     assert records.find(record) is None
 
 
+def test_another_version_is_new_also_while_the_first_is_open(records: CommittedRecords) -> None:
+    assert records.find(ROW)  # in a range of the file, whose end is seen elsewhere
+    assert records.find(replace(ROW, file_sha256=sha256("later"))) is None
+    assert records.find(ROW)
+
+
 def test_the_parts_of_the_own_run_do_not_count(old: Output) -> None:
     own = CommittedRecords(old.root, read_commits(old.root), OLD)
     assert own.find(ROW) is None

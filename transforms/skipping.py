@@ -42,7 +42,7 @@ class CommittedRecords:
         self._run = run
         self._shard = shard
         self._parts_of = self._find_parts(commits)
-        self._open: dict[str, _OpenFile] = {}
+        self._open: dict[str, tuple[str, _OpenFile]] = {}  # by source: the version, and its keys
 
     def find(self, record: Record) -> Settled | None:
         """Returns what settles the record, or None if it is new.
@@ -53,13 +53,13 @@ class CommittedRecords:
         if record.source not in self._parts_of:
             return None
         # Other threads open and close files too.
-        held = self._open.get(record.source)
-        if held is None:
+        version, held = self._open.get(record.source, ("", None))
+        if held is None or version != record.file_sha256:
             held = self._read_file(record.source, record.file_sha256)
             if len(self._open) >= MOST_OPEN:  # of a range of a file the end is seen elsewhere
                 for oldest in list(self._open)[:1]:
                     self.close(oldest)
-            self._open[record.source] = held
+            self._open[record.source] = record.file_sha256, held
         return held.find(record.ordinal, record.sequence_sha256)
 
     def _find_parts(self, commits: Commits) -> dict[str, list[PartRecord]]:
