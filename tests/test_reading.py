@@ -158,6 +158,7 @@ PACKED = gzip.compress(GOOD, mtime=0)
         (PACKED[:-8] + bytes(8), "corrupt", "damaged between bytes"),
         (b"@r\nACGT\n+\nIIII\n", "not_fasta", "line 1 .*FASTQ"),
         (GOOD + b">c\nM\0K\n", "not_fasta", "line 6 holds a NUL byte"),
+        (b">a\nMK\n>b\nA\0\n" + 9 * GOOD, "not_fasta", "line 4 holds a NUL byte"),
     ],
 )
 def test_a_damaged_file_is_one_dead_letter_and_nothing_else(

@@ -158,7 +158,9 @@ class _Source:
     def rest(self) -> Iterator[bytes]:
         """Yields all that is left, chunk by chunk."""
         yield self._chunk[self._at :]
-        yield from self._chunks
+        # Not ``yield from``: closed on the way, it would close what others may want to read on.
+        for chunk in self._chunks:  # noqa: UP028
+            yield chunk
 
 
 def is_plain(start: bytes) -> bool:
