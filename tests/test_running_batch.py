@@ -14,6 +14,7 @@ from torch import nn
 from tests.helpers import make_output, make_protein
 from transforms import events
 from transforms.awaiting import Deferred
+from transforms.esm import passes
 from transforms.esm.bisection import Failure
 from transforms.esm.forward import Fetch, Rows, launch_rows
 from transforms.esm.known_vectors import KnownVectors
@@ -203,7 +204,8 @@ def test_a_suspect_is_alone_with_the_device(
     handler.run_inference(make_batch(["ACDEF", "GHIKL"]), handler.load_model())
     count_deaths(output.root)
     notes = Notes(output.root, "later")
-    assert notes.has_suspects
+    assert notes.has_suspect(["STVYA", "ACDEF"])
+    assert not notes.has_suspect(["STVYA"])
 
     def begin(*sequences: str, before: RunningBatch | None = None) -> RunningBatch:
         proteins = make_batch(list(sequences)).proteins
@@ -219,7 +221,27 @@ def test_a_suspect_is_alone_with_the_device(
     wait_for_launches()
     # The batch before, and the suspect; the rest has been launched.
     assert (device.launched, device.fetched - fetched) == ([1, 1, 1], 2)
-    assert notes.has_suspects  # GHIKL
+    assert not notes.has_suspect(["ACDEF"])
     assert all(not isinstance(v, Failure) for v in running.finish().values())
+    # GHIKL may be of a file that another worker reads: nobody waits for it.
+    fetched = device.fetched
+    later = begin("WYWYW", before=begin("CDEFG"))
+    wait_for_launches()
+    assert device.fetched == fetched
+    later.finish()
+    assert notes.has_suspect(["GHIKL"])
     begin("GHIKL").finish()
-    assert not notes.has_suspects
+    assert not notes.has_suspect(["GHIKL"])
+
+
+def test_a_batch_with_nothing_to_compute_leaves_the_device_untried(
+    output: Output, tiny_checkpoint: Path, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+    monkeypatch.setattr(passes, "_try_out", tried.append)
+    handler = handler_of(tiny_checkpoint, output=output)
+    for sequences in ([], ["ACDEF"], ["GHIKL"]):
+        for item in handler.run_inference(make_batch(sequences), handler.load_model()):
+            assert isinstance(item, Deferred)
+            item.resolve()
+    assert len(tried) == 1

@@ -8,6 +8,7 @@ with its token-dropout scale, layer norms before attention and feed-forward, rot
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, cast
 
@@ -163,7 +164,9 @@ def pack_encoder(encoder: Any) -> nn.Module:
     config = encoder.config
     heads, width = config.num_attention_heads, config.hidden_size
     kind = parameter.device, parameter.dtype, heads, width // heads
-    if not (chosen := choose_attention(*kind)):
-        plain: nn.Module = encoder
-        return plain
-    return PackedEncoder(encoder, *chosen, choose_rotary_and_norm(*kind)).eval()
+    # Triton launches on the current device, whatever the tensors lie on.
+    with torch.cuda.device(parameter.device) if parameter.is_cuda else nullcontext():
+        if not (chosen := choose_attention(*kind)):
+            plain: nn.Module = encoder
+            return plain
+        return PackedEncoder(encoder, *chosen, choose_rotary_and_norm(*kind)).eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,7 @@ from transforms.esm.forward import (
 from transforms.esm.packing import Row
 from transforms.esm.pass_budget import PassBudget
 from transforms.esm.slicing import most_workers, slice_passes
-from transforms.esm.under_way import Notes
+from transforms.esm.under_way import Notes, digest_of
 from transforms.esm.windows import cut_windows
 
 Outcome = Vector | Failure
@@ -76,12 +75,12 @@ _Pass = tuple[Sequence[_Piece], list[Outcome]]
 
 
 def _cut(sequence: str, max_residues: int) -> list[_Piece]:
-    digest = hashlib.sha256(sequence.encode()).hexdigest()
     windows = cut_windows(len(sequence), max_residues)
     rows = (
         Row(sequence[each.start : each.stop], each.first - each.start, each.last - each.start)
         for each in windows
     )
+    digest = digest_of(sequence)
     return [_Piece(sequence, digest, len(windows), row) for row in rows]
 
 
@@ -163,7 +162,8 @@ def embed_passes(
     run = _launch_passes if launches_ahead(model) else _run_passes
     # One after the other: a suspect must be alone.
     alone = [done for pieces in suspects for done in complete(run(model, pieces, budget, notes))]
-    rest = complete(run(model, others, budget, notes))
+    # With nothing to note, what is untried stays so.
+    rest = complete(run(model, others, budget, notes)) if others else ()
     return chain([settled] if settled else [], alone, rest)
 
 

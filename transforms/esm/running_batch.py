@@ -41,14 +41,14 @@ class RunningBatch:
         known: KnownVectors,
         before: RunningBatch | None = None,
     ) -> None:
-        if before and notes.has_suspects:
-            before.finish()  # a suspect must be alone
         self._is_open = True
         self._known = known
         self._before = before
         self._by_sequence: dict[str, list[Protein]] = defaultdict(list)
         for protein in proteins:
             self._by_sequence[protein.used].append(protein)
+        if before and notes.has_suspect(self._by_sequence):
+            before.finish()  # a suspect must be alone
         # The vector of a longer one depends on the size of its windows too.
         self._whole = [s for s in self._by_sequence if len(s) <= max_residues]
         found = zip(self._whole, map(known.get, self._whole), strict=True)

@@ -14,12 +14,13 @@ It has to survive the death of a process, not of the machine. Object stores have
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import takewhile
@@ -42,6 +43,11 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Deaths = dict[str, str]  # the notes that named a sequence, and whether it was alone in them
 Suspects = dict[str, Deaths]  # by digest
+
+
+def digest_of(sequence: str) -> str:
+    """Returns the name by which a sequence is noted."""
+    return hashlib.sha256(sequence.encode()).hexdigest()
 
 
 class Notes:
@@ -67,10 +73,11 @@ class Notes:
         """Whether something is going to be noted, and nothing has been yet."""
         return self._folder is not None and self._note is None
 
-    @property
-    def has_suspects(self) -> bool:
-        """Whether a sequence must go through alone."""
-        return not all(map(_is_condemned, self._suspects.values()))
+    def has_suspect(self, sequences: Iterable[str]) -> bool:
+        """Tells whether one of some sequences must go through alone."""
+        # Others need not wait for it, were it of another shard, or of a file that is gone.
+        open_cases = {d for d, deaths in self._suspects.items() if not _is_condemned(deaths)}
+        return bool(open_cases) and any(digest_of(each) in open_cases for each in sequences)
 
     def is_suspect(self, digest: str) -> bool:
         """Tells whether a sequence was under way in a death, and must go through alone."""
