@@ -75,6 +75,19 @@ def check_output(root: str, is_ours: bool) -> None:
             raise ConfigurationError(f"{url} holds files of something else. Give another --output.")
 
 
+def check_utf8(option: str, *values: str) -> None:
+    """Makes sure that what a user gave can be a name, or part of one, in any file.
+
+    Raises:
+        ConfigurationError: It holds bytes that are no UTF-8.
+    """
+    for value in values:
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigurationError(f"{option} {value!r} is not UTF-8.") from error
+
+
 def check_outside(path: str, root: str, option: str) -> None:
     """Makes sure that what another program is to read is not put among the files of an output.
 

@@ -63,10 +63,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    from pipeline.outputs import check_outside
+    from pipeline.outputs import check_outside, check_utf8
     from transforms import storage
     from transforms.errors import ConfigurationError
 
+    check_utf8("--id", *(options.id or ()))
     if options.out is not None:
         check_outside(storage.absolute(options.out), storage.absolute(options.output), "--out")
     if options.source is not None and not options.id:

@@ -338,6 +338,8 @@ def test_what_may_not_be_replaced_is_refused(
         assert said in capsys.readouterr().err
     assert run(output, "csv", "gs://bucket/x.csv") == 2
     assert "is not on this machine" in capsys.readouterr().err
+    assert run(output, "csv", tmp_path / "\udcff.csv") == 2
+    assert r"\udcff.csv' is not UTF-8" in capsys.readouterr().err
     assert run(output, "csv", tmp_path / "x.csv", "--key", "accession") == 2
     assert "--key is not for --to csv" in capsys.readouterr().err
     assert run(output, "csv", tmp_path / "x.csv", "--license", "mit") == 2

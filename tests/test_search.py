@@ -176,6 +176,7 @@ def test_what_cannot_be_searched_is_refused(out: Path, tmp_path: Path, call: Sea
             r"no protein with the id or accession 'no\x1bone'",
         ),
         (out, ("--id", "same", "--source", "c.faa"), "c.faa in "),
+        (out, ("--id", "\udcff"), r"--id '\udcff' is not UTF-8"),
         (out, ("--query", tmp_path / "none.faa"), "none.faa"),
         (out, ("--query", "x", "--source", "a.faa"), "--source"),
         (out, ("--id", "same", "--out", tmp_path / "no/where.tsv"), "there is no folder"),

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipeline.outputs import check_outside
+from pipeline.outputs import check_outside, check_utf8
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.local import sync_all
@@ -96,6 +96,7 @@ def check_place(out: str, root: str) -> str:
             f"--out {out} is not on this machine, where these formats are written. Give a local "
             "path, and copy what comes of it with your store's own tool."
         )
+    check_utf8("--out", out)
     path = storage.absolute(out)
     check_outside(path, root, "--out")
     return path
