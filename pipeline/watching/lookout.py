@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -13,10 +12,9 @@ from pipeline.watching.arrivals import Arrivals, Taken
 from pipeline.watching.turns import Turn
 from transforms.inputs.arriving import is_temporary
 from transforms.inputs.finding import FastaFile, Listing
-from transforms.text import printable
+from transforms.warn_once import WarnOnce
 
 _SECONDS_TO_END = 5.0
-_MOST_TOLD = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +55,7 @@ class Lookout:
         self._stop_after = stop_after
         self._clock = clock
         self._quiet_since: float | None = None
-        self._told: deque[str] = deque(maxlen=_MOST_TOLD)
+        self._warn = WarnOnce(logger)
         self._lock = threading.Lock()
         self._news, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, name="lookout", daemon=True)
@@ -80,7 +78,7 @@ class Lookout:
             listing = self._find()
         # Whatever the client of an object store raises: a watch outlives its network.
         except Exception as error:
-            self._tell([f"{error} It is looked for again in {self._seconds:g} s."])
+            self._warn(f"{error} It is looked for again in {self._seconds:g} s.")
             return
         self._take_note(listing)
         if turn := self.turn:
@@ -138,7 +136,8 @@ class Lookout:
             self.look()
 
     def _take_note(self, listing: Listing) -> None:
-        self._tell(listing.unnamed)
+        for sentence in listing.unnamed:
+            self._warn(sentence)
         files = tuple(file for file in listing.files if not is_temporary(file.source))
         now = self._clock()
         with self._lock:
@@ -151,10 +150,3 @@ class Lookout:
             elif self._stop_after is not None:
                 self.is_over = now - self._quiet_since >= self._stop_after
         self._news.set()
-
-    def _tell(self, sentences: Iterable[str]) -> None:
-        """Warns, of each thing once: a folder that is away for a night is away at every look."""
-        for sentence in sentences:
-            if sentence not in self._told:
-                self._told.append(sentence)
-                logger.warning("%s", printable(sentence))

@@ -24,7 +24,7 @@ from transforms.output.outcomes import Outcomes
 from transforms.output.parts import of_round, part_name, write_part
 from transforms.output.removal import Removal
 from transforms.output.resuming import apply, find_work
-from transforms.text import printable
+from transforms.warn_once import WarnOnce
 
 FLYING_BYTES, FLYING_FILES = 1 << 24, 1024
 """What is sent on and not finished, unless it is one file: an engine holds all that is read."""
@@ -92,7 +92,7 @@ class Looker:
         self._sight = Sight()
         self._outcomes = Outcomes(output.root)
         self._behind: dict[str, set[str]] = {}  # files that wait, and for which
-        self._told: set[str] = set()
+        self._warn = WarnOnce(logger)
 
     def look(self, memory: Memory, position: int) -> list[FastaFile]:
         """Returns the files whose turn it is, and takes note of them in the memory.
@@ -136,11 +136,11 @@ class Looker:
             listing = self._find()
         # Whatever the client of an object store raises: a job outlives its network.
         except Exception as error:
-            self._tell(f"{error} It is looked for again in {self._poll_seconds:g} s.")
+            self._warn(f"{error} It is looked for again in {self._poll_seconds:g} s.")
             memory.quiet_since = None
             return
         for sentence in listing.unnamed:
-            self._tell(sentence)
+            self._warn(sentence)
         self._sight.look(listing.files)
         seen = self._sight.seen
         memory.settled = {s: v for s, v in memory.settled.items() if s in seen}
@@ -225,7 +225,7 @@ class Looker:
 
         def refuse(file: FastaFile, error: ConfigurationError) -> None:
             unfit.add(file.source)
-            self._tell(f"{error} Its vectors stay; it is looked at again when it changes.")
+            self._warn(f"{error} Its vectors stay; it is looked at again when it changes.")
 
         work = find_work(root, known, committed, refuse=refuse)
         todo = {file.source: file for file in work.todo}
@@ -245,12 +245,6 @@ class Looker:
             if file.source in unfit or not (file.source in todo or file.source in behind):
                 memory.settled[file.source] = version_of(file)
         return [file for file in todo.values() if file.source not in behind]
-
-    def _tell(self, sentence: str) -> None:
-        """Warns, of each thing once: a folder that is away for a night is away at every look."""
-        if sentence not in self._told:
-            self._told.add(sentence)
-            logger.warning("%s", printable(sentence))
 
 
 def _files_in_the_way(
