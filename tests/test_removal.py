@@ -24,7 +24,7 @@ from tests.helpers import (
 from transforms import storage
 from transforms.output import commits
 from transforms.output.commits import Output, read_commits, write_file_records
-from transforms.output.committed import read_dead_letters, read_rows
+from transforms.output.committed import read_all_dead_letters, read_dead_letters, read_rows
 from transforms.output.removal import (
     ALL_FAILURES,
     ALL_RECORDS,
@@ -195,3 +195,31 @@ def test_a_part_replaced_twice_does_not_come_back(output: Output) -> None:
     commits.write_part_record(output.root, record)
     remove_records(output.root, "run3", {"b.fa": EVERYTHING})
     assert content(output.root) == ([("c.fa", 5)], [])
+
+
+def test_what_a_kill_has_left_of_replaced_parts_goes_with_the_last_records(
+    tmp_path: Path,
+) -> None:
+    """As in a watch, which sweeps nothing between its rounds."""
+    for kills in itertools.count(1):
+        output = fill(make_output(tmp_path, root=str(tmp_path / f"out{kills}")))
+        with dying(kills) as changes:
+            remove_records(output.root, "run2", {"a.fa": ALL_RECORDS})
+        rest = {"a.fa": EVERYTHING, "b.fa": EVERYTHING, "c.fa": EVERYTHING}
+        remove_records(output.root, "run3", rest, is_at_rest=False)
+        assert content(output.root) == ([], [])
+        assert commits.read_all_parts(output.root) == {}
+        if not changes.is_dead:
+            break
+    assert kills >= 3
+
+
+def test_a_dead_letter_goes_also_from_among_several_of_one_failed_file(tmp_path: Path) -> None:
+    """Two ranges of a file may both find that it has changed."""
+    output = make_output(tmp_path)
+    commit(output, *(make_dead_letter(None, source) for source in ("a.fa", "a.fa", "b.fa")))
+    remove_records(output.root, "run2", {"b.fa": FILE_FAILURE})
+    (part,) = read_commits(output.root).parts.values()
+    assert part.dead_letters is not None
+    left = read_all_dead_letters(output.root, part.dead_letters)
+    assert [letter.source for letter in left] == ["a.fa", "a.fa"]

@@ -26,6 +26,7 @@ from transforms.output.commits import (
     PartSource,
     delete_file_records,
     delete_part_record,
+    find_part_record,
     read_commits,
     write_part_record,
 )
@@ -122,7 +123,8 @@ def keep_last_failures(root: str, run: str) -> None:
 
 def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Removal]) -> None:
     rows = _rows_left(root, part, [source for source in removals if removals[source].rows])
-    letters = _letters_left(root, part, removals)
+    held = read_all_dead_letters(root, part.dead_letters) if part.dead_letters else []
+    letters = [each for each in held if not removals.get(each.source, Removal()).takes(each)]
     row_sources = [] if rows is None else rows.column("source").to_pylist()
     versions = {source: held.sha256 for source, held in part.sources.items()}
     if sources := count_sources(row_sources, letters, versions):
@@ -130,7 +132,10 @@ def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Remo
             part,
             part=name,
             embeddings=_publish_rows(root, name, part, rows),
-            dead_letters=_publish_letters(root, name, part, letters),
+            # Not by the record: of a file that has failed there may be several.
+            dead_letters=part.dead_letters
+            if len(letters) == len(held)
+            else _publish_letters(root, name, letters),
             sources=sources,
             # Also those before: finished files name the parts in which their records once lay.
             replaces=(part.part, *part.replaces),
@@ -138,6 +143,9 @@ def _replace(root: str, name: str, part: PartRecord, removals: Mapping[str, Remo
         write_part_record(root, record)
         delete_replaced(root, [part], {record.embeddings, record.dead_letters})
         return
+    # What a killed compaction or removal has left of those before would count again.
+    before = filter(None, (find_part_record(root, each) for each in part.replaces))
+    delete_replaced(root, sorted(before, key=lambda each: each.time))
     # No other one counts instead: its record must not outlive its data.
     delete_part_record(root, part.part)
     for folder, old in ((EMBEDDINGS, part.embeddings), (DEAD_LETTERS, part.dead_letters)):
@@ -153,17 +161,6 @@ def _rows_left(root: str, part: PartRecord, sources: Sequence[str]) -> pa.Table 
     return table.filter(pc.invert(gone))
 
 
-def _letters_left(root: str, part: PartRecord, removals: Mapping[str, Removal]) -> list[DeadLetter]:
-    if part.dead_letters is None:
-        return []
-    nothing = Removal()
-    return [
-        letter
-        for letter in read_all_dead_letters(root, part.dead_letters)
-        if not removals.get(letter.source, nothing).takes(letter)
-    ]
-
-
 def _publish_rows(root: str, name: str, part: PartRecord, rows: pa.Table | None) -> str | None:
     if rows is None or not len(rows):
         return None
@@ -172,11 +169,6 @@ def _publish_rows(root: str, name: str, part: PartRecord, rows: pa.Table | None)
     return publish_data(root, EMBEDDINGS, name, encode_table(rows))
 
 
-def _publish_letters(
-    root: str, name: str, part: PartRecord, letters: Sequence[DeadLetter]
-) -> str | None:
-    if not letters:
-        return None
-    if len(letters) == sum(held.dead_letters + held.failed for held in part.sources.values()):
-        return part.dead_letters
-    return publish_data(root, DEAD_LETTERS, name, encode_dead_letters(letters))
+def _publish_letters(root: str, name: str, letters: Sequence[DeadLetter]) -> str | None:
+    data = encode_dead_letters(letters) if letters else None
+    return publish_data(root, DEAD_LETTERS, name, data)
