@@ -14,6 +14,7 @@ from pipeline.options import RunConfig
 from pipeline.outputs import check_same, check_whole, delete_output
 from pipeline.runners import count_workers, is_in_this_process
 from transforms.embed import EmbedConfig
+from transforms.errors import ConfigurationError
 from transforms.esm.checkpoints import Checkpoint
 from transforms.esm.model import EsmModelHandler
 from transforms.esm.under_way import count_deaths, forget_condemned
@@ -78,9 +79,9 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
     # A compaction keeps away until it is known, and on disk, which files are not finished.
     with hold_parts(root, run):
         check_undivided(root)
-        work = Work(files)
-        committed = commits.read_commits(root)
+        work, committed = Work(files), None
         if begun is not None:
+            committed = commits.read_commits(root)
             check_same(root, begun, opened.configuration)
             check_whole(root, committed)
             work = find_work(root, files, committed, config.retry_failed)
@@ -90,7 +91,7 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
             EsmModelHandler(opened.model).load_model()
         # Once its dead letter is committed, and only then: a command that is given again after
         # each death has to come to its end.
-        if (config.retry_failed or begun is None) and holds_condemned(root, committed):
+        if (config.retry_failed or begun is None) and _has_condemned(root, committed):
             forget_condemned(root)
         if begun is None:
             delete_output(root)
@@ -121,6 +122,15 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         # Else each worker that starts would read what this very run has committed.
         is_begun=begun is not None,
     )
+
+
+def _has_condemned(root: str, committed: commits.Commits | None) -> bool:
+    if committed is not None:
+        return holds_condemned(root, committed)
+    try:
+        return holds_condemned(root, commits.read_commits(root))
+    except (ConfigurationError, OSError):  # damaged: all of it goes
+        return True
 
 
 def _name_some(sources: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from pipeline.listening.pace import Pace
 from pipeline.run_report import Report, report_run
 from pipeline.runners import GraphError, run_graph
 from transforms import events
-from transforms.errors import LostError
+from transforms.errors import ConfigurationError, LostError
 from transforms.inputs.listing import listed
 from transforms.output.commits import read_commits
 from transforms.output.holders import lock_name
@@ -38,7 +38,7 @@ def execute(plan: Plan, beam_args: Sequence[str] = ()) -> Report:
             with events.listening(pace):
                 metrics = embed(plan, beam_args)
             tidy(plan.output.root, plan.output.run, read_commits(plan.output.root))
-        except (GraphError, LostError, OSError) as error:
+        except (ConfigurationError, GraphError, LostError, OSError) as error:
             failure = str(error)
     seconds = time.monotonic() - start
     return report_or_fail(partial(report_run, plan, seconds, metrics, pace), failure)

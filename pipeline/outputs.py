@@ -10,13 +10,13 @@ from typing import Any
 from pipeline.messages.spool import SPOOL
 from transforms import storage
 from transforms.errors import ConfigurationError
-from transforms.naming import failures_name, pt_name
+from transforms.naming import PER_FILE, failures_name, pt_name
 from transforms.output import commits
 from transforms.output.commits import Commits
 from transforms.output.holders import RUN
 from transforms.output.locks import HeldError, Lock, hold
 from transforms.output.reopened import forget_reopened
-from transforms.output.sweeping import sweep
+from transforms.output.sweeping import sweep, sweep_parts
 
 REPORT, FAILURES_LOG = "run_report.json", "extraction_failures.log"
 
@@ -180,13 +180,7 @@ def delete_output(root: str) -> None:
     until it is replaced. So an interrupted deletion can be repeated, and a run that goes on
     instead uses what is left.
     """
-    committed = commits.read_commits(root)
-    names = [
-        name(source)
-        for source in committed.by_source().keys() | committed.files.keys()
-        for name in (pt_name, failures_name)
-    ]
-    for name in (*names, REPORT, FAILURES_LOG):
+    for name in (*_list_per_file(root), REPORT, FAILURES_LOG):
         storage.delete(storage.join(root, name))
     folder = storage.join(root, commits.COMMITS)
     for kind in ("files-", "part-"):
@@ -197,3 +191,19 @@ def delete_output(root: str) -> None:
     forget_reopened(root)
     # Else messages would be known as done whose rows are gone.
     storage.delete(storage.join(root, SPOOL))
+
+
+def _list_per_file(root: str) -> list[str]:
+    """Returns the paths, below an output, of what is written for each file of its own."""
+    try:
+        sweep_parts(root)  # after a kill in between, what was replaced would count again
+        committed = commits.read_commits(root)
+    except ConfigurationError:  # damaged, which may be why all is to begin anew
+        below = storage.join(root, "")
+        found = (each.url.removeprefix(below) for each in storage.match(f"{below}{commits.PT}/"))
+        return [name for name in found if name.endswith(PER_FILE)]
+    return [
+        name(source)
+        for source in committed.by_source().keys() | committed.files.keys()
+        for name in (pt_name, failures_name)
+    ]

@@ -38,7 +38,7 @@ from tests.outputs import dead_letters, lines, pt, report, rows
 from tests.processes import LARGE, REPO, needs_shared
 from tests.waiting import at_each, heard, once
 from transforms import events
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, damaged
 from transforms.esm.checkpoints import find_checkpoint
 from transforms.esm.encoding import encode, encode_packed
 from transforms.esm.weights import load_encoder
@@ -338,6 +338,50 @@ def test_a_committed_file_that_is_gone_is_missed(
     assert len(rows(tmp_path / "out")) == 3
 
 
+@pytest.mark.parametrize(
+    ("names", "content"),
+    [
+        ("commits/part-*", b"{"),
+        ("commits/files-*", b"[1]"),
+        ("dead_letters/*", b"{"),
+        ("dead_letters/*", None),
+    ],
+)
+def test_overwrite_begins_anew_whatever_is_damaged(
+    names: str, content: bytes | None, fasta: Path, tmp_path: Path
+) -> None:
+    fasta.write_text(f"{GOOD}>bad\nM7\n")
+    out = tmp_path / "out"
+    args = ("--input", fasta, "--output", out, "--model", "demo", "--quiet")
+    assert exit_code(*args) == 3
+    (out / "pt/mine.txt").write_text("kept")
+    for path in out.glob(names):
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+    assert exit_code(*args) in (1, 2)
+    assert exit_code(*args, "--overwrite") == 3
+    assert (out / "pt/mine.txt").read_text() == "kept"
+    (out / "pt/mine.txt").unlink()
+    assert exit_code_of(verify.main, out, "--sample", "0") == 0
+    assert len(rows(out)) == 3
+
+
+def test_damage_that_shows_at_the_end_is_told_with_what_is_safe(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_damage(*_: object) -> None:
+        raise damaged("commits/part-x.json")
+
+    monkeypatch.setattr("pipeline.execution.tidy", find_damage)
+    out = tmp_path / "out"
+    assert exit_code("--input", fasta, "--output", out, "--model", "demo") == 1
+    told = capsys.readouterr()
+    assert "part-x.json is damaged" in told.out + told.err
+    assert report(out)["totals"]["embedded"] == 3
+
+
 def test_weights_that_cannot_be_loaded_show_before_anything_is_deleted(
     fasta: Path, tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -547,6 +591,18 @@ def test_two_inputs_of_one_name_are_refused(
     assert exit_code(*args, fasta) == 0
     assert exit_code(*args, fasta.with_suffix(".fasta")) == 2
     assert "good.faa" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_called_as_a_pt_may_be_is_refused(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = fasta.with_name("good_ESM.pt")
+    folder.mkdir()
+    (folder / "other.faa").write_text(GOOD)
+    args = ("--input", fasta.parent, "--model", "demo", "--quiet", "--output")
+    assert exit_code(*args, tmp_path / "out") == 2
+    assert "Rename good_ESM.pt" in capsys.readouterr().err
+    assert exit_code(*args, tmp_path / "parquet", "--sinks", "parquet") == 0
 
 
 def test_a_name_that_leaves_no_room_for_that_of_its_failures_is_refused(

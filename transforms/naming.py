@@ -9,6 +9,9 @@ from transforms.output.commits import PT
 _COMPRESSION_SUFFIX = re.compile(r"(?<=[^/])\.(gz|bgz|bz2|xz|zst)$", re.IGNORECASE)
 _FASTA_SUFFIX = re.compile(r"(?<=[^/])\.(fa|faa|fasta|fas|fna)$", re.IGNORECASE)
 
+_PT, _FAILURES = PER_FILE = "_ESM.pt", "_ESM.failures.jsonl"
+"""How the names end of what is written for each file of its own."""
+
 
 def is_fasta_name(url: str) -> bool:
     """Tells whether a file in a folder is taken for FASTA, by its name."""
@@ -28,9 +31,9 @@ def stem(source: str) -> str:
 
 def pt_name(source: str) -> str:
     """Returns the path of a file's ``.pt`` below the output root."""
-    return f"{PT}/{stem(source)}_ESM.pt"
+    return f"{PT}/{stem(source)}{_PT}"
 
 
 def failures_name(source: str) -> str:
     """Returns the path of a file's failures below the output root."""
-    return f"{PT}/{stem(source)}_ESM.failures.jsonl"
+    return f"{PT}/{stem(source)}{_FAILURES}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from transforms.errors import ConfigurationError
 from transforms.inputs.finding import FastaFile
-from transforms.naming import failures_name, stem
+from transforms.naming import PER_FILE, failures_name, stem
 from transforms.output.commits import Commits
 
 MAX_NAME_BYTES = 255
@@ -36,10 +36,12 @@ def find_collisions(files: Iterable[FastaFile]) -> Iterator[str]:
 
 
 def check_pt_names(files: Iterable[FastaFile]) -> None:
-    """Makes sure that no file's ``.pt`` or failures get a longer name than file systems take.
+    """Makes sure that each file's ``.pt`` and failures can have their names.
+
+    They may be too long for file systems, or lie in what may be another file's ``.pt``.
 
     Raises:
-        ConfigurationError: They would.
+        ConfigurationError: They cannot.
     """
     for file in files:
         name = failures_name(file.source).rpartition("/")[2]
@@ -48,6 +50,12 @@ def check_pt_names(files: Iterable[FastaFile]) -> None:
                 f"The failures of {file.url} would have a name of {size} bytes, and a file system "
                 f"takes {MAX_NAME_BYTES}. Shorten its name, or give --sinks parquet."
             )
+        for folder in file.source.split("/")[:-1]:
+            if folder.endswith(PER_FILE):
+                raise ConfigurationError(
+                    f"{file.url} lies in a folder that is called as a .pt may be. Rename {folder}, "
+                    "or give --sinks parquet."
+                )
 
 
 def find_names(committed: Commits) -> dict[str, str]:

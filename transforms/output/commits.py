@@ -18,6 +18,7 @@ from itertools import count
 from typing import Any
 
 from transforms import storage
+from transforms.errors import damaged
 from transforms.output.fetching import fetch_all
 from transforms.output.file_counts import FileCounts
 from transforms.output.json_records import read_json, write_json
@@ -147,6 +148,11 @@ class Commits:
                 parts_of.setdefault(source, []).append(part)
         return parts_of
 
+    def latest(self) -> str:
+        """Returns when the last of all this was committed; an empty text for nothing."""
+        times = [each.time for each in self.parts.values()]
+        return max(times + [each.time for each in self.files.values()], default="")
+
     def parts_with_rows(self) -> list[PartRecord]:
         """Returns the parts that hold embedded records."""
         return [part for part in self.parts.values() if part.embeddings]
@@ -179,8 +185,21 @@ def add_file_records(root: str, prefix: str, records: Sequence[FileRecord]) -> N
 
 
 def read_part_record(root: str, part: str) -> PartRecord:
-    """Returns the commit record of a part."""
-    return read_json(_record_url(root, part), _part_record)
+    """Returns the commit record of a part; a record of another is as good as damaged."""
+    record = read_json(_record_url(root, part), _part_record)
+    if record.part != part:
+        raise damaged(_record_url(root, part))
+    return record
+
+
+def find_part_record(root: str, part: str) -> PartRecord | None:
+    """Returns the commit record of a part, or None where that does not count any more."""
+    try:
+        return read_part_record(root, part)
+    except OSError:
+        if has_part_record(root, part):
+            raise
+        return None
 
 
 def read_file_records(root: str, name: str) -> list[FileRecord]:
@@ -240,22 +259,13 @@ def read_all_parts(root: str) -> dict[str, PartRecord]:
     for listing in count():
         names = _list_parts(root)
         has_lost = not names >= records.keys()
-        found = dict(fetch_all(root, names - records.keys(), partial(_read_part, root)))
+        found = dict(fetch_all(root, names - records.keys(), partial(find_part_record, root)))
         known = {**records, **found}
         records = {name: record for name in names if (record := known[name]) is not None}
         # What went between listing and reading has a successor that may not be in the listing.
         if listing and not has_lost and len(records) == len(names):
             break
     return dict(sorted(records.items()))
-
-
-def _read_part(root: str, name: str) -> PartRecord | None:
-    try:
-        return read_part_record(root, name)
-    except OSError:
-        if has_part_record(root, name):
-            raise
-        return None
 
 
 def _list_parts(root: str) -> set[str]:
