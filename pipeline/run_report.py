@@ -192,6 +192,7 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
         | {name: sum(file[name] or 0 for file in files) for name in counts},
         **report.details,
         "measured_in": report.run,
+        "committed_until": report.committed.latest(),
         NUCLEOTIDES: list(report.nucleotides),
         "sharing_an_id": report.sharing_an_id,
         "files": files,

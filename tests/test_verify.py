@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
@@ -587,16 +586,19 @@ def test_a_report_that_counts_otherwise_is_caught(out: Path, finds: Finds) -> No
     finds(out, "run_report.json: a.faa: finished, read 94, embedded 1")
 
 
-@pytest.mark.parametrize("how", ["gone", "old"])
+@pytest.mark.parametrize("how", ["gone", "old", "of a moment ago"])
 def test_a_report_that_a_kill_kept_from_being_written_is_a_remark(
     how: str, out: Path, check: Verify
 ) -> None:
     path = out / "run_report.json"
     if how == "gone":
         path.unlink()
-    else:
+    elif how == "old":
         path.write_text('{"files": [], "totals": {}}')
-        os.utime(path, (1, 1))
+    else:  # a watch is killed as it commits what comes next
+        last = read_commits(str(out)).latest()
+        edit_json(path, lambda report: report.update(committed_until=last[:-2] + "0Z", files=[]))
+        assert json.loads(path.read_text())["committed_until"] < last
     code, said = check(out)
     assert code == 0
     assert "run_report.json" in said
@@ -668,13 +670,20 @@ def test_an_output_that_a_kill_left_unfinished_agrees(
         "commits/notes.json",
         "pt/old_ESM.pt",
         "pt/cut_ESM.pt",
-        ".staging/0123456789abcdef",
     ],
 )
 def test_a_stray_file_is_named(name: str, out: Path, finds: Finds) -> None:
     (out / name).parent.mkdir(exist_ok=True)
     (out / name).write_bytes(b"x")
     finds(out, f"stray: {name}")
+
+
+def test_what_a_killed_run_had_half_written_is_a_remark(out: Path, check: Verify) -> None:
+    (out / ".staging").mkdir()
+    (out / ".staging/0123456789abcdef").write_bytes(b"x")
+    code, said = check(out)
+    assert code == 0
+    assert "leftover: .staging/0123456789abcdef" in said
 
 
 def test_a_commit_under_two_names_is_caught(out: Path, finds: Finds) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pipeline.file_states import FINISHED, find_states
@@ -44,18 +43,15 @@ def check_report(root: str, name: str, committed: Commits) -> Iterator[Finding]:
         return
     # Where records have been taken out since, no part may tell.
     reopened = storage.match(storage.join(root, REOPENED))
-    if _is_older(found.mtime, committed) or any(each.mtime > found.mtime for each in reopened):
+    if _is_older(report, committed) or any(each.mtime > found.mtime for each in reopened):
         yield remark("report", f"{name}: is older than the last part, as after a kill: not checked")
         return
     yield from compare_report(name, report, committed)
 
 
-def _is_older(mtime: float, committed: Commits) -> bool:
-    # A second more, because the clock of a file system may lag.
-    written = datetime.fromtimestamp(mtime + 1, UTC).isoformat().replace("+00:00", "Z")
-    times = [part.time for part in committed.parts.values()]
-    times += [file.time for file in committed.files.values()]
-    return any(time > written for time in times)
+def _is_older(report: Any, committed: Commits) -> bool:
+    until = report.get("committed_until", "") if isinstance(report, dict) else ""
+    return bool(committed.latest() > str(until))
 
 
 def compare_report(name: str, report: Any, committed: Commits) -> Iterator[Finding]:

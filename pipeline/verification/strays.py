@@ -37,7 +37,7 @@ def find_strays(root: str, committed: Commits) -> Iterator[Finding]:
     for source in sorted(read_reopened(root, committed)):
         yield remark("reopened", f"{source}: was to be embedded anew, and is not finished")
     for name in list_below(root, storage.STAGING):
-        yield Finding("stray", f"{name}: left half written by a killed run; the next removes it")
+        yield remark("leftover", f"{name}: half written by a killed run; the next removes it")
 
 
 def check_committed(names: Iterable[str], committed: Commits) -> Iterator[Finding]:
