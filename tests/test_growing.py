@@ -71,6 +71,13 @@ def written_at_the_end(output: Output, finished: FinishedFile) -> bytes:
     return data
 
 
+def make_three_parts(output: Output) -> tuple[list[Settled], FinishedFile, bytes]:
+    """Returns what settles them, the file that they finish, and its .pt."""
+    settled = write_parts(output, range(3), range(3, 6), range(6, 9))
+    finished = finish(settled)
+    return settled, finished, written_at_the_end(output, finished)
+
+
 @pytest.fixture
 def read_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files whose vectors were read from their parts."""
@@ -85,16 +92,23 @@ def read_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sources
 
 
-def test_what_has_grown_is_what_the_parts_hold(output: Output, read_back: list[str]) -> None:
-    settled = write_parts(output, range(3), range(3, 4), range(4, 9))
-    finished = finish(settled)
+def check_growth(
+    output: Output, settled: list[Settled], read_back: list[str], dead: int = 0
+) -> None:
+    """Makes sure that a .pt grows, and is as the parts alone make it."""
+    finished = finish(settled, dead=dead)
     expected = written_at_the_end(output, finished)
     read_back.clear()
     run(output, *settled, finished)
     assert pt_of(output) == expected
     assert read_back == []
+
+
+def test_what_has_grown_is_what_the_parts_hold(output: Output, read_back: list[str]) -> None:
+    settled = write_parts(output, range(3), range(3, 4), range(4, 9))
+    check_growth(output, settled, read_back)
     digest = read_commits(output.root).files["a.fa"].pt_sha256
-    assert digest == hashlib.sha256(expected).hexdigest()
+    assert digest == hashlib.sha256(pt_of(output)).hexdigest()
 
 
 def test_a_run_grows_what_it_embeds(tmp_path: Path, read_back: list[str]) -> None:
@@ -114,12 +128,7 @@ def test_failures_in_between_do_not_stop_it(output: Output, read_back: list[str]
     name = commit(output, make_block(make_protein(0), make_protein(2)), make_dead_letter(1))
     first = Settled("a.fa", make_end(0).file_sha256, name, 2, 1)
     settled = [first, settle(output, 1, range(3, 5))]
-    finished = finish(settled, dead=1)
-    expected = written_at_the_end(output, finished)
-    read_back.clear()
-    run(output, *settled, finished)
-    assert pt_of(output) == expected
-    assert read_back == []
+    check_growth(output, settled, read_back, dead=1)
 
 
 def test_files_that_lie_in_one_part_do_not_begin_to_grow(
@@ -142,9 +151,7 @@ def test_files_that_lie_in_one_part_do_not_begin_to_grow(
 def test_parts_that_do_not_follow_each_other_are_read_back(
     output: Output, seen: tuple[int, ...], read_back: list[str]
 ) -> None:
-    settled = write_parts(output, range(3), range(3, 5), range(5, 8))
-    finished = finish(settled)
-    expected = written_at_the_end(output, finished)
+    settled, finished, expected = make_three_parts(output)
     read_back.clear()
     run(output, *(settled[number] for number in seen), finished)
     assert pt_of(output) == expected
@@ -153,9 +160,7 @@ def test_parts_that_do_not_follow_each_other_are_read_back(
 
 def test_parts_that_were_not_all_seen_are_read_back(output: Output, read_back: list[str]) -> None:
     """As where other workers have seen the rest."""
-    settled = write_parts(output, range(3), range(3, 5), range(5, 8))
-    finished = finish(settled)
-    expected = written_at_the_end(output, finished)
+    settled, finished, expected = make_three_parts(output)
     read_back.clear()
     run(output, settled[0], settled[2], finished)
     assert pt_of(output) == expected
@@ -165,9 +170,7 @@ def test_parts_that_were_not_all_seen_are_read_back(output: Output, read_back: l
 def test_on_a_full_disk_it_is_left_off(
     output: Output, monkeypatch: pytest.MonkeyPatch, read_back: list[str]
 ) -> None:
-    settled = write_parts(output, range(3), range(3, 6), range(6, 9))
-    finished = finish(settled)
-    expected = written_at_the_end(output, finished)
+    settled, finished, expected = make_three_parts(output)
     read_back.clear()
     add = GrowingFile.add
 
@@ -192,9 +195,7 @@ class Full(io.FileIO):
 def test_what_cannot_be_written_is_taken_away(
     output: Output, monkeypatch: pytest.MonkeyPatch, read_back: list[str]
 ) -> None:
-    settled = write_parts(output, range(3), range(3, 6), range(6, 9))
-    finished = finish(settled)
-    expected = written_at_the_end(output, finished)
+    settled, finished, expected = make_three_parts(output)
     read_back.clear()
     stage = storage.stage
 
@@ -215,12 +216,7 @@ def test_dead_letters_among_the_rows_of_others_do_not_stop_it(
     settled = write_parts(output, range(2), range(2, 4))
     name = commit(output, make_dead_letter(4), make_block(make_protein(0, "b.fa")), sequence=2)
     settled.append(Settled("a.fa", settled[0].file_sha256, name, 0, 1))
-    finished = finish(settled, dead=1)
-    expected = written_at_the_end(output, finished)
-    read_back.clear()
-    run(output, *settled, finished)
-    assert pt_of(output) == expected
-    assert read_back == []
+    check_growth(output, settled, read_back, dead=1)
 
 
 def test_a_part_that_was_written_anew_is_read_back(output: Output, read_back: list[str]) -> None:
