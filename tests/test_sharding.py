@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pipeline import compact, finish, verify
 from pipeline.overview import look
+from pipeline.sharding.finishing import Finished, finish_output
 from pipeline.telling import as_json, in_words
 from tests import command
 from tests.command import exit_code_of
@@ -29,6 +31,7 @@ from tests.outputs import report
 from tests.waiting import at_each, heard, once, stop
 from transforms import events, storage
 from transforms.inputs import reading
+from transforms.output import division
 from transforms.output.division import read_division
 from transforms.output.locks import hold
 
@@ -64,6 +67,41 @@ def output(tmp_path: Path) -> Path:
 def text(capsys: Capture) -> str:
     printed = capsys.readouterr()
     return printed.out + printed.err
+
+
+def test_a_shard_that_is_started_again_leaves_a_complete_output_complete(
+    inputs: Path, whole: Outcome, output: Path
+) -> None:
+    """As where a scheduler gives a task twice, or its process dies after its work."""
+    assert shard(inputs, output, 0, 2) == 3
+    assert shard(inputs, output, 1, 2) == 3
+    assert shard(inputs, output, 1, 2) in (0, 3)
+    assert read_division(str(output)) is None
+    assert exit_code_of(finish.main, output) == 3
+    assert embed(inputs, output) == 3
+    assert_equal(read_outcome(output), whole)
+
+
+def test_of_two_shards_that_end_together_one_completes_the_output(
+    inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "pipeline.sharding.run.finish_output", lambda *_, **__: Finished(str(output), "later")
+        )
+        for number in range(2):
+            shard(inputs, output, number, 2)
+    read_json, others = division.read_json, []
+
+    def read_slowly(url: str, make: Callable[[Any], Any]) -> Any:
+        if "/shard-" in url and not others:
+            others.append(url)
+            assert finish_output(str(output)).missing == ""
+        return read_json(url, make)
+
+    monkeypatch.setattr(division, "read_json", read_slowly)
+    assert finish_output(str(output), only_if_ended=True).missing == ""
+    assert others
 
 
 def test_shards_one_after_the_other_make_what_one_run_makes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from transforms.embed import EmbedConfig
 from transforms.errors import ConfigurationError
 from transforms.esm.model import EsmModelHandler
 from transforms.esm.under_way import count_deaths
+from transforms.inputs.finding import FastaFile
 from transforms.output import commits
 from transforms.output.configuration import read_configuration, write_configuration
 from transforms.output.division import (
@@ -25,6 +27,7 @@ from transforms.output.division import (
 )
 from transforms.output.holders import RUN, read_holder
 from transforms.output.locks import HeldError, hold, hold_parts
+from transforms.output.resuming import digest_of
 from transforms.output.shards import Shard
 from transforms.output.share_work import find_share
 from transforms.output.sweeping import sweep_parts, sweep_shard
@@ -49,11 +52,13 @@ def prepare_shard(config: RunConfig, held: ExitStack) -> Plan:
         # Weights that cannot be loaded show before anything is written.
         EsmModelHandler(opened.model).load_model()
     with hold_parts(root, run):
-        shard = _join(root, run, shard, configuration)
+        shard = _join(root, run, shard, configuration, opened.listing.files)
         sweep_shard(root, shard)
         count_deaths(root, shard.runs)
     shares = {share.source: share for _, share in read_shares(root, [shard])}
-    todo = find_share(root, opened.listing.files, commits.read_commits(root), shares)
+    todo: tuple[FastaFile, ...] = ()
+    if shard.division:
+        todo = find_share(root, opened.listing.files, commits.read_commits(root), shares)
     if todo:
         EsmModelHandler(opened.model).load_model()
         forget_end(root, shard)
@@ -74,13 +79,19 @@ def _may_have_work(root: str, shard: Shard) -> bool:
     return division is None or not has_ended(root, replace(shard, division=division.id))
 
 
-def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -> Shard:
+def _join(
+    root: str,
+    run: str,
+    shard: Shard,
+    configuration: dict[str, object],
+    files: Sequence[FastaFile],
+) -> Shard:
     """Begins the output and its division, or makes sure that the shard goes with what is begun.
 
     Only for who holds the parts: no other shard, and no run, can do so at this time.
 
     Returns:
-        The shard, of the division.
+        The shard, of the division; of none if there is nothing left to divide.
 
     Raises:
         ConfigurationError: It does not.
@@ -105,6 +116,9 @@ def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -
             f"them, and then `python -m pipeline.finish {root} --release`."
         )
     if division is None:
+        # What is complete is not divided anew by a shard that is started again, all alone.
+        if begun and _is_complete(root, files):
+            return shard
         # Nobody else is at work yet: what a killed run without shards has left can go.
         sweep_parts(root)
         count_deaths(root)
@@ -112,6 +126,21 @@ def _join(root: str, run: str, shard: Shard, configuration: dict[str, object]) -
     if begun is None:
         write_configuration(root, configuration)
     return division.shard(shard.number)
+
+
+def _is_complete(root: str, files: Sequence[FastaFile]) -> bool:
+    """Tells whether there is nothing left but files that failed, and are as they were then."""
+    committed = commits.read_commits(root)
+    failed = {
+        source: held.sha256
+        for part in committed.parts.values()
+        for source, held in part.sources.items()
+        if held.failed
+    }
+    return all(
+        failed.get(file.source) == digest_of(file, must_be_readable=False)
+        for file in find_share(root, files, committed, {})
+    )
 
 
 def _is_held(root: str, run: str) -> bool:

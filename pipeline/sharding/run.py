@@ -7,7 +7,6 @@ other run. What concerns the whole output it leaves to the one that ends last; s
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +20,15 @@ from pipeline.listening.limits import DeadLetterGuard
 from pipeline.options import RunConfig
 from pipeline.runners import GraphError
 from pipeline.sharding.finishing import finish_output
-from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say, say_all
+from pipeline.terminal import (
+    EXIT_DEAD_LETTERS,
+    EXIT_FAILED,
+    EXIT_OK,
+    complain,
+    say,
+    say_all,
+    say_aside,
+)
 from transforms import events
 from transforms.errors import AccountingError, ConfigurationError, LostError
 from transforms.esm.under_way import clear_notes
@@ -106,7 +113,7 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
         )
         return EXIT_FAILED
     if finished.faults:
-        print("\n".join(finished.in_words()), file=sys.stderr)
+        say_aside("\n".join(finished.in_words()))
     elif not config.quiet:
         say_all(finished.in_words())
     # What is missing is for others, unless none is left to come.
@@ -139,7 +146,7 @@ def _run(plan: Plan, config: RunConfig, guard: DeadLetterGuard) -> _Outcome:
     )
     if not failure:  # a device that broke has to be remembered
         clear_notes(root, shard.runs)
-    if outcome.has_ended and not has_ended(root, shard):
+    if outcome.has_ended and shard.division and not has_ended(root, shard):
         end = ShardEnd(
             plan.output.run, round(seconds, 3), plan.embed.model.device, outcome.failed, metrics
         )

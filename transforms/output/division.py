@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,7 +159,8 @@ def read_ends(root: str, division: Division) -> dict[int, ShardEnd]:
     ends = {}
     for shard in shards:
         if _end(shard).rpartition("/")[2] in there:
-            ends[shard.number] = read_json(storage.join(root, _end(shard)), _shard_end)
+            with suppress(FileNotFoundError):  # gone since: another shard has completed the output
+                ends[shard.number] = read_json(storage.join(root, _end(shard)), _shard_end)
     return ends
 
 
