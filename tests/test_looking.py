@@ -215,6 +215,12 @@ def test_a_name_that_is_taken_is_a_dead_letter_of_the_file(job: Job) -> None:
     assert read_commits(job.output.root).failed_sources() == {"a.faa", "a.fasta"}
     job.finish("a.fa")
     assert job.look() == []
+    # It is so once, however often it changes.
+    for mtime in (7.0, 8.0):
+        job.write("a.faa", mtime=mtime)
+        assert [job.look() for _ in range(3)] == [[], [], []]
+    parts = read_commits(job.output.root).parts.values()
+    assert sum("a.faa" in part.sources for part in parts) == 1
 
 
 def test_no_more_is_under_way_than_an_engine_can_hold(

@@ -193,6 +193,21 @@ def test_a_file_whose_name_is_taken_is_a_dead_letter_and_the_others_go_on(
     assert ids(output, "a") == ["a", "b"]
 
 
+def test_a_file_that_could_not_be_read_is_not_refused_as_well(inputs: Path, output: Path) -> None:
+    (inputs / "a.fa").write_text("no FASTA")
+
+    def feed() -> None:
+        wait_for(lambda: any((output / "dead_letters").glob("*")))
+        (inputs / "a.faa").write_text(GOOD)
+        wait_for((output / "pt/a_ESM.pt").exists)
+        (inputs / "a.fa").write_text(OTHER)
+
+    with feeding(feed):
+        assert exit_code(inputs, output, stop_after=2) == 3
+    assert [d["error_type"] for d in read_outcome(output).dead_letters] == ["not_fasta"]
+    assert ids(output, "a") == ["a", "b"]
+
+
 def test_a_file_that_was_embedded_and_cannot_be_read_now_keeps_its_vectors(
     inputs: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipeline.terminal import complain
@@ -38,12 +37,10 @@ class Intake:
 
     Args:
         lookout: Is told of what needs no reading.
-        dead_lettered: Files of which the output holds a dead letter already.
     """
 
-    def __init__(self, lookout: Lookout, dead_lettered: Collection[str]) -> None:
+    def __init__(self, lookout: Lookout) -> None:
         self._lookout = lookout
-        self._dead_lettered = set(dead_lettered)
 
     def find(self, taken: Taken, output: Output) -> RoundWork:
         """Finds out what is to be done of the files of a round.
@@ -76,16 +73,17 @@ class Intake:
         }
         too_long = [file for file in taken.files if file.source in reasons]
         self._lookout.settle(refused=too_long)
+        # What has failed since counts too: of one file there is one dead letter.
+        failed = read_commits(output.root).failed_sources() if reasons else set()
         letters = [
             file_failed(source, *reason)
             for source, reason in reasons.items()
-            if source not in self._dead_lettered
+            if source not in failed
         ]
         if letters:
             # A round of its own: the parts of this one are numbered by the graph.
             of_letters = of_round(output, 0)
             write_part(part_name(of_letters.run, 0, 0), letters, of_letters)
-            self._dead_lettered.update(letter.source for letter in letters)
         return tuple(file for file in taken.files if file not in too_long)
 
 

@@ -57,7 +57,7 @@ class Watch(Rounds):
             config.poll_seconds,
             config.stop_after,
         )
-        self._intake = Intake(self._lookout, committed.failed_sources())
+        self._intake = Intake(self._lookout)
         events.emit(events.RunStarted(plan.output.run, self._root, 0, 0))
         logger.info(
             "Watching for new files every %g s. Finished before: %s. Ctrl-C ends it.",

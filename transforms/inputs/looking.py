@@ -199,9 +199,11 @@ class Looker:
         return new + (self._reopen(known, memory) if known else [])
 
     def _refuse(
-        self, refused: Iterable[tuple[FastaFile, str, str]], memory: Memory, position: int
+        self, refused: Sequence[tuple[FastaFile, str, str]], memory: Memory, position: int
     ) -> None:
         letters = []
+        if refused:
+            self._outcomes.refresh()  # it may have been refused before, while nothing was under way
         for file, error_type, message in refused:
             memory.settled[file.source] = version_of(file)
             if not self._outcomes.has_failed(file.source):
