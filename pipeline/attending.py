@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -11,6 +10,7 @@ from pipeline.draining import draining, draining_elsewhere
 from pipeline.listening.following import Following
 from pipeline.listening.progress import showing
 from pipeline.listening.tally import Tally
+from pipeline.terminal import say_aside
 from transforms import events
 from transforms.inputs.nucleotides import find_nucleotides, tell_nucleotides
 from transforms.inputs.stopping import request_stop
@@ -25,9 +25,9 @@ def announce(plan: Plan, quiet: bool) -> None:
         return
     todo, done = len(plan.todo), len(plan.listing.files) - len(plan.todo)
     finished = f", {done:,} finished before" if done else ""
-    print(f"{todo:,} file{'s' * (todo != 1)} to do{finished}.", file=sys.stderr)
+    say_aside(f"{todo:,} file{'s' * (todo != 1)} to do{finished}.")
     for sentence in tell_nucleotides(file.source for file in find_nucleotides(plan.todo)):
-        print(printable(sentence), file=sys.stderr)
+        say_aside(printable(sentence))
 
 
 @contextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 from types import FrameType
 
+from pipeline.terminal import say_aside
 from transforms.esm.under_way import clear_notes
 from transforms.inputs.stopping import clear_stop, request_end, request_stop, withdraw_end
 from transforms.output.commits import Output
@@ -63,7 +63,7 @@ def draining(
             logger.warning(
                 "A second signal would count as a death of the records under way: %s", error
             )
-        print("Stopping: finishing what was read. Again to stop at once.", file=sys.stderr)
+        say_aside("Stopping: finishing what was read. Again to stop at once.")
         for each in _ENDING:
             if signal.getsignal(each) is drain:
                 signal.signal(each, signal.SIG_DFL)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.checks import Plan
 from pipeline.run_report import Report, check_accounting, write_report
 from pipeline.summary import tell_output, tell_run
-from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say_all
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, complain, say_all, say_aside
 from transforms import events, storage
 from transforms.errors import ConfigurationError
 from transforms.esm.under_way import clear_notes
@@ -95,12 +94,15 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
         return
     root = printable(plan.output.root)
     if not has_configuration(plan.output.root):
-        print(f"Put {root} back where it was, or begin anew.", file=sys.stderr)
+        say_aside(f"Put {root} back where it was, or begin anew.")
         return
     safe = f"what is committed in {root} is safe"
     if report.details:
         safe = f"{report.rows:,} vectors are safe in {root}"
-    tell_stopped(safe, was_too_much)
+    if was_too_much and not report.missing:
+        say_aside(f"The rest had been read by then, so all is finished; {safe}.")
+    else:
+        tell_stopped(safe, was_too_much)
 
 
 def tell_stopped(safe: str, was_too_much: bool) -> None:
@@ -108,4 +110,4 @@ def tell_stopped(safe: str, was_too_much: bool) -> None:
     advice = "The same command carries on from there."
     if was_too_much:
         advice = "Mend the input or raise --max_dead_letters; then it carries on from there."
-    print(f"Stopped before the end; {safe}. {advice}", file=sys.stderr)
+    say_aside(f"Stopped before the end; {safe}. {advice}")

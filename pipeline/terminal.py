@@ -46,6 +46,14 @@ def say_all(lines: Iterable[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def say_aside(text: str) -> None:
+    """Prints to stderr; that nobody reads it any more, as ``tee`` after Ctrl-C, is no error."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def refuse_python(error: ModuleNotFoundError) -> NoReturn:
     """Tells that this Python lacks a package, and exits.
 
@@ -77,4 +85,4 @@ def complain(text: str, then: str = "") -> None:
         text = f"{text.removesuffix('.')}. {then}"
     if any(reason in text for reason in _FULL):
         text = f"{text.removesuffix('.')}. Free some space, and give the same command again."
-    print(f"error: {printable(text)}", file=sys.stderr)
+    say_aside(f"error: {printable(text)}")

@@ -20,6 +20,7 @@ from pipeline.terminal import (
     complain,
     quiet_imports,
     refuse_python,
+    say_aside,
 )
 from transforms.errors import AccountingError, ConfigurationError, LostError
 
@@ -96,7 +97,7 @@ def end_verb(
         sys.exit(run())
     except KeyboardInterrupt as error:
         if told := str(error) or stopped:
-            print(told, file=sys.stderr)
+            say_aside(told)
         sys.exit(128 + signal.SIGINT)
     except ConfigurationError as error:
         complain(str(error))

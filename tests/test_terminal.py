@@ -78,3 +78,32 @@ def test_an_error_is_one_line_and_of_a_full_disk_says_the_fix(
 ) -> None:
     complain(text)
     assert capsys.readouterr().err == printed
+
+
+def test_that_nobody_reads_stderr_any_more_is_no_error() -> None:
+    program = """if True:
+        import sys
+        from pipeline.terminal import complain, say_aside
+        print("ready", flush=True)
+        sys.stdin.readline()
+        say_aside("to nobody")
+        complain("of this too")
+        sys.exit(130)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPO,
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stderr.close()
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        assert process.wait(60) == 130

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from pipeline.option_groups.values import Address
+from pipeline.terminal import say_aside
 from transforms import events
 from transforms.errors import ConfigurationError
 
@@ -44,5 +44,5 @@ def serving_metrics(address: Address | None, quiet: bool = False) -> Iterator[Ad
         stack.enter_context(events.listening(metrics))
         served = address._replace(port=port)
         if not quiet or not address.port:
-            print(f"Metrics are at http://{served}/metrics", file=sys.stderr)
+            say_aside(f"Metrics are at http://{served}/metrics")
         yield served

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,14 @@ from types import FrameType
 from typing import Protocol
 
 from pipeline.draining import handling_signals
-from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, EXIT_USAGE, complain
+from pipeline.terminal import (
+    EXIT_DEAD_LETTERS,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    complain,
+    say_aside,
+)
 from transforms.output.shards import Shard
 
 RESTARTS = 3
@@ -112,10 +118,9 @@ class Fleet:
             member.code = code
             return
         member.restarts += 1
-        print(
+        say_aside(
             f"{str(member.shard).capitalize()} on GPU {member.device} {how}; it is started again "
-            f"({member.restarts} of {RESTARTS}).",
-            file=sys.stderr,
+            f"({member.restarts} of {RESTARTS})."
         )
         self._begin(member)
 

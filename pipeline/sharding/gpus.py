@@ -23,7 +23,15 @@ from pipeline.opening import list_files, read_begun
 from pipeline.options import RunConfig
 from pipeline.sharding.finishing import finish_output
 from pipeline.sharding.fleet import Fleet, Member, Process
-from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_FAILED, EXIT_OK, EXIT_USAGE, complain, say_all
+from pipeline.terminal import (
+    EXIT_DEAD_LETTERS,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    complain,
+    say_all,
+    say_aside,
+)
 from transforms import storage
 from transforms.errors import AccountingError, ConfigurationError
 from transforms.output.holders import read_holder
@@ -73,7 +81,7 @@ def run_on_gpus(config: RunConfig) -> int:
     if code == EXIT_USAGE:
         return code
     if code not in (EXIT_OK, EXIT_DEAD_LETTERS):
-        print("What is committed is safe. The same command carries on from there.", file=sys.stderr)
+        say_aside("What is committed is safe. The same command carries on from there.")
         return code
     try:
         finished = finish_output(root)
@@ -82,7 +90,7 @@ def run_on_gpus(config: RunConfig) -> int:
         return EXIT_FAILED
     if not config.quiet or finished.faults:
         say_all(finished.in_words())
-    return code if finished.missing else finished.code
+    return EXIT_FAILED if finished.missing else finished.code
 
 
 def find_devices(
@@ -160,7 +168,7 @@ class _Named(subprocess.Popen[str]):
 
     def _tell(self) -> None:
         for line in self.stderr or ():
-            print(f"[{self._shard}] {line}", end="", file=sys.stderr, flush=True)
+            say_aside(f"[{self._shard}] {line.removesuffix(os.linesep)}")
 
     def poll(self) -> int | None:
         code = super().poll()
