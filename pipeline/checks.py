@@ -25,7 +25,7 @@ from transforms.output.commits import Output
 from transforms.output.configuration import write_configuration
 from transforms.output.division import check_undivided
 from transforms.output.locks import Lock, hold_parts
-from transforms.output.resuming import Work, apply, find_work, holds_condemned
+from transforms.output.resuming import Work, apply, find_work, holds_condemned, raise_refusal
 from transforms.output.shards import Shard
 from transforms.output.sweeping import sweep
 from transforms.text import printable
@@ -84,7 +84,10 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
             committed = commits.read_commits(root)
             check_same(root, begun, opened.configuration)
             check_whole(root, committed)
-            work = find_work(root, files, committed, config.retry_failed)
+            # A file that fails for its name keeps no other from being tried again.
+            asked_for = config.inputs or not config.retry_failed
+            refuse = raise_refusal if asked_for else _pass_over
+            work = find_work(root, files, committed, config.retry_failed, refuse=refuse)
         if (config.goes_on or work.todo) and is_in_this_process(config.beam_args):
             # Kept in this process for the graph: weights that cannot be loaded show before
             # anything is deleted.
@@ -122,6 +125,10 @@ def prepare(config: RunConfig, held: ExitStack, checkpoint: Checkpoint | None = 
         # Else each worker that starts would read what this very run has committed.
         is_begun=begun is not None,
     )
+
+
+def _pass_over(_: FastaFile, error: ConfigurationError) -> None:
+    logger.warning("Not tried again: %s", printable(str(error)))
 
 
 def _has_condemned(root: str, committed: commits.Commits | None) -> bool:

@@ -879,3 +879,23 @@ def test_a_sequence_of_70_000_residues_is_used_whole_in_windows(tmp_path: Path) 
     expected = total / 70_000
     found = torch.tensor(long["embedding"], dtype=torch.float64)
     assert (found - expected).abs().max() / expected.square().mean().sqrt() < 1e-5
+
+
+def test_a_name_that_is_taken_by_now_keeps_no_other_file_from_being_tried_again(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    args = ("--output", out, "--model", "demo")
+    other = fasta.with_name("other.faa")
+    for path in (fasta, other):
+        path.write_text("no FASTA")
+    assert exit_code("--input", fasta.parent, *args) == 3
+    fasta.with_suffix(".fasta").write_text(GOOD)
+    assert exit_code("--input", fasta.with_suffix(".fasta"), *args) == 3
+    other.write_text(GOOD)
+    fasta.write_text(GOOD)
+    assert exit_code("--retry_failed", *args) == 3
+    assert "Not tried again: " in (said := capsys.readouterr().err)
+    assert "good.faa" in said
+    assert [row["id"] for row in rows(out)] == ["a", "b", "c"] * 2
+    assert pt(out, "other")["proteins"] == ["a", "b", "c"]

@@ -168,3 +168,16 @@ def test_a_share_that_is_not_exceeded_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "in.faa").write_text(text)
     args = ("--input", tmp_path / "in.faa", "--output", tmp_path / "out", "--model", "demo")
     assert exit_code(*args, "--quiet", "--max_dead_letters", "11%") == 3
+
+
+def test_what_was_read_by_then_is_finished_and_told_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.faa").write_text(">a\nMK\n>b\nM1\n>c\nM2\n>d\nMKV\n")
+    args = ("--input", tmp_path / "a.faa", "--output", tmp_path / "out", "--model", "demo")
+    assert exit_code(*args, "--quiet", "--max_dead_letters", "1") == 1
+    said = capsys.readouterr().err
+    assert "more than --max_dead_letters 1 allows" in said
+    assert "so all is finished; 2 vectors are safe" in said
+    assert "before the end" not in said
+    assert list(read_commits(str(tmp_path / "out")).files) == ["a.faa"]

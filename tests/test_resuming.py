@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -368,6 +369,14 @@ def test_a_file_that_was_touched_is_read_once(output: Output, tmp_path: Path) ->
     }
     apply(output.root, "run2", work)
     assert not list(Path(output.root, "commits").glob("files-run2-*")), "they were not finished now"
+    # Touched again and again, they have one record at any time.
+    for mtime in (11.0, 12.0):
+        os.utime(files[0].url, (mtime, mtime))
+        files[0] = replace(files[0], mtime=mtime)
+        apply(output.root, "run2", work_of(output, *files))
+    noted = list(Path(output.root, "commits").glob("files-touched-*"))
+    sources = [each["source"] for path in noted for each in json.loads(path.read_text())["files"]]
+    assert sorted(sources) == ["a.fa", "b.fa"]
     for file in files:
         os.unlink(file.url)
     assert work_of(output, *files) == Work(())

@@ -1,7 +1,8 @@
 """``--max_dead_letters``: a run that is going wrong ends before it fills the disk.
 
 What counts is what this run meets, be it new or committed by an earlier one. So the same command
-stops again where it stopped, until the limit is raised or the input is mended.
+stops again where it stopped, until the limit is raised or the input is mended. What was read by
+then is finished; a run that has nothing left to read counts nothing.
 """
 
 from __future__ import annotations

@@ -45,8 +45,7 @@ class Output:
         configuration: What every row of the output is computed with.
         pt: Whether ``_ESM.pt`` files are written.
         pt_order: ``input`` for FASTA order, ``length`` for the longest first.
-        lock: Name under which the lock of the output is held, and commits are made only while it
-            is; empty for no lock.
+        lock: Who holds the lock, without which nothing is committed; empty for no lock.
         shard: The shard that writes; None for a run that does everything.
     """
 
@@ -159,8 +158,7 @@ class Commits:
 
     def sources_with_failure(self) -> set[str]:
         """Returns the files of which a part holds the dead letter of the whole file."""
-        parts = self.parts.values()
-        return {s for part in parts for s, held in part.sources.items() if held.failed}
+        return {s for part in self.parts.values() for s in part.sources if part.sources[s].failed}
 
     def failed_sources(self) -> set[str]:
         """Returns the files that could not be read and have not been finished since."""
@@ -233,9 +231,13 @@ def has_part_record(root: str, part: str) -> bool:
     return storage.exists(_record_url(root, part))
 
 
-def delete_file_records(root: str, sources: Collection[str]) -> None:
-    """Makes files count as unfinished."""
+def delete_file_records(
+    root: str, sources: Collection[str], names: Collection[str] | None = None
+) -> None:
+    """Makes files count as unfinished; with names only in these ``files-*.json``."""
     for name, records in _read_file_records(root):
+        if names is not None and name not in names:
+            continue
         kept = [record for record in records if record.source not in sources]
         if not kept:
             storage.delete(storage.join(root, COMMITS, name))

@@ -12,7 +12,7 @@ from transforms.esm.under_way import PROCESS_DIED
 from transforms.inputs.collisions import check_name, find_names
 from transforms.inputs.finding import FastaFile
 from transforms.naming import stem
-from transforms.output.commits import PT, Commits, FileRecord, PartSource, add_file_records
+from transforms.output.commits import PT, Commits, FileRecord, PartSource
 from transforms.output.committed import read_dead_letters
 from transforms.output.locks import hold_parts
 from transforms.output.removal import (
@@ -25,7 +25,7 @@ from transforms.output.removal import (
     reopen_files,
 )
 from transforms.output.reopened import note_reopened, read_reopened, settle_reopened
-from transforms.times import now
+from transforms.output.touched import note_touched
 
 _LISTED_AT_ONCE = 1000  # names that an object store returns in one answer
 
@@ -52,7 +52,8 @@ class Work:
         return [source for source, removal in self.removals.items() if removal == EVERYTHING]
 
 
-def _refuse(file: FastaFile, error: ConfigurationError) -> None:
+def raise_refusal(_: FastaFile, error: ConfigurationError) -> None:
+    """Lets one file that cannot be taken keep the run from beginning."""
     raise error
 
 
@@ -62,7 +63,7 @@ def find_work(
     committed: Commits,
     retry_failed: bool = False,
     unchanged: Collection[str] = (),
-    refuse: Callable[[FastaFile, ConfigurationError], None] = _refuse,
+    refuse: Callable[[FastaFile, ConfigurationError], None] = raise_refusal,
 ) -> Work:
     """Finds out which files are still to be embedded, and what of earlier runs does not count.
 
@@ -239,12 +240,7 @@ def apply(root: str, run: str, work: Work, is_at_rest: bool = True) -> None:
         reopen_files(root, work.reopened)
     if work.removals:
         remove_records(root, run, work.removals, is_at_rest)
-    # Else each later run would read them whole, to find that they are the same. Under a name that
-    # is not of the run: who follows it counts the files that it finishes.
-    time = now("microseconds")
-    add_file_records(
-        root, f"touched-{run}", [replace(record, time=time) for record in work.touched]
-    )
+    note_touched(root, run, work.touched)
 
 
 def tidy(root: str, run: str, committed: Commits) -> None:
