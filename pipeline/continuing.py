@@ -151,6 +151,7 @@ class Rounds(Continuing):
             left: What is to be carried on, in words.
         """
         clear_notes(self._root)
+        self._tally.stop()
         seconds = time.monotonic() - start
         self._seconds += seconds
         numbers = self._tally.numbers()

@@ -199,7 +199,8 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
     }
     earlier = report.earlier
     # Shards are measured one by one.
-    if not content["metrics"] and earlier.get("metrics") and "shards" not in {**earlier, **content}:
+    was_measured = _has_passes(earlier) and "shards" not in {**earlier, **content}
+    if was_measured and not _has_passes(content):
         content |= {name: earlier[name] for name in MEASURED if name in earlier}
     data = json.dumps(content, indent=1).encode()
     storage.publish(root, REPORT, lambda handle: handle.write(data))
@@ -208,6 +209,12 @@ def write_report(root: str, report: Report, exit_code: int) -> None:
         lambda committed: storage.publish(root, FAILURES_LOG, partial(_write_log, root, committed)),
         report.committed,
     )
+
+
+def _has_passes(report: Mapping[str, Any]) -> bool:
+    """Tells whether the model was given anything: a file that failed is read by every run."""
+    metrics = report.get("metrics")
+    return isinstance(metrics, dict) and bool(metrics.get("passes"))
 
 
 def _as_json(file: FileState, report: Report) -> dict[str, Any]:

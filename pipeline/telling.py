@@ -138,7 +138,7 @@ def _tell_shards(root: str, seen: Overview) -> Iterator[str]:
             state == "alive" and _is_shard(holder)
             for holder, state in zip(seen.holders, seen.states, strict=True)
         )
-        yield f"  {_tell_progress(_together(told), is_alive)}"
+        yield f"  {_tell_progress(_together(told, len(seen.shards)), is_alive)}"
 
 
 def _advise_shards(root: str, shards: Sequence[ShardState]) -> Iterator[str]:
@@ -149,12 +149,15 @@ def _advise_shards(root: str, shards: Sequence[ShardState]) -> Iterator[str]:
         yield "The same commands carry on with those not at work; the last to end completes it."
 
 
-def _together(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _together(told: Sequence[Mapping[str, float]], shards: int) -> dict[str, float]:
     """Returns how far several shards are together; each of them reads every file."""
     names = ("residues", "residues_skipped", "residues_total", "records")
     together = {name: sum(each.get(name, 0) for each in told) for name in names}
     for name, choose in (("files", max), ("files_done", min), ("seconds", max)):
         together[name] = choose(each.get(name, 0) for each in told)
+    if len(told) < shards:  # of those that have told nothing yet an even share is to come
+        together["residues_total"] *= shards / len(told)
+        together["files_done"] = 0
     return together
 
 

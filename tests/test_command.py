@@ -899,3 +899,18 @@ def test_a_name_that_is_taken_by_now_keeps_no_other_file_from_being_tried_again(
     assert "good.faa" in said
     assert [row["id"] for row in rows(out)] == ["a", "b", "c"] * 2
     assert pt(out, "other")["proteins"] == ["a", "b", "c"]
+
+
+def test_what_was_measured_stays_where_there_was_nothing_for_the_model(
+    fasta: Path, tmp_path: Path
+) -> None:
+    """A file that failed is read by every run."""
+    fasta.with_name("broken.faa.gz").write_bytes(gzip.compress(GOOD.encode())[:-9])
+    out = tmp_path / "out"
+    args = ("--input", fasta.parent, "--output", out, "--model", "demo", "--quiet")
+    assert exit_code(*args) == 3
+    first = report(out)
+    assert first["metrics"]["passes"] > 0
+    assert exit_code(*args) == 3
+    for name in ("metrics", "pace", "measured_in"):
+        assert report(out)[name] == first[name]

@@ -64,3 +64,10 @@ def test_the_heartbeat_is_told_all_of_it() -> None:
         "seconds": 12.5, "files": 1, "files_done": 0, "bytes": 10, "records": 0,
         "dead_letters": 0, "residues": 0, "residues_skipped": 0, "residues_total": 160,
     }  # fmt: skip
+
+
+def test_what_has_stopped_gets_no_slower() -> None:
+    clock = iter([100.0, 112.5, 300.0])
+    tally = Tally(files=1, size=10, clock=lambda: next(clock))
+    tally.stop()
+    assert tally.seconds == tally.numbers()["seconds"] == 12.5

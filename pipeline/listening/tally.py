@@ -83,6 +83,11 @@ class Tally:
         """Seconds since the counting began."""
         return self._clock() - self._start
 
+    def stop(self) -> None:
+        """Ends the counting of seconds: what is idle gets no slower."""
+        seconds = self.seconds
+        self._clock = lambda: self._start + seconds
+
     def numbers(self) -> dict[str, float]:
         """Returns all counts by name, for the heartbeat."""
         return {
