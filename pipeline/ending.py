@@ -98,7 +98,8 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
         return
     safe = f"what is committed in {root} is safe"
     if report.details:
-        safe = f"{report.rows:,} vectors are safe in {root}"
+        are = "vector is" if report.rows == 1 else "vectors are"
+        safe = f"{report.rows:,} {are} safe in {root}"
     if was_too_much and not report.missing:
         say_aside(f"The rest had been read by then, so all is finished; {safe}.")
     else:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NoReturn
 
+from pipeline.terminal import say
 from pipeline.versions import tell_versions
 from transforms.errors import ConfigurationError
 from transforms.text import nearest
@@ -117,7 +118,7 @@ class _ShortHelp(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         assert isinstance(parser, Parser)
-        print(parser.format_short_help(), end="")
+        say(parser.format_short_help().removesuffix("\n"))
         parser.exit()
 
 
@@ -126,7 +127,7 @@ class _Version(argparse.Action):
         super().__init__(nargs=0, default=argparse.SUPPRESS, **options)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        print(tell_versions())
+        say(tell_versions())
         parser.exit()
 
 

@@ -70,6 +70,11 @@ def _check_options(options: argparse.Namespace) -> None:
     check_utf8("--id", *(options.id or ()))
     if options.out is not None:
         check_outside(storage.absolute(options.out), storage.absolute(options.output), "--out")
+    of_model = (options.model, options.dtype, options.device != "auto")
+    if options.id and any(of_model):
+        raise ConfigurationError(
+            "--model, --device and --dtype are for a --query, which is embedded. Leave them out."
+        )
     if options.source is not None and not options.id:
         raise ConfigurationError("--source tells in which file an --id is. Leave it out.")
     if options.out is not None and storage.is_local(options.out):

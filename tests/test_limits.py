@@ -101,7 +101,10 @@ def test_a_share_of_few_records_is_reckoned_as_one_of_many() -> None:
     assert (guard.sentence, stop.calls) == (None, 0)
     guard(failed())
     assert stop.calls == 1
-    assert "51 dead letters are more than --max_dead_letters 5% of 1,000 records" in guard.sentence
+    assert (
+        "51 dead letters are more than --max_dead_letters 5% of 60 records, counted as 1,000,"
+        in (guard.sentence)
+    )
 
 
 def test_a_share_is_of_the_records_in_the_files_opened_so_far() -> None:

@@ -65,8 +65,15 @@ def test_whole_numbers_are_counted_exactly_and_quantiles_are_numpys() -> None:
 
 
 def test_other_values_are_known_to_a_hundredth_of_a_percent_whatever_their_size() -> None:
-    for value in (1e-30, 3.14159, 12345.678, 1e30):
+    for value in (1e-30, 3.14159, 12345.678, 1e30, 3.4e38):
         assert histogram([value]).quantile(0.5) == pytest.approx(value, rel=1e-4)
+
+
+def test_what_is_beyond_float32_counts_as_its_largest() -> None:
+    """A norm may be, of a vector that is finite."""
+    found = histogram([1.0, 1e39])
+    assert found.quantile(1) == pytest.approx(np.finfo(np.float32).max, rel=1e-4)
+    assert found.bars(8, 0.1).counts.sum() == 2
 
 
 def test_bars_are_those_of_numpy_and_lose_nothing() -> None:

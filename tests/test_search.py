@@ -179,6 +179,7 @@ def test_what_cannot_be_searched_is_refused(out: Path, tmp_path: Path, call: Sea
         (out, ("--id", "\udcff"), r"--id '\udcff' is not UTF-8"),
         (out, ("--query", tmp_path / "none.faa"), "none.faa"),
         (out, ("--query", "x", "--source", "a.faa"), "--source"),
+        (out, ("--id", "same", "--device", "cuda"), "are for a --query"),
         (out, ("--id", "same", "--out", tmp_path / "no/where.tsv"), "there is no folder"),
         (out, ("--id", "same", "--out", out / "embeddings/x.parquet"), "lies in the output"),
         (made.root, ("--id", "same"), "is not an output"),

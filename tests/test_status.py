@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -372,14 +373,23 @@ def test_damaged_records_exit_2_with_one_sentence(
     assert error.count("\n") == 1
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(output: Output) -> None:
-    command = [sys.executable, "-m", "pipeline.status", output.root]
+@pytest.mark.parametrize("asked", ["OUT", "--version"])
+def test_a_reader_that_has_seen_enough_is_no_error(asked: str, output: Output) -> None:
+    command = [sys.executable, "-m", "pipeline.status", asked.replace("OUT", output.root)]
     with subprocess.Popen(
         command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         process.stdout.close()  # before anything can have been written
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_closed_streams_are_no_error(closed: str, output: Output) -> None:
+    status = shlex.join([sys.executable, "-m", "pipeline.status", output.root])
+    done = subprocess.run(f"{status} {closed}", shell=True, cwd=REPO, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert bool(done.stdout) == closed.startswith("2")
 
 
 def types_of(value: object) -> object:

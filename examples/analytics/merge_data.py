@@ -82,7 +82,12 @@ def _by_id(
 
 
 def _load(path: str, key: str) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(path, weights_only=True)
+    try:
+        content: dict[str, Any] = torch.load(path, weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # whatever bytes that are no .pt lead to
+        raise ValueError(f"{path} cannot be read as a .pt: {error}") from error
     if not {key, "data"} <= content.keys():
         raise ValueError(f"{path} has {sorted(content)}, not {key!r} and 'data'")
     return content

@@ -143,11 +143,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--column", default="family", help="column of the labels (default: %(default)s)"
     )
     options = parser.parse_args(argv)
-    vectors = read_vectors(options.output)
-    sequences = read_sequences(options.fasta)
     try:
+        vectors = read_vectors(options.output)
+        sequences = read_sequences(options.fasta)
         labelled = read_labels(options.labels, options.column)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     found_labels = {name: look_up(labelled, name) for name in sequences if name in vectors}
     ids = [name for name, label in found_labels.items() if label]

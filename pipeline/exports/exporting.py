@@ -108,8 +108,8 @@ def _judge(survey: KeySurvey, config: ExportConfig, tell: Callable[[str], object
     if survey.unfit:
         raise ConfigurationError(
             f"{counted(survey.unfit, 'row')} cannot be named by {key} in --to {config.to}: "
-            f"{survey.reason}. Give --replace_slash _ to have that in place of each /, or another "
-            "--key or --to. Nothing was written."
+            f"{survey.reason}. Give --replace_slash _ to have that in place of each /, another "
+            "--key, such as source_ordinal, or another --to. Nothing was written."
         )
     if not survey.doubled:
         return

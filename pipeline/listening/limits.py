@@ -13,7 +13,7 @@ from pipeline.failures import MOST_SHOWN, name_failed
 from pipeline.option_groups.values import MIN_RECORDS, DeadLetterLimit
 from transforms import events
 from transforms.inputs.stopping import request_stop
-from transforms.text import printable
+from transforms.text import counted, printable
 
 
 class DeadLetterGuard:
@@ -55,7 +55,9 @@ class DeadLetterGuard:
         if limit.is_exceeded(self._dead_letters, self._records):
             count = self._dead_letters
             are = "dead letter is" if count == 1 else "dead letters are"
-            of = f" of {max(self._records, MIN_RECORDS):,} records" if limit.is_share else ""
+            of = f" of {counted(self._records, 'record')}" if limit.is_share else ""
+            if limit.is_share and self._records < MIN_RECORDS:
+                of += f", counted as {MIN_RECORDS:,},"
             self.sentence = (
                 f"Stopped: {count:,} {are} more than --max_dead_letters {limit}{of} allows; "
                 f"the first: {self._first}"

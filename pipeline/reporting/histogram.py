@@ -44,7 +44,9 @@ class Histogram:
 
     def add(self, values: np.ndarray[Any, Any]) -> None:
         """Counts the values of an array of shape (n,), finite and not negative."""
-        bits = np.ascontiguousarray(values, np.float32).view(np.int32) >> _BITS_DROPPED
+        # What is more, as the norm of a finite vector may be, counts as the largest.
+        held = np.minimum(values, np.finfo(np.float32).max).astype(np.float32)
+        bits = held.view(np.int32) >> _BITS_DROPPED
         bins, counts = np.unique(bits, return_counts=True)
         self._counts.update(dict(zip(bins.tolist(), counts.tolist(), strict=True)))
 
