@@ -119,7 +119,7 @@ def _find_missing(root: str) -> str:
     division = read_division(root)
     missing = describe_missing(look_at_shards(root, division)) if division else ""
     if missing and read_division(root) != division:
-        return ""  # another shard has completed it in this moment
+        return _find_missing(root)  # another shard has completed it in this moment
     return missing and (
         f"{missing}. The last one to end completes it, or python -m pipeline.finish {root}."
     )
