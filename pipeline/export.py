@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pipeline.exports.formats import FORMATS, KEYS
-from pipeline.terminal import EXIT_FAILED, EXIT_OK, complain, say
+from pipeline.terminal import EXIT_FAILED, EXIT_OK, complain, say, say_aside
 from pipeline.verbs import run_verb, verb_parser
 
 DESCRIPTION = """\
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from transforms.text import printable
 
     def tell(text: str) -> None:
-        print(f"note: {printable(text)}", file=sys.stderr)
+        say_aside(f"note: {printable(text)}")
 
     try:
         said = export(ExportConfig(**vars(options)), tell)

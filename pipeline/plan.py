@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -12,7 +11,7 @@ from pipeline.option_groups.files import add_input_options, add_sinks_option, pa
 from pipeline.option_groups.model import add_model_options
 from pipeline.option_groups.sequences import add_sequence_options, make_policy
 from pipeline.option_groups.values import more_than_zero
-from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, EXIT_USAGE, complain, say
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, EXIT_USAGE, complain, say, say_aside
 from pipeline.verbs import run_verb, verb_parser
 
 DESCRIPTION = """\
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         say("\n".join(telling.in_words(plan)))
     for sentence in tell_nucleotides(f.source for f in find_nucleotides(plan.listing.files)):
-        print(printable(sentence), file=sys.stderr)
+        say_aside(printable(sentence))
     for sentence in plan.refusals:
         complain(sentence)
     if plan.refusals:

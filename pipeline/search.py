@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.option_groups.values import positive
-from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, say_all
+from pipeline.terminal import EXIT_DEAD_LETTERS, EXIT_OK, say_all, say_aside
 from pipeline.verbs import run_verb, verb_parser
 
 if TYPE_CHECKING:
@@ -53,12 +52,12 @@ def run(options: argparse.Namespace) -> int:
     found = search_output(config)
     _write((as_json if options.json else as_tsv)(found.hits), options.out)
     for letter in found.failures:
-        print(f"failed: {_describe(letter)}", file=sys.stderr)
+        say_aside(f"failed: {_describe(letter)}")
     for sentence in tell_homonyms(found.proteins):
-        print(sentence, file=sys.stderr)
+        say_aside(sentence)
     queries = counted(len(found.proteins), "protein") or "nothing"
     told = f"searched with {queries} among {found.rows:,} in {found.seconds:.2f} s"
-    print(told, file=sys.stderr)
+    say_aside(told)
     return EXIT_DEAD_LETTERS if found.failures else EXIT_OK
 
 
