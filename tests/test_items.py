@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.helpers import make_protein
+from tests.helpers import make_dead_letter, make_protein
 from transforms import items
 from transforms.awaiting import Deferred
 from transforms.items import (
@@ -117,6 +117,44 @@ def test_a_matrix_that_is_not_contiguous_keeps_its_rows() -> None:
     block = EmbeddingBlock(tuple(make_protein(i) for i in range(3)), matrix)
     decoded = ItemCoder().decode(ItemCoder().encode(block))
     assert decoded.vectors.tolist() == matrix.tolist()
+
+
+def records(count: int) -> tuple[Protein, ...]:
+    return tuple(make_protein(number, sequence="M" * (40 + number)) for number in range(count))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        *records(1),
+        Batch(records(300)),
+        EmbeddingBlock(records(300), np.ones((300, 1280), np.float32)),
+        make_dead_letter(sequence="M" * 5000),
+    ],
+    ids=lambda item: type(item).__name__,
+)
+def test_beam_is_told_a_size_for_which_nothing_is_written(
+    item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = len(ItemCoder().encode(item))
+    # A block of 5,000 short reads takes 26 MB to write, and Beam asks after each step.
+    monkeypatch.setattr(ItemCoder, "encode", None)
+    monkeypatch.setattr(ItemCoder, "to_plain", None)
+    size = registry.get_coder(type(item)).get_impl().estimate_size(item)
+    assert written * 0.75 <= size <= written * 1.25
+
+
+def test_beam_need_not_wait_for_a_size() -> None:
+    def wait() -> list[Item]:
+        raise AssertionError("the device is at work")
+
+    assert ItemCoder().estimate_size(Deferred(wait)) < 100
+
+
+@settings(deadline=None)
+@given(simple | batches)
+def test_anything_has_a_size(item: Item) -> None:
+    assert ItemCoder().estimate_size(item) <= 8 + 2 * len(ItemCoder().encode(item))
 
 
 def test_every_kind_has_a_tag_of_its_own() -> None:

@@ -21,8 +21,6 @@ class Deferred(Item):
 
     __slots__ = ("_items", "_resolve")
 
-    is_here = False
-
     def __init__(self, resolve: Callable[[], Sequence[Item]]) -> None:
         self._resolve = resolve
         self._items: Sequence[Item] | None = None

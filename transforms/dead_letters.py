@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -115,8 +114,8 @@ def encode_dead_letters(letters: Iterable[DeadLetter]) -> bytes:
 
 
 def _fields(letter: DeadLetter) -> dict[str, Any]:
-    fields = asdict(letter)
-    return {name: value for name, value in fields.items() if value or name not in _OF_MESSAGES}
+    fields = zip(DeadLetter.__slots__, letter.pack(), strict=True)
+    return {name: value for name, value in fields if value or name not in _OF_MESSAGES}
 
 
 def decode_dead_letters(data: bytes) -> tuple[DeadLetter, ...]:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -34,9 +34,6 @@ class Item:
     """Base of all kinds; every step of the line is hinted ``Item -> Item``."""
 
     __slots__ = ()
-
-    is_here: ClassVar[bool] = True
-    """Whether it can be written without waiting for it."""
 
     def pack(self) -> tuple[Any, ...]:
         """Returns the fields as plain values that :class:`ItemCoder` can write."""
@@ -280,10 +277,6 @@ class ItemCoder(PlainCoder):
 
     to_plain = staticmethod(_to_plain)
     from_plain = staticmethod(_from_plain)
-
-    def estimate_size(self, value: Item) -> int:
-        """Returns the bytes of an item for Beam's counters; of one that is not there yet, none."""
-        return len(self.encode(value)) if value.is_here else 0
 
 
 def add_kind(kind: type[Item]) -> None:

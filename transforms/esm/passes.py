@@ -76,12 +76,11 @@ _Pass = tuple[Sequence[_Piece], list[Outcome]]
 
 def _cut(sequence: str, max_residues: int) -> list[_Piece]:
     windows = cut_windows(len(sequence), max_residues)
-    rows = (
-        Row(sequence[each.start : each.stop], each.first - each.start, each.last - each.start)
-        for each in windows
-    )
     digest = digest_of(sequence)
-    return [_Piece(sequence, digest, len(windows), row) for row in rows]
+    return [
+        _Piece(sequence, digest, len(windows), Row(sequence[a:b], first - a, last - a))
+        for a, b, first, last in windows
+    ]
 
 
 def _average(windows: Sequence[tuple[int, Outcome]]) -> Outcome:

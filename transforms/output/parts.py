@@ -67,8 +67,10 @@ def collect(items: Iterable[Item]) -> PartContent:
         return PartContent((), np.zeros((0, 0), np.float32), tuple(dead))
     proteins = [protein for block in blocks for protein in block.proteins]
     vectors = np.concatenate([block.vectors for block in blocks])
-    order = sorted(range(len(proteins)), key=lambda i: (proteins[i].source, proteins[i].ordinal))
-    return PartContent(tuple(proteins[i] for i in order), vectors[order], tuple(dead))
+    places = [(protein.source, protein.ordinal) for protein in proteins]
+    if (order := sorted(range(len(places)), key=places.__getitem__)) != list(range(len(places))):
+        proteins, vectors = [proteins[i] for i in order], vectors[order]
+    return PartContent(tuple(proteins), vectors, tuple(dead))
 
 
 def encode(content: PartContent, output: Output) -> tuple[bytes | None, bytes | None]:
