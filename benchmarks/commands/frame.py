@@ -4,8 +4,9 @@ Embeds inputs with the demo model in this process and subtracts what its forward
 their own account. Imports and the loading of the model are not counted; the building of the graph
 and the report are. Then, with a stand-in for the model that costs next to nothing, it does the same
 with that input and with one four times as large, and runs the line up to each of its steps: the
-differences are what the steps cost. The best of a few rounds counts, by the clock and in processor
-time; all on one core.
+differences are what the steps cost. In turn with it runs the plainest line that Beam has for the
+same (``benchmarks/plain_line.py``), which says what a record costs on this machine whatever is done
+about it. The best of a few rounds counts, by the clock and in processor time; all on one core.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from torch import nn
 
 from benchmarks.keeping import Kept
 from benchmarks.mixes import SOURCE, read_sequences, write_random
+from benchmarks.plain_line import run_plain_line
 from pipeline import graph
 from pipeline.checks import prepare
 from pipeline.dispatch import dispatch
@@ -112,10 +114,10 @@ def timed(records: int, action: Callable[[], object]) -> Cost:
     }
 
 
-def best(rounds: int, measure_once: Callable[[], Cost]) -> Cost:
-    """Returns the least of each figure in a few rounds."""
-    costs = [measure_once() for _ in range(rounds)]
-    return {name: min(cost[name] for cost in costs) for name in costs[0]}
+def best(rounds: int, *each: Callable[[], Cost]) -> list[Cost]:
+    """Measures in turn, and returns the least of each figure of each."""
+    costs = zip(*([measure_once() for measure_once in each] for _ in range(rounds)), strict=True)
+    return [{name: min(cost[name] for cost in of_one) for name in of_one[0]} for of_one in costs]
 
 
 def time_run(folder: Path, records: int, stand_in: bool = True) -> Cost:
@@ -124,6 +126,16 @@ def time_run(folder: Path, records: int, stand_in: bool = True) -> Cost:
         keep_model("demo", Nothing())  # a new one, to which no vector is known
     config = configure(folder)
     return timed(records, lambda: dispatch(config))
+
+
+def time_plain_line(folder: Path, records: int) -> Cost:
+    """Reads and writes a folder by the plainest line."""
+    output = Path(tempfile.mkdtemp(dir=folder.parent))
+    files = sorted(folder.iterdir())
+    cost = timed(records, lambda: run_plain_line(files, output))
+    finished = len((output / "finished").read_text().splitlines())
+    assert finished == len(files), f"{finished} of {len(files)} files"
+    return cost
 
 
 def time_first_steps(folder: Path, records: int, steps: int) -> Cost:
@@ -177,21 +189,23 @@ def make_inputs(folder: Path, layout: str, records: int) -> Inputs:
 
 def measure(inputs: Inputs, rounds: int) -> dict[str, Any]:
     """Measures one layout, without a model that is worth the name."""
-    totals = {
-        count: best(rounds, partial(time_run, path, count))
-        for count, path in inputs.folders.items()
-    }
-    small, large = totals.values()
+    clocks = ("clock", "processor")
     path = inputs.folders[inputs.records]
+    plain, *totals = best(
+        rounds,
+        partial(time_plain_line, path, inputs.records),
+        *(partial(time_run, folder, count) for count, folder in inputs.folders.items()),
+    )
+    small, large = totals
+    steps = [partial(time_first_steps, path, inputs.records, n + 1) for n in range(len(STEPS))]
     return {
         "layout": inputs.layout,
         "records": inputs.records,
-        "stand_in": totals,
-        "growth": {c: round(GROWTH * large[c] / small[c], 3) for c in ("clock", "processor")},
-        "up_to_step": {
-            name: best(rounds, partial(time_first_steps, path, inputs.records, number))
-            for number, name in enumerate(STEPS, 1)
-        },
+        "stand_in": dict(zip(inputs.folders, totals, strict=True)),
+        "growth": {clock: round(GROWTH * large[clock] / small[clock], 3) for clock in clocks},
+        "plain_line": plain,
+        "to_plain_line": {clock: round(small[clock] / plain[clock], 3) for clock in clocks},
+        "up_to_step": dict(zip(STEPS, best(rounds, *steps), strict=True)),
     }
 
 
@@ -201,6 +215,7 @@ def show(result: dict[str, Any]) -> None:
     print(f"  demo model: {result.get('demo_model')}")
     for records, total in result["stand_in"].items():
         print(f"  stand-in, {records:,} records: {total}")
+    print(f"  the plainest line: {result['plain_line']}; ours {result['to_plain_line']} times that")
     print(f"  {GROWTH} times the input takes {result['growth']} times as long")
     before = {"clock": 0.0, "processor": 0.0}
     for name, total in result["up_to_step"].items():
