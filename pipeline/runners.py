@@ -24,7 +24,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, FlinkRunner
 from apache_beam.runners.portability.job_server import SubprocessJobServer
 from apache_beam.runners.portability.prism_runner import PrismJobServer
-from apache_beam.runners.runner import create_runner
+from apache_beam.runners.runner import PipelineResult, create_runner
 
 from pipeline.beam_workarounds import minding_workers, quiet_end, whole_bundles
 from pipeline.engine_errors import find_cause
@@ -56,9 +56,18 @@ def make_options(beam_args: Sequence[str]) -> PipelineOptions:
     """Returns Beam's options with the engine pinned."""
     options = PipelineOptions(list(beam_args))
     standard = options.view_as(StandardOptions)
-    if standard.runner in (None, "DirectRunner"):
-        standard.runner = LOCAL_RUNNER
+    standard.runner = _known_name(standard.runner)
     return options
+
+
+def _known_name(runner: str | None) -> str:
+    """Returns the name of a runner, which Beam takes in any case, and without ``Runner`` too."""
+    wanted = (runner or LOCAL_RUNNER).lower()
+    for known in StandardOptions.ALL_KNOWN_RUNNERS:
+        name: str = known.rpartition(".")[2]
+        if wanted in (known.lower(), name.lower(), name.lower().removesuffix("runner")):
+            return LOCAL_RUNNER if name == "DirectRunner" else name
+    return runner or LOCAL_RUNNER
 
 
 def check_runner(beam_args: Sequence[str]) -> None:
@@ -110,7 +119,7 @@ def is_in_this_process(beam_args: Sequence[str]) -> bool:
 
 def had_one_worker(options: Mapping[str, Any]) -> bool:
     """Tells whether a run had one worker, by the options that its report holds."""
-    is_local = options.get("runner") in (None, "DirectRunner", LOCAL_RUNNER)
+    is_local = _known_name(options.get("runner")) == LOCAL_RUNNER
     return is_local and options.get("direct_num_workers") in (None, 1)
 
 
@@ -217,11 +226,10 @@ def run_graph(
             build(pipeline)
             result = pipeline.run()
             result.wait_until_finish()
-            found = result.metrics().query(MetricsFilter())
+            return _read_metrics(result)
     except Exception as error:
         logger.debug("The graph failed.", exc_info=True)
         raise GraphError(find_cause(error)) from error
-    return _flatten(found)
 
 
 def build_job(
@@ -244,6 +252,15 @@ def build_job(
         raise GraphError(find_cause(error)) from error
     job: beam_runner_api_pb2.Pipeline = pipeline.runner.proto_pipeline
     return job
+
+
+def _read_metrics(result: PipelineResult) -> Mapping[str, int | str]:
+    try:
+        found = result.metrics().query(MetricsFilter())
+    except Exception as error:  # some engines have none, or are asked over a network
+        logger.warning("The job has ended, but the engine does not tell its metrics: %s", error)
+        return {}
+    return _flatten(found)
 
 
 def _flatten(found: Mapping[str, Sequence[Any]]) -> dict[str, int | str]:

@@ -63,6 +63,11 @@ def test_each_process_gets_the_same_arguments_but_for_its_share() -> None:
     assert arguments_of(Shard(1, 2), argv, "log") == wanted
 
 
+def test_an_option_may_have_an_empty_value() -> None:
+    argv = ["--gpus=0", "--event_log=", "--input", "a.fa"]
+    assert arguments_of(Shard(0, 1), argv) == ["--input", "a.fa", "--shard", "0/1", "--quiet"]
+
+
 def test_options_from_a_file_do_not_start_processes_of_processes(tmp_path: Path) -> None:
     file = tmp_path / "options.yaml"
     file.write_text("gpus: 0,1\ninput: [a]\noutput: o\n")
@@ -212,6 +217,25 @@ def test_two_shards_of_one_command_one_of_them_killed_make_what_one_run_makes(
     assert f"{tmp_path / 'out'} now holds" in printed.out
     with pytest.raises(SystemExit):
         main([*argv, str(tmp_path / "whole")])
+    assert_equal(read_outcome(tmp_path / "out"), read_outcome(tmp_path / "whole"))
+
+
+def test_of_several_machines_all_but_the_last_leave_it_incomplete_and_are_content(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = tmp_path / "in"
+    write_inputs(inputs, files=2, records=30)
+    stranger = tmp_path / "pipeline"
+    stranger.mkdir()
+    (stranger / "__main__.py").write_text("raise SystemExit('another program')")
+    monkeypatch.chdir(tmp_path)
+    argv = ["--input", str(inputs), "--model", "demo", "--device", "cpu", "--output"]
+    argv += [str(tmp_path / "out"), "--gpus", "0,1", "--shard"]
+    assert exit_code_of(main, *argv, "0/2") in (0, 3)  # as its own shards have ended
+    assert "2 of 4 shards have not ended" in capsys.readouterr().out
+    assert exit_code_of(main, *argv, "1/2") == 3
+    with pytest.raises(SystemExit):
+        main([*argv[:-4], str(tmp_path / "whole")])
     assert_equal(read_outcome(tmp_path / "out"), read_outcome(tmp_path / "whole"))
 
 

@@ -111,14 +111,13 @@ def test_dataflow_without_a_gpu() -> None:
 def test_flink() -> None:
     beam = beam_of(launched("flink", "--watch", worker_pool="localhost:50001"))
     assert beam == {
-        "runner": "FlinkRunner", "flink_master": "manager:8081", "flink_version": "2.2",
+        "runner": "FlinkRunner", "flink_master": "manager:8081",
         "flink_submit_uber_jar": True, "environment_type": "EXTERNAL",
         "environment_config": "localhost:50001", "sdk_worker_parallelism": "1",
         "environment_cache_millis": "600000", "parallelism": 2, "state_backend": "rocksdb",
         "state_backend_storage_path": "s3://b/c", "checkpointing_interval": "60000",
     }  # fmt: skip
-    ready = launched("flink", "--flink_version=1.20", "--checkpointing_interval=5", "--watch")
-    assert beam_of(ready)["flink_version"] == "1.20"
+    ready = launched("flink", "--checkpointing_interval=5", "--watch")
     assert beam_of(ready)["checkpointing_interval"] == "5"
     assert "checkpointing_interval" not in beam_of(launched("flink"))
 
@@ -141,6 +140,7 @@ MISTAKES = [
     ("portable", {"job_endpoint": None}, [], "project, region", "--job_endpoint is needed"),
     ("dataflow", {}, ["--runner=PrismRunner"], "an option of Beam that", "--runner is set by the"),
     ("flink", {}, ["--parallelism=9"], "an option of Beam that", "--parallelism is set by --work"),
+    ("flink", {}, ["--flink_version=2.0"], "an option of Beam that", "is set by the cluster"),
     ("flink", {}, ["--gpus=0,1"], "--shard or --gpus", "--gpus divides .* --workers"),
     ("dataflow", {}, ["--shard=0/2"], "--shard or --gpus", "--shard divides"),
     ("dataflow", {}, ["--model=demo"], "the demo model", "random weights"),
@@ -150,6 +150,7 @@ MISTAKES = [
     ("dataflow", {"input_root": "/in"}, [], "local paths", "--input_root /in"),
     ("flink", {"checkpoint_dir": "c"}, [], "local paths", "--checkpoint_dir c .*--shared_folder"),
     ("portable", {"output": "/mnt/all/../o"}, [], "local paths", "--output /mnt/all/../o"),
+    ("portable", {"shared_folder": "mnt/all"}, [], "local paths", "mnt/all is not absolute"),
     ("portable", {"output": "/mnt/allof/o"}, [], "local paths", "--output /mnt/allof/o"),
     ("dataflow", {"image": "r/i:0.1-py38"}, [], "an image of another Python", "Python 3.8"),
     ("dataflow", {"image": "r/i-python3.9:1"}, [], "an image of another Python", "Python 3.9"),
@@ -182,6 +183,10 @@ MISTAKES = [
     ("dataflow", {}, [f"--resource_hints=accelerator={L4}"], "a GPU asked for twice", "--gpu_for"),
     ("dataflow", {}, [f"--inference_hint=accelerator={L4}"], "a GPU asked for twice", "--gpu_for"),
     ("dataflow", {"machine_type": "n1-standard-4"}, [], "a machine type", "g2-standard-4 and"),
+    (
+        "dataflow", {"gpu": "nvidia-a100-80gb", "machine_type": "a2-highgpu-1g"}, [],
+        "a machine type", "a2-ultragpu-1g and",
+    ),
     ("dataflow", {"gpu": "nvidia-l5"}, [], "a machine type", "Check its spelling"),
     ("dataflow", {"cpu_machine_type": "n2-standard-4"}, [], "machines without", "--gpu_for inf"),
     ("dataflow", {"gpu": "none"}, ["--mps"], "machines without", "--mps goes with a GPU"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem, Mat
 
 from tests.test_retrying import ClientError, os_error
 from transforms import retrying, storage
-from transforms.inputs.finding import FastaFile
+from transforms.inputs.finding import FastaFile, find_fasta
 from transforms.inputs.reading import read_items
 from transforms.items import DeadLetter
 from transforms.retrying import RetriedError
@@ -86,7 +87,8 @@ class Remote(FileSystem):
     def match(self, patterns: list[str], limits: object = None) -> list[MatchResult]:
         self.act("match", *patterns)
         (pattern,) = patterns
-        found = [url for url in sorted(self.files) if url.startswith(pattern.rstrip("*"))]
+        wanted = re.compile(self.translate_pattern(pattern))  # as Beam's object stores do it
+        found = [url for url in sorted(self.files) if wanted.match(url)]
         metadata = [FileMetadata(url, len(self.files[url]), 1.5) for url in found]
         return [MatchResult(pattern, metadata)]
 
@@ -229,6 +231,23 @@ def test_looking_is_tried_again(remote: type[Remote], slept: list[float]) -> Non
     assert storage.exists(A)
     assert kinds(remote) == ["match"] * 3 + ["exists"] * 2
     assert len(slept) == 3
+
+
+def test_a_name_that_looks_like_a_pattern_stands_for_itself(remote: type[Remote]) -> None:
+    root, other = "scripted://b/run[1]*", "scripted://b/run1"
+    remote.files = dict.fromkeys((f"{root}/a.faa", f"{root}/in/b.faa", f"{other}/c.faa"), DATA)
+    assert storage.list_names(root) == ["a.faa"]
+    assert storage.list_names(f"{root}/pt") == []
+    below = [f"{root}/a.faa", f"{root}/in/b.faa"]
+    assert [found.url for found in storage.match(f"{root}/")] == below
+    assert [found.url for found in storage.match(f"{root}/a.faa")] == below[:1]
+    assert getattr(storage.look_up(f"{root}/a.faa"), "url", None) == below[0]
+    assert [file.source for file in find_fasta([f"{root}/a.faa"]).files] == ["a.faa"]
+    # What is not there as it is written is a pattern.
+    assert [found.url for found in storage.match("scripted://b/run[1]/*")] == [f"{other}/c.faa"]
+    assert [file.source for file in find_fasta(["scripted://b/r*1/"]).files] == ["run1/c.faa"]
+    storage.delete(root)
+    assert remote.files.keys() == {f"{other}/c.faa"}
 
 
 def test_deleting_looks_anew_at_each_attempt(remote: type[Remote], slept: list[float]) -> None:

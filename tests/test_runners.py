@@ -40,11 +40,29 @@ from transforms.lanes import BYTES_PER_LANE
     [
         ([], "FnApiRunner"),
         (["--runner=DirectRunner"], "FnApiRunner"),
+        (["--runner=direct"], "FnApiRunner"),
         (["--runner=PrismRunner"], "PrismRunner"),
+        (["--runner=prism"], "PrismRunner"),
+        (["--runner=prismrunner"], "PrismRunner"),
+        (["--runner=apache_beam.runners.portability.flink_runner.FlinkRunner"], "FlinkRunner"),
+        (["--runner=somebody.s.Runner"], "somebody.s.Runner"),
     ],
 )
 def test_the_local_engine_is_pinned_and_others_are_left(args: list[str], runner: str) -> None:
     assert make_options(args).view_as(StandardOptions).runner == runner
+
+
+def test_a_job_that_did_its_work_has_not_failed_for_want_of_metrics(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise LookupError("Found no metrics container for job 7")
+
+    monkeypatch.setattr(
+        "apache_beam.runners.portability.fn_api_runner.fn_runner.RunnerResult.metrics", refuse
+    )
+    assert run_graph(lambda pipeline: pipeline | beam.Create([1]), ()) == {}
+    assert "does not tell its metrics: Found no metrics container" in caplog.text
 
 
 @pytest.mark.parametrize(

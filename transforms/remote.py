@@ -6,6 +6,7 @@ and that may help.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from transforms.retrying import as_os_error, retry
 
 Result = TypeVar("Result")
 _PLAIN = CompressionTypes.UNCOMPRESSED
+_WILDCARD = re.compile(r"[*?[]")
 
 
 def _again(action: Callable[[], Result]) -> Result:
@@ -31,9 +33,37 @@ def exists(url: str) -> bool:
 
 
 def match(pattern: str) -> list[FileMetadata]:
-    """Returns the files that a pattern stands for, without what only looks like a folder."""
-    (result,) = _again(lambda: FileSystems.match([pattern]))
-    return [file for file in result.metadata_list if not file.path.endswith("/")]
+    """Returns the files that a pattern stands for, without what only looks like a folder.
+
+    The name of a file that is there is no pattern.
+    """
+
+    def match_now() -> list[FileMetadata]:
+        named = [file for file in _match_below(pattern, "") if file.path == pattern]
+        return named or (_match(pattern) if _WILDCARD.search(pattern) else [])
+
+    return _files(_again(match_now))
+
+
+def list_below(folder: str, pattern: str = "**") -> list[FileMetadata]:
+    """Returns the files below a folder, whose name ends in ``/`` and is no pattern."""
+    return _files(_again(lambda: _match_below(folder, pattern)))
+
+
+def _files(found: list[FileMetadata]) -> list[FileMetadata]:
+    return [file for file in found if not file.path.endswith("/")]
+
+
+def _match_below(folder: str, pattern: str) -> list[FileMetadata]:
+    # No file system has a way to write a * or [ that is none: anything may stand in its place.
+    found = _match(_WILDCARD.sub("?", folder) + pattern)
+    return [file for file in found if file.path.startswith(folder)]
+
+
+def _match(pattern: str) -> list[FileMetadata]:
+    (result,) = FileSystems.match([pattern])
+    found: list[FileMetadata] = result.metadata_list
+    return found
 
 
 def open_file(url: str) -> BinaryIO:
@@ -47,8 +77,8 @@ def delete(url: str) -> None:
 
     def delete_now() -> None:
         # Listed at each attempt: the one before may have deleted some.
-        (below,) = FileSystems.match([url.rstrip("/") + "/**"])
-        urls = [file.path for file in below.metadata_list] or [url] * FileSystems.exists(url)
+        below = _match_below(url.rstrip("/") + "/", "**")
+        urls = [file.path for file in below] or [url] * FileSystems.exists(url)
         FileSystems.delete(urls)
 
     _again(delete_now)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, TextIO, cast
 
+from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from transforms import local, remote
@@ -74,12 +75,11 @@ def match(pattern: str) -> list[Found]:
     """Lists the files that a path, a glob or a folder stands for, sorted by URL.
 
     A folder stands for every file below it, as ``**`` does; symbolic links to folders are not
-    followed. A local path that exists as it is written is not taken for a glob.
+    followed. What exists as it is written, and a URL that ends in ``/``, is not taken for a glob.
     """
     if not is_local(pattern):
-        files = remote.match(f"{pattern}**" if pattern.endswith("/") else pattern)
-        found = [Found(f.path, f.size_in_bytes, f.last_updated_in_seconds) for f in files]
-        return sorted(found, key=lambda found: found.url)
+        files = remote.list_below(pattern) if pattern.endswith("/") else remote.match(pattern)
+        return sorted(map(_found, files), key=lambda found: found.url)
     found = []
     for path in local.list_paths(pattern):
         # One call: between two of them a file that others move away may go.
@@ -90,13 +90,16 @@ def match(pattern: str) -> list[Found]:
     return found
 
 
+def _found(file: FileMetadata) -> Found:
+    return Found(file.path, file.size_in_bytes, file.last_updated_in_seconds)
+
+
 def look_up(url: str) -> Found | None:
     """Returns a file as it is now; None, or an OSError, where there is none."""
     if is_local(url):
         status = os.stat(url)
         return Found(url, status.st_size, status.st_mtime)
-    # A [ in a name makes it a pattern.
-    return next((found for found in match(url) if found.url == url), None)
+    return next((_found(file) for file in remote.match(url) if file.path == url), None)
 
 
 def open_chunks(
@@ -142,7 +145,7 @@ def list_names(folder: str) -> list[str]:
             return []
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
     prefix = folder.rstrip("/") + "/"
-    return sorted(found.url.removeprefix(prefix) for found in match(prefix + "*"))
+    return sorted(file.path.removeprefix(prefix) for file in remote.list_below(prefix, "*"))
 
 
 def delete(url: str) -> None:

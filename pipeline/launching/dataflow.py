@@ -9,6 +9,8 @@ from pipeline.launching.profiles import MACHINES, ONE_PROCESS, bucket_of, has_gp
 
 DATAFLOW = Table()
 
+_SERIES_OF_SEVERAL_GPUS = ("a2", "a3")
+
 
 @DATAFLOW.refuses("--device beside --gpu")
 def _device_twice(asked: Asked) -> str | None:
@@ -83,12 +85,18 @@ def _machine(asked: Asked) -> str | None:
             f"--gpu {launch.gpu} goes with no machine type known here ({', '.join(MACHINES)} do). "
             "Check its spelling, or give --machine_type."
         )
-    if known and machine.partition("-")[0] != known.partition("-")[0]:
+    if known and _family(machine) != _family(known):
         return (
             f"--machine_type {machine} has no {launch.gpu}: that one is in {known} and the like. "
             "Leave it out, or give one of them."
         )
     return None
+
+
+def _family(machine: str) -> tuple[str, ...]:
+    """Returns what tells by itself which GPUs a machine type has: of some series, two words."""
+    series, *kind = machine.split("-")
+    return (series, *kind[:1]) if series in _SERIES_OF_SEVERAL_GPUS else (series,)
 
 
 @DATAFLOW.refuses("machines without a GPU where all have one, or none")

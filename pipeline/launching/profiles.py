@@ -82,7 +82,6 @@ def _flink(launch: Flink, config: RunConfig) -> list[str]:
     options = [
         "--runner=FlinkRunner",
         f"--flink_master={launch.flink_master}",
-        "--flink_version=2.2",
         "--flink_submit_uber_jar",
         *_pool(launch.worker_pool),
         f"--parallelism={launch.workers}",

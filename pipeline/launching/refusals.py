@@ -37,6 +37,7 @@ _SET_BY_LAUNCH = {
     "environment_options": "--worker_pool or --image",
     "state_backend_storage_path": "--checkpoint_dir",
     "worker_machine_type": "--machine_type",
+    "flink_version": "the cluster, which is asked for it",
 }
 
 
@@ -88,6 +89,9 @@ def _local_paths(asked: Asked) -> str | None:
     paths = [("input", path) for path in config.inputs]
     paths += [("output", config.output), ("input_root", config.input_root or "")]
     paths.append(("checkpoint_dir", getattr(asked.launch, "checkpoint_dir", None) or ""))
+    folder = getattr(asked.launch, "shared_folder", None)
+    if folder and not os.path.isabs(folder):
+        return f"--shared_folder {folder} is not absolute. Give it as it is called on all of them."
     for name, path in paths:
         if path and storage.is_local(path) and not _is_shared(asked, path):
             shared = " or a folder that all of them have, with --shared_folder"

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import torch
 
@@ -37,6 +38,13 @@ from transforms.errors import AccountingError, ConfigurationError
 from transforms.output.holders import read_holder
 from transforms.output.shards import Shard
 
+# As ``python -m pipeline``, but with this very package: the current folder may hold another.
+_COMMAND = [
+    *(sys.executable, "-P", "-c"),
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
+    "runpy.run_module('pipeline', run_name='__main__', alter_sys=True)",
+    str(Path(__file__).parents[2]),
+]
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SECONDS_BETWEEN_LOOKS = 2.0  # at the heartbeats
 _SECONDS_TO_TELL = 1.0
@@ -67,7 +75,7 @@ def run_on_gpus(config: RunConfig) -> int:
 
     def start(shard: Shard, device: str) -> Process:
         arguments = arguments_of(shard, config.argv, config.event_log)
-        return start_process([sys.executable, "-m", "pipeline", *arguments], shard, device)
+        return start_process([*_COMMAND, *arguments], shard, device)
 
     fleet = Fleet(
         [Member(shard, device) for shard, device in zip(shards, devices, strict=True)],
@@ -84,12 +92,14 @@ def run_on_gpus(config: RunConfig) -> int:
         say_aside("What is committed is safe. The same command carries on from there.")
         return code
     try:
-        finished = finish_output(root)
+        finished = finish_output(root, only_if_ended=config.shard is not None)
     except (AccountingError, ConfigurationError, OSError) as error:
         complain(str(error), f"The shards are done; python -m pipeline.finish {root} tries again.")
         return EXIT_FAILED
     if not config.quiet or finished.faults:
         say_all(finished.in_words())
+    if finished.missing and config.shard:  # that is for other machines
+        return code
     return EXIT_FAILED if finished.missing else finished.code
 
 
@@ -139,10 +149,10 @@ def arguments_of(shard: Shard, argv: Sequence[str], event_log: str | None = None
     kept: list[str] = []
     rest = iter(argv)
     for argument in rest:
-        name, _, value = argument.partition("=")
+        name, has_value, _ = argument.partition("=")
         if name not in _REPLACED:
             kept.append(argument)
-        elif not value:
+        elif not has_value:
             for _ in range(_REPLACED[name]):
                 next(rest)
     log = ["--event_log", f"{event_log}.{shard.name}"] if event_log else []

@@ -179,7 +179,8 @@ def _take_apart(text: str) -> _Pattern:
     url = storage.absolute(text)
     wildcard = None if storage.exists(url) else _WILDCARD.search(url)
     if wildcard is not None:
-        return _Pattern(text, _folder_of(url[: wildcard.start()]), tuple(storage.match(url)))
+        pattern = f"{url}**" if url.endswith("/") else url  # below each such folder
+        return _Pattern(text, _folder_of(url[: wildcard.start()]), tuple(storage.match(pattern)))
     if not storage.is_directory(url):
         taken = tuple(storage.match(url))
         # What is not there yet is taken for a folder, unless it has the name of a file.
