@@ -50,6 +50,7 @@ class FakeSubscription:
     name = "projects/proj/subscriptions/sub"
     short_name = "sub"
     topic = "projects/proj/topics/inbox"
+    is_answering = True
 
     def __init__(self, *messages: Message) -> None:
         self.waiting = list(messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline import continuing, run
 from pipeline.compact import main as compact
 from pipeline.messages import receiving
 from pipeline.messages.spool import Spool
+from pipeline.messages.subscription import Delivery
 from pipeline.runners import GraphError
 from pipeline.verify import main as verify
 from tests import outputs
@@ -53,6 +55,23 @@ def ids(output: Path) -> list[tuple[str, str]]:
 
 def agrees(output: Path) -> bool:
     return exit_code_of(verify, output) == 0
+
+
+def test_a_network_that_is_away_is_no_silence_that_ends_the_run(
+    output: Path, source: FakeSubscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull, away = source.pull, iter(range(4))
+
+    def pull_later(most: int, seconds: float) -> list[Delivery]:
+        source.is_answering = next(away, None) is None
+        if source.is_answering:
+            return pull(most, seconds)
+        time.sleep(0.15)  # several of them are longer than --stop_after
+        return []
+
+    monkeypatch.setattr(source, "pull", pull_later)
+    assert receive(output) == 3
+    assert sorted(source.acknowledged) == ["1", "2", "3", "4"]
 
 
 def test_each_record_gets_its_outcome_and_each_message_is_acknowledged(

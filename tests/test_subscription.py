@@ -97,9 +97,17 @@ def test_a_network_that_is_away_is_told_of_once(
     assert len(caplog.records) == 1
     client.answer = SimpleNamespace(received_messages=[])
     source.pull(1, 1.0)
+    assert source.is_answering
     client.answer = errors.ServiceUnavailable("away again")
     call(source)
     assert len(caplog.records) == 2
+
+
+def test_a_pull_that_does_not_get_through_is_not_the_same_as_none_to_pull(errors: Any) -> None:
+    source, client = subscription(errors.ServiceUnavailable("away"))
+    assert (source.pull(1, 1.0), source.is_answering) == ([], False)
+    client.answer = errors.DeadlineExceeded("nothing came")
+    assert (source.pull(1, 1.0), source.is_answering) == ([], True)
 
 
 @pytest.mark.parametrize("name", ["NotFound", "PermissionDenied", "Unauthenticated"])

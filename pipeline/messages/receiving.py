@@ -101,6 +101,8 @@ class Receiving(Rounds):
         if pulled:
             self._take(pulled)
             self._quiet_since = time.monotonic()
+        elif not self._subscription.is_answering:  # what waits there, nobody knows
+            self._quiet_since = inf
         else:
             self._quiet_since = min(self._quiet_since, asked)
 

@@ -47,6 +47,7 @@ class Subscription:
 
     Attributes:
         topic: Name of the topic that it is of, once that was looked up and may be known.
+        is_answering: Whether the last pull got through.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Subscription:
     ) -> None:
         self.name = name
         self.topic = ""
+        self.is_answering = True
         self._client = client
         self._sleep = sleep
         self._trouble = Trouble(name)
@@ -94,6 +96,7 @@ class Subscription:
                 retry=None,
             )
         except errors.DeadlineExceeded:
+            self.is_answering = True
             return []
         except (errors.NotFound, errors.Forbidden, errors.Unauthorized, errors.BadRequest) as error:
             raise ConfigurationError(
@@ -101,9 +104,11 @@ class Subscription:
                 "on, and what was not acknowledged comes again."
             ) from error
         except errors.GoogleAPIError as error:
+            self.is_answering = False
             self._trouble.tell("cannot be pulled from now and is tried again", error)
             self._sleep(SECONDS_TO_RETRY)
             return []
+        self.is_answering = True
         self._trouble.is_over()
         return [
             Delivery(received.ack_id, from_pubsub(received.message))
