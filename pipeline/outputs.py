@@ -97,12 +97,15 @@ def check_outside(path: str, root: str, option: str) -> None:
         option: The option that names the path.
 
     Raises:
-        ConfigurationError: It lies there.
+        ConfigurationError: It lies there, or is a folder in which the output lies.
     """
-    if f"{path}/".startswith(storage.join(root, "")):
+    place, output = (storage.join(storage.resolve(each), "") for each in (path, root))
+    if place.startswith(output):
         raise ConfigurationError(
             f"{option} {path} lies in the output itself, where only runs write. Give one beside it."
         )
+    if output.startswith(place):
+        raise ConfigurationError(f"{option} {path} holds the output itself. Give another one.")
 
 
 def lock_output(root: str, run: str, held: ExitStack, name: str = RUN) -> Lock:

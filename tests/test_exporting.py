@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,6 +19,7 @@ import yaml
 
 from pipeline import export
 from pipeline.exports import formats, source, to_csv
+from pipeline.exports.target import Target
 from tests.command import exit_code_of
 from tests.helpers import (
     DIM,
@@ -29,6 +31,7 @@ from tests.helpers import (
     make_protein,
     vector_of,
 )
+from transforms.errors import ConfigurationError
 from transforms.items import Protein
 from transforms.output.commits import EMBEDDINGS, Output, read_part_record, write_part_record
 from transforms.output.configuration import write_configuration
@@ -375,9 +378,56 @@ def test_the_card_of_a_dataset(output: Output, tmp_path: Path) -> None:
         assert text in body, text
     assert len(list((tmp_path / "x/data").iterdir())) == 3
     # What somebody has added to the folder is not deleted.
-    (tmp_path / "x/notes.txt").write_text("mine")
-    assert run(output, "hf", tmp_path / "x", "--overwrite") == 2
-    assert (tmp_path / "x/notes.txt").read_text() == "mine"
+    for name in ("notes.txt", "data/notes.parquet"):
+        (tmp_path / "x" / name).write_text("mine")
+        assert run(output, "hf", tmp_path / "x", "--overwrite") == 2
+        assert (tmp_path / "x" / name).read_text() == "mine"
+        (tmp_path / "x" / name).unlink()
+    assert run(output, "hf", tmp_path / "x", "--overwrite") == 0
+
+
+@pytest.mark.parametrize("to", ["hf", "lance"])
+@pytest.mark.parametrize("name", ["README.md", "data/mine.csv", "data/mine.lance"])
+def test_a_folder_that_only_looks_like_an_export_is_not_replaced(
+    to: str, name: str, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    target = Target(str(tmp_path / "mine"), True, formats.FORMATS[to].contents)
+    with pytest.raises(ConfigurationError, match=f"holds {name}, which is no part of an export"):
+        target.check()
+
+
+def test_an_output_is_not_replaced_by_its_own_export(
+    output: Output, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(output.root, run_dir / "data")
+    link = tmp_path / "link"
+    link.symlink_to(run_dir / "data", target_is_directory=True)
+    before = files_below(run_dir)
+    for out, said in {
+        run_dir: "holds the output itself",
+        link: "lies in the output itself",
+        link / "embeddings/x": "lies in the output itself",
+    }.items():
+        inner = replace(output, root=str(run_dir / "data"))
+        assert run(inner, "hf", out, "--overwrite") == 2
+        assert said in capsys.readouterr().err
+    assert files_below(run_dir) == before
+
+
+def test_a_link_stays_a_link_and_what_it_leads_to_is_replaced(
+    output: Output, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "there", target_is_directory=True)
+    for more in ([], ["--overwrite"]):
+        assert run(output, "hf", link, *more) == 0
+        assert link.is_symlink()
+        assert files_below(tmp_path / "there") == files_below(link) != {}
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("to", [name for name, form in formats.FORMATS.items() if form.packages])

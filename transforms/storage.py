@@ -54,6 +54,11 @@ def absolute(url: str) -> str:
     return os.path.abspath(os.path.expanduser(url)) if is_local(url) else url
 
 
+def resolve(url: str) -> str:
+    """Returns where a local path leads, through links; any other URL as it is."""
+    return os.path.realpath(url) if is_local(url) else url
+
+
 def join(url: str, *names: str) -> str:
     """Returns the URL of something below a folder."""
     return os.path.join(url, *names) if is_local(url) else "/".join((url.rstrip("/"), *names))

@@ -70,7 +70,9 @@ def run(options: argparse.Namespace, kept: Kept) -> int:
                 if "input" in row:
                     facts = describe_input(some[row["input"]], SHAPES[options.shape], ceilings)
                     row |= {"records": facts["records"], "summary": summarise([row["run"]], facts)}
-                    add_ratios(row["summary"], ours.setdefault(row["input"], row["summary"]))
+                    if entry == OURS:
+                        ours[row["input"]] = row["summary"]
+                    add_ratios(row["summary"], ours.get(row["input"]))
                 rows.append(row)
                 result = kept.keep({"dtype": setting.dtype, "ceilings": ceilings, "rows": rows})
                 print(_table([row]).splitlines()[-1], file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from benchmarks.keeping import Kept
 from benchmarks.peer import Vectors
 from benchmarks.quality import compare
 from benchmarks.weights import SHAPES, write_checkpoint
+from pipeline.option_groups.values import positive
 from transforms.esm.checkpoints import find_checkpoint
 from transforms.esm.encoder import pack_encoder
 from transforms.esm.encoding import encode
@@ -32,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--device", default="cpu", help="(%(default)s)")
     add("--shape", choices=tuple(SHAPES), default="8M", help="of the model (%(default)s)")
-    add("--records", type=int, default=48, help="sequences of 1 to 1,022 residues (%(default)s)")
+    add("--records", type=positive, default=48, help="of 1 to 1,022 residues (%(default)s)")
     add("--dtypes", nargs="+", default=["float32", "float16", "bfloat16"])
 
 

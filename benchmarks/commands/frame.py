@@ -32,6 +32,7 @@ from benchmarks.plain_line import run_plain_line
 from pipeline import graph
 from pipeline.checks import prepare
 from pipeline.dispatch import dispatch
+from pipeline.option_groups.values import positive
 from pipeline.options import RunConfig, parse_options
 from pipeline.runners import run_graph
 from transforms import events
@@ -228,9 +229,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     add = parser.add_argument
     add("--layout", nargs="+", choices=RECORDS_PER_FILE, default=list(RECORDS_PER_FILE))
-    add("--records", type=int, default=20_000, help="records of the smaller input (%(default)s)")
+    add("--records", type=positive, default=20_000, help="of the smaller input (%(default)s)")
     add("--no_demo", dest="demo", action="store_false", help="only with the stand-in")
-    add("--rounds", type=int, default=3, help="times that everything is done (%(default)s)")
+    add("--rounds", type=positive, default=3, help="times that everything is done (%(default)s)")
 
 
 def run(options: argparse.Namespace, kept: Kept) -> int:

@@ -24,6 +24,7 @@ from pathlib import Path
 from benchmarks.keeping import Kept
 from benchmarks.mixes import MIXES, REPO, write_fasta
 from benchmarks.settings import add_settings, make_setting
+from pipeline.option_groups.values import positive
 
 WARN_BELOW, FAIL_BELOW = 0.95, 0.90
 
@@ -33,9 +34,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
     add = parser.add_argument
     add("--against", default="HEAD~1", metavar="REV", help="the other commit (%(default)s)")
-    add("--blocks", type=int, default=5, help="runs of each (%(default)s)")
+    add("--blocks", type=positive, default=5, help="runs of each (%(default)s)")
     add("--mix", choices=tuple(MIXES), default="large", help="the input (%(default)s)")
-    add("--records", type=int, default=200, help="of the input (%(default)s)")
+    add("--records", type=positive, default=200, help="of the input (%(default)s)")
 
 
 def run(options: argparse.Namespace, kept: Kept) -> int:

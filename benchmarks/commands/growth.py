@@ -12,6 +12,7 @@ from benchmarks.keeping import Kept
 from benchmarks.measure import Job, run_job
 from benchmarks.mixes import choose_warm_up, draw_large, shuffled, write_fasta
 from benchmarks.settings import add_settings, make_setting
+from pipeline.option_groups.values import positive
 
 TIMES = 4
 
@@ -20,8 +21,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     add_settings(parser)
     add = parser.add_argument
-    add("--records", type=int, default=200, help="of the single input (%(default)s)")
-    add("--rounds", type=int, default=3, help="times each is measured (%(default)s)")
+    add("--records", type=positive, default=200, help="of the single input (%(default)s)")
+    add("--rounds", type=positive, default=3, help="times each is measured (%(default)s)")
 
 
 def run(options: argparse.Namespace, kept: Kept) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.keeping import Kept
 from benchmarks.mixes import REPO, read_sequences, shuffled
+from pipeline.option_groups.values import positive
 
 MAX_RECORDS = 50
 _LONGEST_WAIT = 600.0  # seconds, of a machine that has other work
@@ -64,7 +65,7 @@ def measure(folder: Path, files: int, poll_seconds: float, options: list[str]) -
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     add = parser.add_argument
-    add("--files", type=int, default=200, help="(%(default)s)")
+    add("--files", type=positive, default=200, help="(%(default)s)")
     add("--poll_seconds", type=float, default=1, help="(%(default)s)")
     add("--with", dest="further", nargs=argparse.REMAINDER, default=[], metavar="OPTION",
         help="all that follows is for the watch, e.g. --with --runner PrismRunner")  # fmt: skip

@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.keeping import Kept
 from benchmarks.mixes import REPO, read_sequences, write_random
+from pipeline.option_groups.values import positive
 
 MANY_RECORDS = 1000  # of each file, with --layout many
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -120,9 +121,9 @@ def measure(folder: Path, sequences: list[str], count: int, per_file: int) -> di
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     add = parser.add_argument
-    add("--records", type=int, nargs="+", default=[20_000, 200_000], help="sizes, ascending")
+    add("--records", type=positive, nargs="+", default=[20_000, 200_000], help="sizes, ascending")
     add("--layout", choices=("one", "many"), default="many", help="one file, or 1,000 a file")
-    add("--shorten", type=int, metavar="N", help="cut sequences to N residues, to save time")
+    add("--shorten", type=positive, metavar="N", help="cut sequences to N residues, to save time")
 
 
 def run(options: argparse.Namespace, kept: Kept) -> int:

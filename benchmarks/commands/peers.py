@@ -17,6 +17,7 @@ from benchmarks.entries import MEASURED
 from benchmarks.keeping import Kept
 from benchmarks.mixes import MIXES
 from benchmarks.settings import add_fastplms, add_settings, make_setting
+from pipeline.option_groups.values import positive
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +25,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
     add = parser.add_argument
     add("--mix", nargs="+", choices=tuple(MIXES), default=list(MIXES), help="inputs (%(default)s)")
-    add("--records", type=int, default=2000, help="of an input (%(default)s)")
-    add("--tuning_records", type=int, help="on which budgets are tried (default: all of them)")
-    add("--rounds", type=int, default=3, help="times each is measured (%(default)s)")
+    add("--records", type=positive, default=2000, help="of an input (%(default)s)")
+    add("--tuning_records", type=positive, help="on which budgets are tried (default: all of them)")
+    add("--rounds", type=positive, default=3, help="times each is measured (%(default)s)")
     add("--only", type=_names, default=MEASURED, help=f"some of {','.join(MEASURED)}")
-    add("--toks_per_batch", type=int, help="of ours (default: the pipeline's own)")
+    add("--toks_per_batch", type=positive, help="of ours (default: the pipeline's own)")
     add_fastplms(parser)
 
 

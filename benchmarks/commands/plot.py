@@ -22,7 +22,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, kept: Kept) -> int:
     """Prints and draws a result of an earlier run."""
-    result = json.loads(options.result.read_text())[-1]
+    try:
+        result = json.loads(options.result.read_text())[-1]
+    except (OSError, ValueError, IndexError) as error:
+        print(f"{options.result} holds no result: {error}", file=sys.stderr)
+        return 2
     show(result, options.result)
     if options.page:
         options.page.write_text(fill_page(options.page.read_text(), result))

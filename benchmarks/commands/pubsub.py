@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.keeping import Kept
 from benchmarks.mixes import draw_short
+from pipeline.option_groups.values import positive
 from tests.emulator import Queue, emulator, why_not
 
 PERCENTILES = (50, 90, 99, 100)
@@ -34,7 +35,7 @@ SECONDS_TO_COME_AGAIN = 50
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     add = parser.add_argument
-    add("--records", type=int, default=10_000, help="how many (%(default)s)")
+    add("--records", type=positive, default=10_000, help="how many (%(default)s)")
     add("--rate", type=float, default=200.0, help="published a second (%(default)s)")
     add("--no_kill", action="store_true", help="let the command live")
 

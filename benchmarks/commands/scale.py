@@ -23,6 +23,7 @@ import numpy.typing as npt
 from benchmarks.keeping import Kept
 from benchmarks.mixes import MAX_RESIDUES, SOURCE, read_sequences
 from benchmarks.wire import NAME, Weights, weigh
+from pipeline.option_groups.values import positive
 from transforms.batching import Fill, TokenBudget
 from transforms.esm.pass_budget import CUDA_TOKENS
 from transforms.esm.slicing import batch_tokens, count_passes
@@ -222,10 +223,10 @@ def format_table(results: Sequence[dict[str, Any]], workers: Sequence[int]) -> s
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     add = parser.add_argument
-    add("--records", type=int, default=10_000_000, help="(%(default)s)")
-    add("--lanes", type=int, nargs="+", default=[1, 64, 256, 1024], help="(%(default)s)")
-    add("--workers", type=int, nargs="+", default=[4, 16, 64], help="(%(default)s)")
-    add("--pass_tokens", type=int, default=CUDA_TOKENS, help="(%(default)s)")
+    add("--records", type=positive, default=10_000_000, help="(%(default)s)")
+    add("--lanes", type=positive, nargs="+", default=[1, 64, 256, 1024], help="(%(default)s)")
+    add("--workers", type=positive, nargs="+", default=[4, 16, 64], help="(%(default)s)")
+    add("--pass_tokens", type=positive, default=CUDA_TOKENS, help="(%(default)s)")
     add("--checkpoint_seconds", type=float, default=60.0, help="(%(default)g)")
     add("--tokens_per_second", type=float, help="of all GPUs together (default: no clock)")
     add("--seed", type=int, default=0, help="of the draw (%(default)s)")

@@ -28,6 +28,7 @@ from benchmarks.commands.memory import watch
 from benchmarks.keeping import Kept
 from benchmarks.mixes import REPO
 from pipeline.opening import make_configuration
+from pipeline.option_groups.values import positive
 from pipeline.options import RunConfig
 from pipeline.searching.nearest import Found, search_output, search_rows
 from pipeline.searching.queries import Queries, Query, SearchConfig
@@ -47,15 +48,18 @@ SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVK"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     add = parser.add_argument
-    add("--rows", type=int, default=20_000, help="of the output (%(default)s)")
-    add("--dim", type=int, default=1280, help="of its vectors (%(default)s)")
-    add("--queries", type=int, default=100, help="searched with (%(default)s)")
-    add("--top", type=int, default=10, help="neighbours of each (%(default)s)")
-    add("--rounds", type=int, default=5, help="times each is measured (%(default)s)")
+    add("--rows", type=positive, default=20_000, help="of the output (%(default)s)")
+    add("--dim", type=positive, default=1280, help="of its vectors (%(default)s)")
+    add("--queries", type=positive, default=100, help="searched with (%(default)s)")
+    add("--top", type=positive, default=10, help="neighbours of each (%(default)s)")
+    add("--rounds", type=positive, default=5, help="times each is measured (%(default)s)")
 
 
 def run(options: argparse.Namespace, kept: Kept) -> int:
     """Measures and prints."""
+    if options.queries > options.rows:
+        print("Each of the --queries is near a row of its own: give as many --rows.")
+        return 2
     with tempfile.TemporaryDirectory(prefix="search-") as folder:
         result = measure(options, Path(folder))
     kept.keep(result)

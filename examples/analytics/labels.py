@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+@contextmanager
+def opened(path: str) -> Iterator[TextIO]:
+    """Opens a text that an argument names.
+
+    Raises:
+        argparse.ArgumentTypeError: It cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as handle:
+            yield handle
+    except (OSError, ValueError, csv.Error) as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error}") from error
 
 
 def read_labels(path: str) -> dict[str, str]:
@@ -14,7 +30,7 @@ def read_labels(path: str) -> dict[str, str]:
         argparse.ArgumentTypeError: It is no such file, or an id has two labels.
     """
     labels: dict[str, str] = {}
-    with open(path, newline="", encoding="utf-8-sig") as handle:
+    with opened(path) as handle:
         rows = csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
         next(rows, None)
         for row in filter(None, rows):

@@ -88,8 +88,9 @@ def _load(path: str, key: str) -> dict[str, Any]:
         raise
     except Exception as error:  # whatever bytes that are no .pt lead to
         raise ValueError(f"{path} cannot be read as a .pt: {error}") from error
-    if not {key, "data"} <= content.keys():
-        raise ValueError(f"{path} has {sorted(content)}, not {key!r} and 'data'")
+    if not isinstance(content, dict) or not {key, "data"} <= content.keys():
+        held = sorted(content) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{path} has {held}, not {key!r} and 'data'")
     return content
 
 
@@ -119,7 +120,10 @@ def merge_data(
     """
     labels = LABELS[data_type]
     dna, esm = _load(DNABERT_S_data, "nucleotide"), _load(ESM_data, "proteins")
-    nucleotides = [torch.tensor(each["mean_representation"]) for each in dna["data"]]
+    try:
+        nucleotides = [torch.tensor(each["mean_representation"]) for each in dna["data"]]
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{DNABERT_S_data}: an entry has no 'mean_representation'") from error
     merged = merge(dna["nucleotide"], nucleotides, esm["proteins"], esm["data"])
     content = {"ids": merged.ids, "data": merged.data}
     torch.save(content if labels is None else {**content, "labels": labels}, merged_file)

@@ -12,11 +12,10 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-from pathlib import Path
 
 import numpy as np
 from committed_parts import committed_parts
-from labels import look_up, read_labels
+from labels import look_up, opened, read_labels
 from pandas_frame import load
 from sklearn.base import ClassifierMixin
 from sklearn.dummy import DummyClassifier
@@ -32,7 +31,9 @@ def read_compositions(fasta: str) -> dict[str, list[float]]:
     """Returns the share of each amino acid, by the SHA-256 that a row has of its sequence."""
     found = {}
     # A header may have a > of its own.
-    for record in f"\n{Path(fasta).read_text()}".split("\n>")[1:]:
+    with opened(fasta) as handle:
+        records = f"\n{handle.read()}".split("\n>")[1:]
+    for record in records:
         # Rows have the hash of what the residue policy left: --residues clean does this.
         sequence = "".join(record.splitlines()[1:]).upper().removesuffix("*").replace("J", "X")
         shares = [sequence.count(letter) / max(len(sequence), 1) for letter in AMINO_ACIDS]
@@ -42,8 +43,9 @@ def read_compositions(fasta: str) -> dict[str, list[float]]:
 
 def read_clusters(path: str) -> dict[str, str]:
     """Returns the cluster of each id, from the TSV of representative and member of MMseqs2."""
-    with open(path, newline="") as handle:
-        return {member: name for name, member in csv.reader(handle, delimiter="\t")}
+    with opened(path) as handle:
+        rows = csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {member: name for name, member in rows}
 
 
 def probe(

@@ -79,6 +79,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
+    if not args.labels:
+        parser.error("the table has no label below its header")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     proteins = Proteins(args.parts, args.labels, args.batch)
     loader = make_loader(proteins, args.workers)

@@ -85,7 +85,7 @@ def read_labels(path: str, column: str) -> dict[str, str]:
         ValueError: It has no such column.
     """
     with open(path, newline="", encoding="utf-8-sig") as stream:
-        names, *rows = list(csv.reader(stream, delimiter="\t")) or [[]]
+        names, *rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)) or [[]]
     if column not in names[1:]:
         held = ", ".join(names[1:]) or "none; are there tabs between them?"
         raise ValueError(f"{path}: no column {column}. Its columns after the first are: {held}")

@@ -57,7 +57,7 @@ def export(config: ExportConfig, tell: Callable[[str], object]) -> str:
     _check_options(config)
     module = load_format(config.to)
     source = open_source(config.output, config.key or "id", config.replace_slash)
-    target = make_target(config.out, source.root, config.overwrite, form.entries)
+    target = make_target(config.out, source.root, config.overwrite, form.contents)
     if form.has_keys:
         survey = survey_keys(source, getattr(module, "find_fault", lambda key: None))
         _judge(survey, config, tell)

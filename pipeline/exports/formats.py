@@ -18,18 +18,27 @@ class Format:
         packages: The packages that it needs beyond ours: what pip calls each, by what is imported.
         has_keys: Whether rows are named by one key that can be chosen; else all columns are there.
         needs_unique_keys: Whether no two rows can have the same key.
-        entries: What lies in the folder that it is; nothing for a file.
+        contents: For a folder, patterns of the files that lie in it, the first of one that is
+            always there. Nothing for a file.
         has_card: Whether it comes with a text that names a licence.
     """
 
     packages: Mapping[str, str] = field(default_factory=dict)
     has_keys: bool = False
     needs_unique_keys: bool = False
-    entries: frozenset[str] = frozenset()
+    contents: tuple[str, ...] = ()
     has_card: bool = False
 
 
-_LANCE = frozenset({"_deletions", "_indices", "_transactions", "_versions", "data"})
+_HF = (r"data/train-\d{5,}-of-\d{5,}\.parquet", r"README\.md")
+_LANCE = (
+    r"_versions/\d+\.manifest",
+    r"_versions/latest_version_hint\.json",
+    r"_transactions/[^/]+\.txn",
+    r"_deletions/[^/]+\.(arrow|bin)",
+    r"_indices/.+",
+    r"data/[^/]+\.lance",
+)
 
 FORMATS = {
     "h5": Format({"h5py": "h5py"}, has_keys=True, needs_unique_keys=True),
@@ -37,8 +46,8 @@ FORMATS = {
     "csv": Format(),
     "pt": Format(has_keys=True),
     "anndata": Format({"anndata": "anndata"}, has_keys=True, needs_unique_keys=True),
-    "hf": Format(entries=frozenset({"README.md", "data"}), has_card=True),
-    "lance": Format({"lance": "pylance"}, entries=_LANCE),
+    "hf": Format(contents=_HF, has_card=True),
+    "lance": Format({"lance": "pylance"}, contents=_LANCE),
 }
 
 KEYS = {

@@ -8,8 +8,9 @@ folder, ``.NAME.….partial``, is left and can be deleted.
 from __future__ import annotations
 
 import os
+import re
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,12 +29,13 @@ class Target:
     Attributes:
         path: Absolute path of the file or folder.
         overwrite: Whether what is there may be replaced.
-        entries: What lies in such a folder; nothing for a file.
+        contents: Patterns of the files in such a folder, the first of one that is always there;
+            nothing for a file.
     """
 
     path: str
     overwrite: bool
-    entries: Collection[str] = ()
+    contents: Sequence[str] = ()
 
     def check(self) -> None:
         """Makes sure that nothing is there, or only what may be replaced.
@@ -48,35 +50,40 @@ class Target:
                 f"{self.path} is there already. Give another --out, or --overwrite to replace it."
             )
         is_folder = storage.is_directory(self.path)
-        if is_folder != bool(self.entries):
+        if is_folder != bool(self.contents):
             kind = "a folder" if is_folder else "no folder"
             raise ConfigurationError(
                 f"{self.path} is {kind}, so no export of this kind. Give another --out."
             )
-        if is_folder and (strangers := self._find_strangers()):
+        if is_folder and (stranger := self._find_stranger()):
             raise ConfigurationError(
-                f"{self.path} also holds {strangers[0]}, which no export of this kind does, so it "
+                f"{self.path} holds {stranger}, which is no part of an export of this kind, so it "
                 "is not replaced. Give another --out."
             )
 
-    def _find_strangers(self) -> list[str]:
-        below = (os.path.relpath(found.url, self.path) for found in storage.match(self.path))
-        return sorted({name.split(os.sep)[0] for name in below} - set(self.entries))
+    def _find_stranger(self) -> str | None:
+        """Returns a file that makes the folder another than an export."""
+        below = [os.path.relpath(found.url, self.path) for found in storage.match(self.path)]
+        expected = [name for name in below if re.fullmatch("|".join(self.contents), name)]
+        if strangers := sorted(set(below) - set(expected)):
+            return strangers[0]
+        is_export = any(re.fullmatch(self.contents[0], name) for name in below)
+        return None if is_export or not below else below[0]
 
 
-def make_target(out: str, root: str, overwrite: bool, entries: Collection[str] = ()) -> Target:
+def make_target(out: str, root: str, overwrite: bool, contents: Sequence[str] = ()) -> Target:
     """Returns where an export goes.
 
     Args:
         out: The path that the user gave.
         root: The output that is exported; the target must not lie in it.
         overwrite: Whether what is there may be replaced.
-        entries: What lies in the folder; nothing for a file.
+        contents: As :class:`Target` has it.
 
     Raises:
         ConfigurationError: Nothing can be written there.
     """
-    target = Target(check_place(out, root), overwrite, entries)
+    target = Target(check_place(out, root), overwrite, contents)
     target.check()
     return target
 
@@ -86,7 +93,7 @@ def check_place(out: str, root: str) -> str:
 
     Args:
         out: The path that the user gave.
-        root: The output; the path must not lie in it.
+        root: The output; the path must not lie in it, nor it in the path.
 
     Raises:
         ConfigurationError: Nothing can be written there.
@@ -97,7 +104,8 @@ def check_place(out: str, root: str) -> str:
             "path, and copy what comes of it with your store's own tool."
         )
     check_utf8("--out", out)
-    path = storage.absolute(out)
+    # Where a link leads to: the link itself stays.
+    path = storage.resolve(storage.absolute(out))
     check_outside(path, root, "--out")
     return path
 

@@ -21,6 +21,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _MOST_BYTES_OF_TEXT = 4 << 30
 _CHARACTER_BYTES = 4
+_PIECE_BYTES = 8 << 20
 
 
 def write(path: str, source: Source) -> None:
@@ -31,11 +32,8 @@ def write(path: str, source: Source) -> None:
     provenance = np.array(json.dumps(source.describe()))
     ordinals = (table.column(0).to_numpy() for table in source.read_columns(["ordinal"]))
     with zipfile.ZipFile(path, "w") as archive:
-        _add(archive, "ids", ids, (rows,), (np.array(k, ids) for k in source.read_keys()))
-        _add(
-            archive, "sources", sources, (rows,),
-            (np.array(names, sources) for names in _read_sources(source)),
-        )  # fmt: skip
+        _add(archive, "ids", ids, (rows,), _arrays(source.read_keys(), ids))
+        _add(archive, "sources", sources, (rows,), _arrays(_read_sources(source), sources))
         _add(archive, "ordinals", np.dtype("<i8"), (rows,), ordinals)
         _add(archive, "provenance", provenance.dtype, (), [provenance])
         _add(archive, "embeddings", np.dtype("<f4"), (rows, source.dim), source.read_vectors())
@@ -52,6 +50,14 @@ def count(path: str) -> int:
 
 def _read_sources(source: Source) -> Iterator[list[str]]:
     return (table.column(0).to_pylist() for table in source.read_columns(["source"]))
+
+
+def _arrays(texts: Iterable[list[str]], dtype: np.dtype[Any]) -> Iterator[Array]:
+    """Returns texts as arrays of some megabytes, however long the longest is."""
+    step = max(1, _PIECE_BYTES // dtype.itemsize)
+    for some in texts:
+        for start in range(0, len(some), step):
+            yield np.array(some[start : start + step], dtype)
 
 
 def _text_type(texts: Iterable[list[str]], rows: int, what: str) -> np.dtype[Any]:
