@@ -77,7 +77,10 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.source is not None and not options.id:
         raise ConfigurationError("--source tells in which file an --id is. Leave it out.")
     if options.out is not None and storage.is_local(options.out):
-        folder = os.path.dirname(storage.absolute(options.out))
+        path = storage.absolute(options.out)
+        if storage.is_directory(path):
+            raise ConfigurationError(f"--out {options.out} is a folder. Give a file in it.")
+        folder = os.path.dirname(path)
         if not storage.is_directory(folder):
             raise ConfigurationError(f"--out {options.out}: there is no folder {folder}. Make it.")
 

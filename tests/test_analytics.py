@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -358,6 +359,15 @@ def test_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tsv.write_text("id,name\nb,globin\n")
     with pytest.raises(Exception, match="no tab in line 2"):
         labels.read_labels(str(tsv))
+    with pytest.raises(ArgumentTypeError, match="No such file"):
+        labels.read_labels(str(tmp_path / "none.tsv"))
+
+
+def test_clusters_of_names_with_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tsv = tmp_path / "x.tsv"
+    tsv.write_text('a"\t"a\nb\tc\n')
+    pytest.importorskip("sklearn")
+    assert script("sklearn_probe", monkeypatch).read_clusters(str(tsv)) == {'"a': 'a"', "c": "b"}
 
 
 def test_real_labels_and_sequences_agree(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -546,6 +556,13 @@ def test_what_cannot_be_merged_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     nucleotides(dna, "ab"), proteins(esm, "ab")
     with pytest.raises(ValueError, match="esm.pt has .*, not 'nucleotide' and 'data'"):
         merge_data.merge_data(str(esm), str(dna), str(tmp_path / "out.pt"))
+    torch.save([1, 2], esm)
+    with pytest.raises(ValueError, match="esm.pt has list, not 'proteins' and 'data'"):
+        merge_data.merge_data(str(dna), str(esm), str(tmp_path / "out.pt"))
+    torch.save({"nucleotide": ["a"], "data": [{}]}, dna)
+    proteins(esm, "ab")
+    with pytest.raises(ValueError, match="dna.pt: an entry has no 'mean_representation'"):
+        merge_data.merge_data(str(dna), str(esm), str(tmp_path / "out.pt"))
     assert not (tmp_path / "out.pt").exists()
 
 

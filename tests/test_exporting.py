@@ -18,7 +18,7 @@ import torch
 import yaml
 
 from pipeline import export
-from pipeline.exports import formats, source, to_csv
+from pipeline.exports import formats, source, to_csv, to_npz
 from pipeline.exports.target import Target
 from tests.command import exit_code_of
 from tests.helpers import (
@@ -358,6 +358,13 @@ def test_where_there_is_nothing_to_export(
     made = make(tmp_path / "more")
     assert run(made, "csv", tmp_path / "x.csv") == 2
     assert "holds no embedded record" in capsys.readouterr().err
+
+
+def test_an_npz_is_written_in_small_pieces_however_long_an_id_is() -> None:
+    dtype = np.dtype("<U60000")
+    pieces = list(to_npz._arrays([[str(n) for n in range(100)], ["x"], []], dtype))
+    assert max(piece.nbytes for piece in pieces) <= 8 << 20
+    assert np.concatenate(pieces).tolist() == [*map(str, range(100)), "x"]
 
 
 def test_the_card_of_a_dataset(output: Output, tmp_path: Path) -> None:

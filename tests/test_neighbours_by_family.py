@@ -103,7 +103,7 @@ def test_the_table_has_the_figures_of_an_output(
 ) -> None:
     write_output(tmp_path / "out", {"p": [1, 0], "q": [0.9, 0.1], "r": [0, 1], "s": [0.1, 0.9]})
     (tmp_path / "a.faa").write_text(">p\nMMMM\n>q\nKKKK\n>r\nMMMK\n>s\nKKKM\n>unknown\nM\n")
-    (tmp_path / "a.tsv").write_text("id\tkind\np\tx\nq\tx\nr\ty\ns\ty\nother\ty\n")
+    (tmp_path / "a.tsv").write_text('id\tkind\np\t"x\nq\t"x\nr\ty\ns\ty\nother\ty\n')
     names = [str(tmp_path / name) for name in ("out", "a.faa", "a.tsv")]
     script.main([*names, "--column", "kind"])
     printed = capsys.readouterr().out.splitlines()

@@ -415,6 +415,12 @@ def test_a_page_goes_where_it_is_asked_for_and_replaces_only_a_page(
     code, said = call(out, "--out", mine)
     assert (code, mine.read_text()) == (2, "<p>my notes</p>")
     assert "no report, so it is not replaced" in said
+    map_of_mine = tmp_path / "holiday_pictures/map.png"
+    map_of_mine.parent.mkdir()
+    map_of_mine.write_text("mine")
+    code, said = call(out, "--out", tmp_path / "holiday.html")
+    assert (code, map_of_mine.read_text()) == (2, "mine")
+    assert "is not there. Delete the folder" in said
     assert call(out, "--out", out / "report.html")[0] == 2
     assert call(out, "--out", "gs://bucket/report.html")[0] == 2
     assert not list(out.glob("*.html"))

@@ -169,6 +169,7 @@ def test_another_model_is_refused_and_an_id_needs_none(
 
 def test_what_cannot_be_searched_is_refused(out: Path, tmp_path: Path, call: Search) -> None:
     made = make_output(tmp_path)
+    (tmp_path / "folder").mkdir()
     for where, args, reason in (
         (
             out,
@@ -181,6 +182,7 @@ def test_what_cannot_be_searched_is_refused(out: Path, tmp_path: Path, call: Sea
         (out, ("--query", "x", "--source", "a.faa"), "--source"),
         (out, ("--id", "same", "--device", "cuda"), "are for a --query"),
         (out, ("--id", "same", "--out", tmp_path / "no/where.tsv"), "there is no folder"),
+        (out, ("--id", "same", "--out", tmp_path / "folder"), "is a folder"),
         (out, ("--id", "same", "--out", out / "embeddings/x.parquet"), "lies in the output"),
         (made.root, ("--id", "same"), "is not an output"),
     ):

@@ -260,6 +260,9 @@ def test_a_small_file_is_overwritten_whole_and_nothing_is_left_beside_it(tmp_pat
     before = path.open("rb")
     storage.overwrite(str(path), b"newest")
     assert before.read() == b"new"  # who was reading still has the whole old one
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        storage.overwrite(str(tmp_path / "folder"), b"new")
     assert files_below(tmp_path) == ["all.json"]
 
 

@@ -108,9 +108,13 @@ def _write(path: str, write: Callable[[BinaryIO], object]) -> None:
 def overwrite(path: str, data: bytes) -> None:
     """Writes a small file whose folder is there; a reader finds the old one or the new one."""
     staged = f"{path}.{os.getpid()}"
-    with open(staged, "wb") as handle:
-        handle.write(data)
-    os.replace(staged, path)
+    try:
+        with open(staged, "wb") as handle:
+            handle.write(data)
+        os.replace(staged, path)
+    except BaseException:
+        delete(staged)
+        raise
 
 
 def sync_all(paths: Sequence[str]) -> None:

@@ -42,7 +42,7 @@ def write_report(config: ReportConfig) -> str:
     charts = make_charts(found, groups)
     pictures = {chart.name: chart.render() for chart in charts.all() if chart.is_there}
     html = make_page(found, groups, charts, pictures)
-    folder = f"{page.removesuffix('.html')}_pictures"
+    folder = _pictures_of(page)
     _write_pictures(folder, charts.all(), pictures)
     storage.overwrite(page, html.encode())  # last: who sees it finds its pictures
     return _tell(found, page, folder, len(pictures), len(html))
@@ -94,11 +94,22 @@ def _find_place(root: str, out: str | None) -> str:
     path = check_place(out or f"{root.rstrip('/')}_report", root)
     if not path.endswith(".html"):
         path = storage.join(path, REPORT_NAME)
-    if storage.exists(path) and not _is_ours(path):
+    if storage.exists(path):
+        if _is_ours(path):
+            return path
         raise ConfigurationError(
             f"{path} is there and no report, so it is not replaced. Give another --out."
         )
+    if storage.match(storage.join(pictures := _pictures_of(path), "")):
+        raise ConfigurationError(
+            f"{pictures} holds files, and {path}, whose pictures they would be, is not there. "
+            "Delete the folder, or give another --out."
+        )
     return path
+
+
+def _pictures_of(page: str) -> str:
+    return f"{page.removesuffix('.html')}_pictures"
 
 
 def _is_ours(path: str) -> bool:
