@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.failures import count_failed, tell_kinds
 from pipeline.file_states import FAILED, STATES, UNFINISHED, FileState
+from pipeline.listening.tally import add_up
 from pipeline.overview import Overview
 from pipeline.remarks import NUCLEOTIDES
 from transforms.inputs.nucleotides import tell_nucleotides
@@ -138,7 +139,7 @@ def _tell_shards(root: str, seen: Overview) -> Iterator[str]:
             state == "alive" and _is_shard(holder)
             for holder, state in zip(seen.holders, seen.states, strict=True)
         )
-        yield f"  {_tell_progress(_together(told, len(seen.shards)), is_alive)}"
+        yield f"  {_tell_progress(add_up(told, len(seen.shards)), is_alive)}"
 
 
 def _advise_shards(root: str, shards: Sequence[ShardState]) -> Iterator[str]:
@@ -147,18 +148,6 @@ def _advise_shards(root: str, shards: Sequence[ShardState]) -> Iterator[str]:
         yield f"python -m pipeline.finish {root} completes it."
     elif any(shard.state != "alive" for shard in missing):
         yield "The same commands carry on with those not at work; the last to end completes it."
-
-
-def _together(told: Sequence[Mapping[str, float]], shards: int) -> dict[str, float]:
-    """Returns how far several shards are together; each of them reads every file."""
-    names = ("residues", "residues_skipped", "residues_total", "records")
-    together = {name: sum(each.get(name, 0) for each in told) for name in names}
-    for name, choose in (("files", max), ("files_done", min), ("seconds", max)):
-        together[name] = choose(each.get(name, 0) for each in told)
-    if len(told) < shards:  # of those that have told nothing yet an even share is to come
-        together["residues_total"] *= shards / len(told)
-        together["files_done"] = 0
-    return together
 
 
 def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:

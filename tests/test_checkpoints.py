@@ -200,6 +200,7 @@ class TestHub:
 
     def test_the_pickle_is_fetched_where_there_is_nothing_else(self, hub: FakeHub) -> None:
         hub.files["pytorch_model.bin"] = hub.files.pop("model.safetensors")
+        hub.files["adapter_model.safetensors"] = hub.files["config.json"]  # of something else
         directory = find_checkpoint("some/esm").directory
         assert (Path(directory) / "pytorch_model.bin").exists()
 

@@ -125,7 +125,14 @@ def test_more_than_a_full_pass_is_launched_as_it_is(
     assert recorder.captured == []
 
 
-@pytest.mark.parametrize("reason", ["memory", "failure"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "memory",
+        "operation not permitted when stream is capturing",
+        "CUDA error: operation failed due to a previous error during capture",
+    ],
+)
 def test_where_recording_does_not_work_it_is_given_up(
     encoder: PackedEncoder,
     recorder: Recorder,
@@ -134,7 +141,7 @@ def test_where_recording_does_not_work_it_is_given_up(
 ) -> None:
     caplog.set_level(logging.INFO, cuda_graphs.__name__)
     recorder.room = reason != "memory"
-    recorder.failure = RuntimeError("operation not permitted when stream is capturing")
+    recorder.failure = torch.AcceleratorError(reason)
     made = Graphs()
     for _ in range(4):
         run(made, encoder, 20, 2000)

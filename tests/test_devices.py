@@ -76,7 +76,9 @@ def test_mps_only_by_name(monkeypatch: pytest.MonkeyPatch, is_available: bool) -
             resolve_device("mps")
 
 
-@pytest.mark.parametrize("name", ["", "gpu", "CUDA", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "tpu"])
+@pytest.mark.parametrize(
+    "name", ["", "gpu", "CUDA", "cuda:", "cuda:x", "cuda:-1", "cuda:01", "cpu:0", "tpu"]
+)
 def test_an_unknown_device(name: str) -> None:
     with pytest.raises(ConfigurationError, match="--device is auto, cpu"):
         resolve_device(name)

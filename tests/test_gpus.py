@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.listening.tally import add_up
 from pipeline.options import parse_options
 from pipeline.run import main
 from pipeline.sharding.fleet import Fleet, Member, Process
@@ -179,6 +180,22 @@ def test_a_process_sees_one_gpu_and_its_complaints_have_a_name(capsys: Capture) 
     assert "[shard 0 of 1] GPU-7" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("others", "total"),
+    [
+        ([], 1000),  # it has told nothing yet
+        ([{"files": 1, "files_done": 0, "residues_total": 0}], 1000),  # has opened no file yet
+        ([{"files": 1, "files_done": 1, "residues_total": 0}], 500),  # had nothing to do
+        ([{"files": 1, "files_done": 0, "residues_total": 700}], 1200),
+    ],
+)
+def test_of_shards_that_do_not_know_yet_an_even_share_is_reckoned(
+    others: list[dict[str, float]], total: int
+) -> None:
+    done = {"files": 1.0, "files_done": 1.0, "residues": 500.0, "residues_total": 500.0}
+    assert add_up([done, *others], 2)["residues_total"] == total
+
+
 def test_progress_is_that_of_all_heartbeats_together(tmp_path: Path) -> None:
     (tmp_path / LOCKS).mkdir()
     shards = [Shard(n, 3) for n in range(3)]  # the last has not begun
@@ -190,7 +207,7 @@ def test_progress_is_that_of_all_heartbeats_together(tmp_path: Path) -> None:
     shown.look()
     assert (shown.residues, shown.residues_total) == (0, 0)  # not at every tick
     shown.look()
-    assert (shown.residues, shown.residues_total) == (40, 200)
+    assert (shown.residues, shown.residues_total) == (40, 300)  # as much for the last
 
 
 def test_two_shards_of_one_command_one_of_them_killed_make_what_one_run_makes(

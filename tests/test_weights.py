@@ -32,6 +32,27 @@ def replace_weights(checkpoint: Path, weights: dict[str, torch.Tensor]) -> None:
     torch.save(weights, checkpoint / "pytorch_model.bin")
 
 
+@pytest.mark.parametrize(
+    ("error", "where"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), "transforms.esm.weights._read"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "torch.nn.Module.to"),
+        (torch.AcceleratorError("CUDA error: all CUDA-capable devices are busy or unavailable"),
+         "torch.nn.Module.to"),
+    ],
+)  # fmt: skip
+def test_no_room_for_the_weights_is_told_in_a_sentence(
+    error: Exception, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, refuse)
+    with pytest.raises(ConfigurationError, match="[Mm]emory|what else uses it") as caught:
+        load("demo")
+    assert str(error) in str(caught.value)
+
+
 class TestFormats:
     def test_masked_lm(self, tiny_checkpoint: Path, reference: EsmModel) -> None:
         torch.testing.assert_close(

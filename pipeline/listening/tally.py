@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from transforms import events
 
@@ -101,3 +101,24 @@ class Tally:
             "residues_skipped": self.residues_skipped,
             "residues_total": self.residues_total,
         }
+
+
+def add_up(told: Sequence[Mapping[str, float]], shards: int) -> dict[str, float]:
+    """Returns how far shards are together, each of which reads every file.
+
+    Args:
+        told: The numbers of those that have told any.
+        shards: How many there are.
+    """
+    names = ("residues", "residues_skipped", "residues_total", "records")
+    together = {name: sum(each.get(name, 0) for each in told) for name in names}
+    for name, choose in (("files", max), ("files_done", min), ("seconds", max)):
+        together[name] = choose((each.get(name, 0) for each in told), default=0)
+    knowing = sum(
+        each.get("residues_total", 0) > 0 or each.get("files_done", 0) >= each.get("files", 1)
+        for each in told
+    )
+    if 0 < knowing < shards:  # of those that have opened no file yet an even share is to come
+        together["residues_total"] *= shards / knowing
+        together["files_done"] = 0
+    return together

@@ -48,7 +48,7 @@ def prepare_shard(config: RunConfig, held: ExitStack) -> Plan:
     assert shard is not None
     opened = open_output(config, held)
     root, run, configuration = opened.root, opened.run, opened.configuration
-    if opened.begun is None or _may_have_work(root, shard):
+    if opened.begun is None or _may_have_work(root, shard, opened.listing.files):
         # Weights that cannot be loaded show before anything is written.
         EsmModelHandler(opened.model).load_model()
     with hold_parts(root, run):
@@ -74,9 +74,10 @@ def prepare_shard(config: RunConfig, held: ExitStack) -> Plan:
     )
 
 
-def _may_have_work(root: str, shard: Shard) -> bool:
-    division = read_division(root)
-    return division is None or not has_ended(root, replace(shard, division=division.id))
+def _may_have_work(root: str, shard: Shard, files: Sequence[FastaFile]) -> bool:
+    if (division := read_division(root)) is None:
+        return not _is_complete(root, files)
+    return not has_ended(root, replace(shard, division=division.id))
 
 
 def _join(

@@ -19,7 +19,7 @@ import torch
 
 from pipeline.listening.event_log import check_event_log
 from pipeline.listening.progress import Progress
-from pipeline.listening.tally import Tally
+from pipeline.listening.tally import Tally, add_up
 from pipeline.opening import list_files, read_begun
 from pipeline.options import RunConfig
 from pipeline.sharding.finishing import finish_output
@@ -225,13 +225,10 @@ class AllProgress(Tally):
             holders = [read_holder(self._root, shard.name) for shard in self._shards]
         except OSError:  # a server that is away for a moment
             return
-        told = [holder.progress or {} for holder in holders if holder]
-
-        def together(name: str) -> int:
-            return int(sum(numbers.get(name, 0) for numbers in told))
-
-        self.residues, self._total = together("residues"), together("residues_total")
-        self.residues_skipped = together("residues_skipped")
+        told = [holder.progress for holder in holders if holder and holder.progress]
+        together = add_up(told, len(self._shards))
+        self.residues, self._total = int(together["residues"]), int(together["residues_total"])
+        self.residues_skipped = int(together["residues_skipped"])
         if self._total:
             self._progress.show()
 

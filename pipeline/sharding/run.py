@@ -93,7 +93,7 @@ def run_shard(config: RunConfig, plan: Plan, lock: ExitStack) -> int:
         with lock:
             announce(plan, config.quiet)
             outcome = _run(plan, config, guard)
-    except OSError as error:
+    except (ConfigurationError, OSError) as error:  # the output may be damaged by now
         complain(
             f"What the shard has done cannot be noted: {error}", "The same command carries on."
         )
@@ -131,7 +131,7 @@ def _run(plan: Plan, config: RunConfig, guard: DeadLetterGuard) -> _Outcome:
         if plan.todo:
             try:
                 metrics = embed(plan, config.beam_args)
-            except (GraphError, LostError, OSError) as error:
+            except (ConfigurationError, GraphError, LostError, OSError) as error:
                 failure = str(error)
         seconds = time.monotonic() - start
     shares = {share.source: share for _, share in read_shares(root, [shard])}

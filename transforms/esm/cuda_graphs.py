@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transforms.esm.device_errors import is_fatal, is_out_of_memory
+from transforms.esm.device_errors import is_fatal, is_of_recording, is_out_of_memory
 from transforms.esm.encoder import PackedEncoder
 from transforms.esm.packing import Pack
 
@@ -101,7 +101,7 @@ class Graphs:
         try:
             self._graphs[key] = self._capture(encoder, places)
         except Exception as error:  # whatever cannot be recorded
-            if is_fatal(error):
+            if is_fatal(error) and not is_of_recording(error):
                 raise
             logger.warning("No CUDA graphs (%s): %s", type(error).__name__, error)
             self._is_usable = False
@@ -130,9 +130,12 @@ class Graphs:
 
     def _capture(self, encoder: PackedEncoder, places: Pack) -> _Graph:
         held = encoder.tabulate_angles(places.longest)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            pooled = encoder.embed(places)
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                pooled = encoder.embed(places)
+        finally:
+            torch.cuda.set_stream(stream)  # torch does not go back where recording fails
         return _Graph(places, graph, pooled, held)
 
 

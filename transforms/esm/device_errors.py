@@ -14,6 +14,7 @@ _BROKEN_DEVICE = re.compile(
     r"CUDA error|CUBLAS_STATUS_|CUDNN_STATUS_|device-side assert|illegal memory access",
     re.IGNORECASE,
 )
+_RECORDING = re.compile(r"captur", re.IGNORECASE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -21,6 +22,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+def is_of_recording(error: BaseException) -> bool:
+    """Tells whether an error of CUDA is about what cannot be recorded as a graph."""
+    # The names and texts of CUDA's errors 900 to 908 have it, and no others.
+    return isinstance(error, RuntimeError) and bool(_RECORDING.search(str(error)))
 
 
 def is_fatal(error: BaseException) -> bool:

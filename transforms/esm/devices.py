@@ -44,7 +44,7 @@ def check_device_name(name: str) -> None:
     Raises:
         ConfigurationError: There is none.
     """
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:(0|[1-9]\d*))?", name):
         raise ConfigurationError(f"--device is auto, cpu, cuda, cuda:N or mps, not {name!r}.")
 
 

@@ -70,7 +70,7 @@ def _download(model: str, revision: str | None) -> Path:
     # tries for 23 seconds. It also tells which weights there are.
     info = HfApi().model_info(model, revision=revision, timeout=_TIMEOUT)
     names = [sibling.rfilename for sibling in info.siblings or ()]
-    is_safe = any(name.endswith(".safetensors") for name in names)
+    is_safe = not {"model.safetensors", "model.safetensors.index.json"}.isdisjoint(names)
     patterns = _SAFETENSORS_PATTERNS if is_safe else _BIN_PATTERNS
     return Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns)))
 

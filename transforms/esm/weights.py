@@ -39,21 +39,32 @@ def load_encoder(checkpoint: Checkpoint, dtype: str, device: str) -> nn.Module:
         ``attention_mask`` (B, T).
 
     Raises:
-        ConfigurationError: Weights are missing, left over, or unreadable.
+        ConfigurationError: Weights are missing, left over, or unreadable, or there is no memory
+            for them.
     """
     try:
         with _silence():
             encoder, report = _read(checkpoint, dtype)
     except Exception as error:  # each format of weights has errors of its own
+        advice = "Give --model a checkpoint that is complete."
         if is_out_of_memory(error):
-            raise
+            advice = "Free some memory, or take a machine that has more."
         raise ConfigurationError(
-            f"The weights in {checkpoint.directory} cannot be loaded "
-            f"({type(error).__name__}: {' '.join(str(error).split())}). "
-            "Give --model a checkpoint that is complete."
+            f"The weights of {checkpoint.directory or checkpoint.model} cannot be loaded "
+            f"({_describe(error)}). {advice}"
         ) from error
     _check(checkpoint, report)
-    return encoder.eval().requires_grad_(False).to(device)
+    try:
+        return encoder.eval().requires_grad_(False).to(device)
+    except (RuntimeError, MemoryError) as error:  # it is full or busy, or none
+        raise ConfigurationError(
+            f"--device {device}: the model cannot be brought there ({_describe(error)}). See what "
+            "else uses it, or give another --device."
+        ) from error
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _read(checkpoint: Checkpoint, dtype: str) -> tuple[nn.Module, dict[str, Any]]:
