@@ -97,15 +97,18 @@ def check_outside(path: str, root: str, option: str) -> None:
         option: The option that names the path.
 
     Raises:
-        ConfigurationError: It lies there, or is a folder in which the output lies.
+        ConfigurationError: It lies there.
     """
-    place, output = (storage.join(storage.resolve(each), "") for each in (path, root))
-    if place.startswith(output):
+    if is_within(path, root):
         raise ConfigurationError(
             f"{option} {path} lies in the output itself, where only runs write. Give one beside it."
         )
-    if output.startswith(place):
-        raise ConfigurationError(f"{option} {path} holds the output itself. Give another one.")
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Tells whether a path is a folder or lies in it, links looked through."""
+    place, around = (storage.join(storage.resolve(each), "") for each in (path, folder))
+    return place.startswith(around)
 
 
 def lock_output(root: str, run: str, held: ExitStack, name: str = RUN) -> Lock:

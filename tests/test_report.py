@@ -410,6 +410,8 @@ def test_a_page_goes_where_it_is_asked_for_and_replaces_only_a_page(
         pictures = found.with_name(f"{found.stem}_pictures")
         assert found.is_file()
         assert {path.suffix for path in pictures.iterdir()} == {".png"}
+    assert call(out, "--out", out.parent)[0] == 0
+    assert (out.parent / "report.html").is_file()
     mine = tmp_path / "mine.html"
     mine.write_text("<p>my notes</p>")
     code, said = call(out, "--out", mine)

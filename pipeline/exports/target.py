@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipeline.outputs import check_outside, check_utf8
+from pipeline.outputs import check_outside, check_utf8, is_within
 from transforms import storage
 from transforms.errors import ConfigurationError
 from transforms.local import sync_all
@@ -76,7 +76,7 @@ def make_target(out: str, root: str, overwrite: bool, contents: Sequence[str] = 
 
     Args:
         out: The path that the user gave.
-        root: The output that is exported; the target must not lie in it.
+        root: The output that is exported; the target must not lie in it, nor it in the target.
         overwrite: Whether what is there may be replaced.
         contents: As :class:`Target` has it.
 
@@ -84,6 +84,8 @@ def make_target(out: str, root: str, overwrite: bool, contents: Sequence[str] = 
         ConfigurationError: Nothing can be written there.
     """
     target = Target(check_place(out, root), overwrite, contents)
+    if is_within(root, target.path):
+        raise ConfigurationError(f"--out {out} holds the output itself. Give another one.")
     target.check()
     return target
 
@@ -93,7 +95,7 @@ def check_place(out: str, root: str) -> str:
 
     Args:
         out: The path that the user gave.
-        root: The output; the path must not lie in it, nor it in the path.
+        root: The output; the path must not lie in it.
 
     Raises:
         ConfigurationError: Nothing can be written there.
