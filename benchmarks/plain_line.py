@@ -31,7 +31,6 @@ from pipeline.runners import run_graph
 
 BATCH_TOKENS = 32_768
 PART_RECORDS = 4096
-_WIDTH = 128
 _END = GlobalWindow().max_timestamp()
 
 
@@ -83,11 +82,14 @@ class _Batch(beam.DoFn):  # type: ignore[misc]
 class _Embed(beam.DoFn):  # type: ignore[misc]
     """Turns the residues of each record into the bytes of a vector."""
 
+    def __init__(self, width: int) -> None:
+        self._width = width
+
     def process(self, batch: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         for item in batch:
             if len(item) == 3:
                 path, name, residues = item
-                yield path, name, np.full(_WIDTH, len(residues), np.float32).tobytes()
+                yield path, name, np.full(self._width, len(residues), np.float32).tobytes()
             else:
                 yield item
 
@@ -133,11 +135,8 @@ class _Write(beam.DoFn):  # type: ignore[misc]
             return
         sources, ids, vectors = zip(*rows, strict=True)
         values = pa.array(np.frombuffer(b"".join(vectors), np.float32))
-        columns = [
-            *map(pa.array, (sources, ids)),
-            pa.FixedSizeListArray.from_arrays(values, _WIDTH),
-        ]
-        table = pa.table(columns, names=["source", "id", "embedding"])
+        matrix = pa.FixedSizeListArray.from_arrays(values, len(values) // len(rows))
+        table = pa.table({"source": sources, "id": ids, "embedding": matrix})
         pq.write_table(table, self._output / f"{next(self._numbers)}.parquet")
         yield from ((source, 1, None) for source in sources)
 
@@ -157,13 +156,14 @@ class _Complete(beam.DoFn):  # type: ignore[misc]
         return () if missing else (item[0],)
 
 
-def run_plain_line(paths: Iterable[Path], output: Path) -> None:
+def run_plain_line(paths: Iterable[Path], output: Path, width: int) -> None:
     """Runs the line on the engine that ours runs on.
 
     Args:
         paths: FASTA files, plain or gzip, each of one record or more.
         output: A folder, in which are then Parquet files and ``finished``, a line for each file
             that is complete.
+        width: Of the vectors.
     """
 
     def build(pipeline: beam.Pipeline) -> None:
@@ -173,7 +173,7 @@ def run_plain_line(paths: Iterable[Path], output: Path) -> None:
             | "Read" >> beam.ParDo(_Read())
             | "Key for batches" >> beam.Map(lambda item: (0, item))
             | "Batch" >> beam.ParDo(_Batch())
-            | "Embed" >> beam.ParDo(_Embed())
+            | "Embed" >> beam.ParDo(_Embed(width))
             | "Key for parts" >> beam.Map(lambda item: (0, item))
             | "Write" >> beam.ParDo(_Write(output))
             | "Key for files" >> beam.Map(lambda item: (0, item))

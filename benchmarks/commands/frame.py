@@ -7,6 +7,9 @@ with that input and with one four times as large, and runs the line up to each o
 differences are what the steps cost. In turn with it runs the plainest line that Beam has for the
 same (``benchmarks/plain_line.py``), which says what a record costs on this machine whatever is done
 about it. The best of a few rounds counts, by the clock and in processor time; all on one core.
+
+Layouts: ``one`` file of natural proteins; ``many`` files of four records; ``reads``, one file of
+short ones in passes of 32,768 tokens and vectors of 1,280 values, as on a GPU.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from torch import nn
 from benchmarks.keeping import Kept
 from benchmarks.mixes import SOURCE, read_sequences, write_random
 from benchmarks.plain_line import run_plain_line
+from benchmarks.weights import Shape, write_checkpoint
 from pipeline import graph
 from pipeline.checks import prepare
 from pipeline.dispatch import dispatch
@@ -36,6 +40,8 @@ from pipeline.option_groups.values import positive
 from pipeline.options import RunConfig, parse_options
 from pipeline.runners import run_graph
 from transforms import events
+from transforms.esm.architecture import DEMO_CONFIG
+from transforms.esm.checkpoints import DEMO_MODEL
 from transforms.esm.encoder import PackedEncoder
 from transforms.esm.model import EsmModelHandler, ModelConfig, keep_model
 from transforms.esm.packing import Pack
@@ -43,11 +49,37 @@ from transforms.inputs.finding import FindFasta
 
 Cost = dict[str, float]
 GROWTH = 4
-RECORDS_PER_FILE = {"one": None, "many": 4}
-RESIDUES = {"one": None, "many": 60}  # of each record; None for all that the source has
 STEPS = (
     "find", "read", "residues", "skip", "batch", "infer", "validate", "parts", "complete", "pt",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is embedded.
+
+    Attributes:
+        per_file: Records of a file; None for all in one.
+        residues: Of each record at the most; None for all that the source has.
+        shape: Of the checkpoint whose place the stand-in takes; None for the demo model.
+        options: More of the run's.
+    """
+
+    per_file: int | None = None
+    residues: int | None = None
+    shape: Shape | None = None
+    options: tuple[str, ...] = ()
+
+
+LAYOUTS = {
+    "one": Layout(),
+    "many": Layout(per_file=4, residues=60),
+    "reads": Layout(
+        residues=120,
+        shape=Shape(layers=1, hidden=1280, heads=20, ffn=1280),
+        options=("--toks_per_batch", "32768"),
+    ),
+}
 
 
 class Forward:
@@ -63,16 +95,16 @@ class Forward:
 
 
 class Nothing(PackedEncoder):
-    """Stands in for a model: it looks a vector up for each token."""
+    """Stands in for a model: it looks a vector up for the first residue of each sequence."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         nn.Module.__init__(self)
         self.name = "none"
-        self.vectors = nn.Embedding(33, 128)
+        self.vectors = nn.Embedding(33, width)
 
-    def forward(self, packed: Pack) -> torch.Tensor:
+    def embed(self, packed: Pack) -> torch.Tensor:
         """Returns what an ESM-2 would, but for its values."""
-        return self.vectors(packed.token_ids)
+        return self.vectors(packed.token_ids[packed.boundaries[:-1] + 1])
 
 
 class FirstSteps:
@@ -86,16 +118,44 @@ class FirstSteps:
         return FirstSteps(self.end | step, self.steps - 1) if self.steps else self
 
 
-def configure(folder: Path) -> RunConfig:
-    """Returns the configuration of a run into a new output beside a folder.
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of one layout.
 
-    It is left there until the end: ext4 is slow to make files where some were deleted just before.
+    Attributes:
+        name: Of the layout.
+        layout: The layout.
+        model: What ``--model`` is given.
+        records: How many the smaller one has.
+        folders: Where each lies, by its records.
     """
-    output = tempfile.mkdtemp(dir=folder.parent)
-    return parse_options(
-        ["--input", str(folder), "--output", f"{output}/out", "--model", "demo"]
-        + ["--device", "cpu", "--quiet"]
-    )
+
+    name: str
+    layout: Layout
+    model: str
+    records: int
+    folders: dict[int, Path]
+
+    def configure(self, records: int) -> RunConfig:
+        """Returns the configuration of a run into a new output.
+
+        It is left there until the end: ext4 is slow to make files where some were deleted before.
+        """
+        folder = self.folders[records]
+        output = tempfile.mkdtemp(dir=folder.parent)
+        return parse_options(
+            ["--input", str(folder), "--output", f"{output}/out", "--model", self.model]
+            + ["--device", "cpu", "--quiet", *self.layout.options]
+        )
+
+    @property
+    def width(self) -> int:
+        """Values of a vector."""
+        return self.layout.shape.hidden if self.layout.shape else int(DEMO_CONFIG["hidden_size"])
+
+    def stand_in(self) -> None:
+        """Puts the stand-in into the place of the model: a new one, to which no vector is known."""
+        keep_model(self.model, Nothing(self.width))
 
 
 def timed(records: int, action: Callable[[], object]) -> Cost:
@@ -121,29 +181,30 @@ def best(rounds: int, *each: Callable[[], Cost]) -> list[Cost]:
     return [{name: min(cost[name] for cost in of_one) for name in of_one[0]} for of_one in costs]
 
 
-def time_run(folder: Path, records: int, stand_in: bool = True) -> Cost:
-    """Embeds a folder as the command does."""
+def time_run(inputs: Inputs, records: int, stand_in: bool = True) -> Cost:
+    """Embeds one of the inputs as the command does."""
     if stand_in:
-        keep_model("demo", Nothing())  # a new one, to which no vector is known
-    config = configure(folder)
+        inputs.stand_in()
+    config = inputs.configure(records)
     return timed(records, lambda: dispatch(config))
 
 
-def time_plain_line(folder: Path, records: int) -> Cost:
-    """Reads and writes a folder by the plainest line."""
+def time_plain_line(inputs: Inputs) -> Cost:
+    """Reads and writes the smaller input by the plainest line."""
+    folder = inputs.folders[inputs.records]
     output = Path(tempfile.mkdtemp(dir=folder.parent))
     files = sorted(folder.iterdir())
-    cost = timed(records, lambda: run_plain_line(files, output))
+    cost = timed(inputs.records, lambda: run_plain_line(files, output, inputs.width))
     finished = len((output / "finished").read_text().splitlines())
     assert finished == len(files), f"{finished} of {len(files)} files"
     return cost
 
 
-def time_first_steps(folder: Path, records: int, steps: int) -> Cost:
-    """Runs the graph up to one of its steps, with the stand-in."""
-    keep_model("demo", Nothing())
+def time_first_steps(inputs: Inputs, steps: int) -> Cost:
+    """Runs the graph up to one of its steps, with the smaller input and the stand-in."""
+    inputs.stand_in()
     with ExitStack() as held:
-        plan = prepare(configure(folder), held)
+        plan = prepare(inputs.configure(inputs.records), held)
 
         def build(pipeline: Any) -> None:
             graph.build(
@@ -154,53 +215,40 @@ def time_first_steps(folder: Path, records: int, steps: int) -> Cost:
                 plan.checkpoint_seconds,
             )
 
-        return timed(records, lambda: run_graph(build, ()))
+        return timed(inputs.records, lambda: run_graph(build, ()))
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """The inputs of one layout.
-
-    Attributes:
-        layout: ``one`` file, or ``many`` of four records each.
-        records: How many the smaller one has.
-        folders: Where each lies, by its records.
-    """
-
-    layout: str
-    records: int
-    folders: dict[int, Path]
-
-
-def make_inputs(folder: Path, layout: str, records: int) -> Inputs:
-    """Makes the inputs of a layout. A single file is the source itself, where there is one."""
-    sequences = [sequence[: RESIDUES[layout]] for sequence in read_sequences()]
-    if layout == "one" and SOURCE:
+def make_inputs(folder: Path, name: str, records: int) -> Inputs:
+    """Makes the inputs of a layout. ``one`` has as many records as its source, if that is there."""
+    layout, model = LAYOUTS[name], DEMO_MODEL
+    sequences = [sequence[: layout.residues] for sequence in read_sequences()]
+    if name == "one" and SOURCE:
         records = len(sequences)
     folders = {}
     for count in (records, GROWTH * records):
-        folders[count] = folder / f"{layout}-{count}"
-        write_random(folders[count], sequences, count, RECORDS_PER_FILE[layout] or count)
-        if layout == "one":
+        folders[count] = folder / f"{name}-{count}"
+        write_random(folders[count], sequences, count, layout.per_file or count)
+        if layout.per_file is None:
             (file,) = folders[count].iterdir()
             file.with_suffix(".fasta.gz").write_bytes(gzip.compress(file.read_bytes()))
             file.unlink()
-    return Inputs(layout, records, folders)
+    if layout.shape:
+        model = str(write_checkpoint(folder / f"{name}-model", layout.shape))
+    return Inputs(name, layout, model, records, folders)
 
 
 def measure(inputs: Inputs, rounds: int) -> dict[str, Any]:
     """Measures one layout, without a model that is worth the name."""
     clocks = ("clock", "processor")
-    path = inputs.folders[inputs.records]
     plain, *totals = best(
         rounds,
-        partial(time_plain_line, path, inputs.records),
-        *(partial(time_run, folder, count) for count, folder in inputs.folders.items()),
+        partial(time_plain_line, inputs),
+        *(partial(time_run, inputs, records) for records in inputs.folders),
     )
     small, large = totals
-    steps = [partial(time_first_steps, path, inputs.records, n + 1) for n in range(len(STEPS))]
+    steps = [partial(time_first_steps, inputs, number + 1) for number in range(len(STEPS))]
     return {
-        "layout": inputs.layout,
+        "layout": inputs.name,
         "records": inputs.records,
         "stand_in": dict(zip(inputs.folders, totals, strict=True)),
         "growth": {clock: round(GROWTH * large[clock] / small[clock], 3) for clock in clocks},
@@ -228,7 +276,7 @@ def show(result: dict[str, Any]) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     add = parser.add_argument
-    add("--layout", nargs="+", choices=RECORDS_PER_FILE, default=list(RECORDS_PER_FILE))
+    add("--layout", nargs="+", choices=LAYOUTS, default=["one", "many"])
     add("--records", type=positive, default=20_000, help="of the smaller input (%(default)s)")
     add("--no_demo", dest="demo", action="store_false", help="only with the stand-in")
     add("--rounds", type=positive, default=3, help="times that everything is done (%(default)s)")
@@ -237,16 +285,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, kept: Kept) -> int:
     """Measures each layout."""
     torch.set_num_threads(1)
-    EsmModelHandler(ModelConfig("demo", dtype="float32", device="cpu")).load_model()
+    EsmModelHandler(ModelConfig(DEMO_MODEL, dtype="float32", device="cpu")).load_model()
     with tempfile.TemporaryDirectory(prefix="frame-") as folder:
         layouts = [make_inputs(Path(folder), each, options.records) for each in options.layout]
-        write_random(Path(folder, "first"), ["MKTAYIAKQR"], 9, 9)
         # What is imported on the way is imported now.
-        time_run(Path(folder, "first"), 9, stand_in=False)
+        write_random(Path(folder, "first"), ["MKTAYIAKQR"], 9, 9)
+        time_run(Inputs("first", Layout(), DEMO_MODEL, 9, {9: Path(folder, "first")}), 9, False)
         # All with the model first: then the stand-in takes its place.
         demo = [
-            {"demo_model": time_run(each.folders[each.records], each.records, stand_in=False)}
-            if options.demo
+            {"demo_model": time_run(each, each.records, stand_in=False)}
+            if options.demo and each.model == DEMO_MODEL
             else {}
             for each in layouts
         ]
