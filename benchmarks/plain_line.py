@@ -1,4 +1,4 @@
-"""The plainest Beam line from FASTA to Parquet, to hold the frame of ours against.
+"""A plain Beam line from FASTA to Parquet, record by record, to hold the frame of ours against.
 
 Reads each file once, batches by tokens, makes up vectors, writes rows of file, id and vector, and
 tells when a file is complete. It checks nothing, has no dead letters, no ``.pt``, no commits and no
@@ -64,8 +64,9 @@ class _Batch(beam.DoFn):  # type: ignore[misc]
         end: Any = beam.DoFn.TimerParam(END),
     ) -> Iterator[list[tuple[Any, ...]]]:
         _, item = element
-        end.set(_END)
         cost, before = len(item[-1]) + 2 if len(item) == 3 else 0, tokens.read() or 0
+        if not before:
+            end.set(_END)
         if before and before + cost > BATCH_TOKENS:
             yield list(held.read())
             held.clear()
@@ -116,9 +117,10 @@ class _Write(beam.DoFn):  # type: ignore[misc]
         if len(item) == 2:
             yield item
             return
-        end.set(_END)
         held.add(item)
         number = (records.read() or 0) + 1
+        if number == 1:
+            end.set(_END)
         if number == PART_RECORDS:
             yield from self._write(held)
             number = 0
@@ -137,7 +139,11 @@ class _Write(beam.DoFn):  # type: ignore[misc]
         values = pa.array(np.frombuffer(b"".join(vectors), np.float32))
         matrix = pa.FixedSizeListArray.from_arrays(values, len(values) // len(rows))
         table = pa.table({"source": sources, "id": ids, "embedding": matrix})
-        pq.write_table(table, self._output / f"{next(self._numbers)}.parquet")
+        path = self._output / f"{next(self._numbers)}.parquet"
+        names = ["source", "id"]  # of vectors neither says anything
+        pq.write_table(
+            table, path, use_dictionary=names, write_statistics=names, compression="zstd"
+        )
         yield from ((source, 1, None) for source in sources)
 
 

@@ -110,7 +110,7 @@ def _prepare_loaded(config: RunConfig, model: torch.nn.Module, held: ExitStack) 
     loaded = ModelConfig(
         name,
         dtype=str(weights.dtype).removeprefix("torch."),
-        device=str(weights.device),
+        device="mps" if weights.device.type == "mps" else str(weights.device),
         toks_per_batch=config.model.toks_per_batch,
     )
     checkpoint = Checkpoint(

@@ -34,6 +34,8 @@ LOCAL_RUNNER = "FnApiRunner"
 """What ``DirectRunner`` means here, whatever Beam would choose on this machine: it alone streams
 the whole line in flat memory. Prism, Beam's own first choice, holds whole stages."""
 
+_BEAMS_CHOICE = ("DirectRunner", "SwitchingDirectRunner")
+
 LOCAL_RUNNERS = (LOCAL_RUNNER, "BundleBasedDirectRunner", "PrismRunner")
 
 STREAMING_RUNNERS = ("PrismRunner", "FlinkRunner", "DataflowRunner", "PortableRunner")
@@ -66,7 +68,7 @@ def _known_name(runner: str | None) -> str:
     for known in StandardOptions.ALL_KNOWN_RUNNERS:
         name: str = known.rpartition(".")[2]
         if wanted in (known.lower(), name.lower(), name.lower().removesuffix("runner")):
-            return LOCAL_RUNNER if name == "DirectRunner" else name
+            return LOCAL_RUNNER if name in _BEAMS_CHOICE else name
     return runner or LOCAL_RUNNER
 
 

@@ -22,7 +22,7 @@ from pipeline.terminal import (
     refuse_python,
     say_aside,
 )
-from transforms.errors import AccountingError, ConfigurationError, LostError
+from transforms.errors import AccountingError, ConfigurationError, DeviceError, LostError
 
 VERBS = {
     "plan": "see what a run would do",
@@ -104,7 +104,7 @@ def end_verb(
         sys.exit(EXIT_USAGE)
     except ModuleNotFoundError as error:
         refuse_python(error)
-    except (AccountingError, LostError, OSError) as error:
+    except (AccountingError, DeviceError, LostError, OSError) as error:
         complain(str(error), then)
         sys.exit(failed)
 

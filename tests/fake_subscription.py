@@ -61,6 +61,9 @@ class FakeSubscription:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
+    def answers(self) -> bool:
+        return self.is_answering
+
     def pull(self, most: int, seconds: float) -> list[Delivery]:
         with self._lock:
             pulled = [Delivery(f"ack{next(self._numbers)}", m) for m in self.waiting[:most]]

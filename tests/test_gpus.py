@@ -246,6 +246,7 @@ def test_of_several_machines_all_but_the_last_leave_it_incomplete_and_are_conten
     stranger.mkdir()
     (stranger / "__main__.py").write_text("raise SystemExit('another program')")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     argv = ["--input", str(inputs), "--model", "demo", "--device", "cpu", "--output"]
     argv += [str(tmp_path / "out"), "--gpus", "0,1", "--shard"]
     assert exit_code_of(main, *argv, "0/2") in (0, 3)  # as its own shards have ended

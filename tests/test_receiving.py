@@ -74,6 +74,28 @@ def test_a_network_that_is_away_is_no_silence_that_ends_the_run(
     assert sorted(source.acknowledged) == ["1", "2", "3", "4"]
 
 
+def test_silence_ends_the_run_only_where_somebody_answers(
+    output: Path, source: FakeSubscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that swallows everything looks as if nothing came."""
+    pull, told = source.pull, iter([False])
+    is_cut = True
+
+    def pull_when_it_is_back(most: int, seconds: float) -> list[Delivery]:
+        time.sleep(0.05)
+        return [] if is_cut else pull(most, seconds)
+
+    def answers() -> bool:
+        nonlocal is_cut
+        is_cut = False
+        return next(told, True)
+
+    monkeypatch.setattr(source, "pull", pull_when_it_is_back)
+    monkeypatch.setattr(source, "answers", answers)
+    assert receive(output) == 3
+    assert sorted(source.acknowledged) == ["1", "2", "3", "4"]
+
+
 def test_each_record_gets_its_outcome_and_each_message_is_acknowledged(
     output: Path, source: FakeSubscription
 ) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline import compaction, report, run
-from pipeline.reporting import findings
+from pipeline.reporting import findings, reporting
 from pipeline.reporting.groups import MOST_NAMED
 from tests.command import exit_code_of, said_by
 from tests.fake_subscription import FakeSubscription, make_message
@@ -426,6 +426,23 @@ def test_a_page_goes_where_it_is_asked_for_and_replaces_only_a_page(
     assert call(out, "--out", out / "report.html")[0] == 2
     assert call(out, "--out", "gs://bucket/report.html")[0] == 2
     assert not list(out.glob("*.html"))
+
+
+def test_a_report_that_was_interrupted_is_made_by_the_same_command(
+    out: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(reporting, "_write_pictures", pictures_that_do_not_fit)
+        assert call(out, "--out", tmp_path / "x.html")[0] == 1
+    assert "is not finished" in (tmp_path / "x.html").read_text()
+    assert (tmp_path / "x_pictures/map.png").exists()
+    assert call(out, "--out", tmp_path / "x.html")[0] == 0
+    assert "is not finished" not in (tmp_path / "x.html").read_text()
+
+
+def pictures_that_do_not_fit(folder: str, *_: object) -> None:
+    Path(folder, "map.png").write_bytes(b"half")
+    raise OSError("No space left on device")
 
 
 def test_pictures_of_an_earlier_report_that_are_no_more_are_deleted(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem, MatchResult
+from apache_beam.io.filesystems import FileSystems
 
 from tests.test_retrying import ClientError, os_error
 from transforms import retrying, storage
@@ -243,11 +244,39 @@ def test_a_name_that_looks_like_a_pattern_stands_for_itself(remote: type[Remote]
     assert [found.url for found in storage.match(f"{root}/a.faa")] == below[:1]
     assert getattr(storage.look_up(f"{root}/a.faa"), "url", None) == below[0]
     assert [file.source for file in find_fasta([f"{root}/a.faa"]).files] == ["a.faa"]
+    assert [file.source for file in find_fasta([f"{root}/"]).files] == ["a.faa", "in/b.faa"]
     # What is not there as it is written is a pattern.
     assert [found.url for found in storage.match("scripted://b/run[1]/*")] == [f"{other}/c.faa"]
     assert [file.source for file in find_fasta(["scripted://b/r*1/"]).files] == ["run1/c.faa"]
     storage.delete(root)
     assert remote.files.keys() == {f"{other}/c.faa"}
+
+
+def test_where_what_is_deleted_is_a_pattern_a_name_still_stands_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in Beam's file system for gs://."""
+    there = {"gs://b/pt/x[1].pt", "gs://b/pt/x1.pt", "gs://b/pt/x*.pt"}
+
+    def match(patterns: list[str]) -> list[MatchResult]:
+        (pattern,) = patterns
+        wanted = re.compile(FileSystem.translate_pattern(pattern))
+        found = [FileMetadata(url, 1, 1.5) for url in sorted(there) if wanted.match(url)]
+        return [MatchResult(pattern, found)]
+
+    def delete(paths: list[str]) -> None:
+        for path in paths:
+            there.difference_update(file.path for file in match([path])[0].metadata_list)
+
+    monkeypatch.setattr(FileSystems, "match", match)
+    monkeypatch.setattr(FileSystems, "delete", delete)
+    monkeypatch.setattr(FileSystems, "exists", there.__contains__)
+    storage.delete("gs://b/pt/x[1].pt")
+    assert there == {"gs://b/pt/x1.pt", "gs://b/pt/x*.pt"}
+    storage.delete("gs://b/pt/x*.pt")
+    assert there == {"gs://b/pt/x1.pt"}
+    storage.delete("gs://b/pt")
+    assert there == set()
 
 
 def test_deleting_looks_anew_at_each_attempt(remote: type[Remote], slept: list[float]) -> None:

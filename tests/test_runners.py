@@ -41,6 +41,7 @@ from transforms.lanes import BYTES_PER_LANE
         ([], "FnApiRunner"),
         (["--runner=DirectRunner"], "FnApiRunner"),
         (["--runner=direct"], "FnApiRunner"),
+        (["--runner=SwitchingDirectRunner"], "FnApiRunner"),
         (["--runner=PrismRunner"], "PrismRunner"),
         (["--runner=prism"], "PrismRunner"),
         (["--runner=prismrunner"], "PrismRunner"),

@@ -110,6 +110,15 @@ def test_a_pull_that_does_not_get_through_is_not_the_same_as_none_to_pull(errors
     assert (source.pull(1, 1.0), source.is_answering) == ([], True)
 
 
+def test_whether_somebody_answers(errors: Any) -> None:
+    source, client = subscription(SimpleNamespace(topic="t"))
+    assert source.answers()
+    client.answer = errors.PermissionDenied("not for you")  # is an answer
+    assert source.answers()
+    client.answer = errors.DeadlineExceeded("nobody")
+    assert not source.answers()
+
+
 @pytest.mark.parametrize("name", ["NotFound", "PermissionDenied", "Unauthenticated"])
 def test_what_waiting_does_not_mend_ends_it(name: str, errors: Any) -> None:
     source, _ = subscription(getattr(errors, name)("no"))

@@ -30,6 +30,10 @@ class LostError(Exception):
     """Another run has taken a lock over; the message says which (exit code 1)."""
 
 
+class DeviceError(Exception):
+    """A device is full, or in use by somebody else; the message says what to do (exit code 1)."""
+
+
 def damaged(url: str, or_newer: bool = False) -> ConfigurationError:
     """Returns what is said of a file of an output that does not hold what it must.
 

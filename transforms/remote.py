@@ -39,31 +39,25 @@ def match(pattern: str) -> list[FileMetadata]:
     """
 
     def match_now() -> list[FileMetadata]:
-        named = [file for file in _match_below(pattern, "") if file.path == pattern]
-        return named or (_match(pattern) if _WILDCARD.search(pattern) else [])
+        return _match(_escape(pattern)) or (_match(pattern) if _WILDCARD.search(pattern) else [])
 
-    return _files(_again(match_now))
+    return _again(match_now)
 
 
 def list_below(folder: str, pattern: str = "**") -> list[FileMetadata]:
     """Returns the files below a folder, whose name ends in ``/`` and is no pattern."""
-    return _files(_again(lambda: _match_below(folder, pattern)))
-
-
-def _files(found: list[FileMetadata]) -> list[FileMetadata]:
-    return [file for file in found if not file.path.endswith("/")]
-
-
-def _match_below(folder: str, pattern: str) -> list[FileMetadata]:
-    # No file system has a way to write a * or [ that is none: anything may stand in its place.
-    found = _match(_WILDCARD.sub("?", folder) + pattern)
-    return [file for file in found if file.path.startswith(folder)]
+    return _again(lambda: _match(_escape(folder) + pattern))
 
 
 def _match(pattern: str) -> list[FileMetadata]:
     (result,) = FileSystems.match([pattern])
-    found: list[FileMetadata] = result.metadata_list
-    return found
+    return [file for file in result.metadata_list if not file.path.endswith("/")]
+
+
+def _escape(name: str) -> str:
+    """Returns a pattern for a name as it is written."""
+    # One of a set. That of [ alone would be no pattern that Python likes.
+    return _WILDCARD.sub(lambda found: f"[\0{found[0]}]", name)
 
 
 def open_file(url: str) -> BinaryIO:
@@ -77,9 +71,10 @@ def delete(url: str) -> None:
 
     def delete_now() -> None:
         # Listed at each attempt: the one before may have deleted some.
-        below = _match_below(url.rstrip("/") + "/", "**")
-        urls = [file.path for file in below] or [url] * FileSystems.exists(url)
-        FileSystems.delete(urls)
+        (below,) = FileSystems.match([f"{_escape(url.rstrip('/'))}/**"])
+        urls = [file.path for file in below.metadata_list] or [url] * FileSystems.exists(url)
+        # There, and nowhere else, Beam takes what is to be deleted for patterns.
+        FileSystems.delete([_escape(each) if each.startswith("gs://") else each for each in urls])
 
     _again(delete_now)
 

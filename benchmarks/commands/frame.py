@@ -4,9 +4,9 @@ Embeds inputs with the demo model in this process and subtracts what its forward
 their own account. Imports and the loading of the model are not counted; the building of the graph
 and the report are. Then, with a stand-in for the model that costs next to nothing, it does the same
 with that input and with one four times as large, and runs the line up to each of its steps: the
-differences are what the steps cost. In turn with it runs the plainest line that Beam has for the
-same (``benchmarks/plain_line.py``), which says what a record costs on this machine whatever is done
-about it. The best of a few rounds counts, by the clock and in processor time; all on one core.
+differences are what the steps cost. In turn with it runs a plain line of Beam's for the same input
+(``benchmarks/plain_line.py``), for a microsecond is not the same on two machines. The best of a few
+rounds counts, by the clock and in processor time; all on one core.
 
 Layouts: ``one`` file of natural proteins; ``many`` files of four records; ``reads``, one file of
 short ones in passes of 32,768 tokens and vectors of 1,280 values, as on a GPU.
@@ -190,7 +190,7 @@ def time_run(inputs: Inputs, records: int, stand_in: bool = True) -> Cost:
 
 
 def time_plain_line(inputs: Inputs) -> Cost:
-    """Reads and writes the smaller input by the plainest line."""
+    """Reads and writes the smaller input by the plain line."""
     folder = inputs.folders[inputs.records]
     output = Path(tempfile.mkdtemp(dir=folder.parent))
     files = sorted(folder.iterdir())
@@ -264,7 +264,7 @@ def show(result: dict[str, Any]) -> None:
     print(f"  demo model: {result.get('demo_model')}")
     for records, total in result["stand_in"].items():
         print(f"  stand-in, {records:,} records: {total}")
-    print(f"  the plainest line: {result['plain_line']}; ours {result['to_plain_line']} times that")
+    print(f"  the plain line: {result['plain_line']}; ours {result['to_plain_line']} times that")
     print(f"  {GROWTH} times the input takes {result['growth']} times as long")
     before = {"clock": 0.0, "processor": 0.0}
     for name, total in result["up_to_step"].items():

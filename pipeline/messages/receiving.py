@@ -101,10 +101,12 @@ class Receiving(Rounds):
         if pulled:
             self._take(pulled)
             self._quiet_since = time.monotonic()
-        elif not self._subscription.is_answering:  # what waits there, nobody knows
-            self._quiet_since = inf
         else:
             self._quiet_since = min(self._quiet_since, asked)
+        # Without an answer nobody knows what waits there.
+        is_cut_off = not pulled and not self._subscription.is_answering
+        if is_cut_off or (self.is_over and not self._subscription.answers()):
+            self._quiet_since = inf
 
     def _finish(self, left: Sequence[FastaFile]) -> None:
         """Finishes the pulls of an earlier run, whose deliveries are nobody's any more."""

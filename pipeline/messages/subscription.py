@@ -77,6 +77,15 @@ class Subscription:
             )
             self.topic = found.topic
 
+    def answers(self) -> bool:
+        """Tells whether somebody is there; that there is nothing to pull does not tell it."""
+        try:
+            self.check()
+        except ConfigurationError as error:
+            self._trouble.tell("may hold messages, and nobody answers", error)
+            return False
+        return True
+
     def pull(self, most: int, seconds: float) -> list[Delivery]:
         """Returns messages as soon as there are any; none when the time is up.
 

@@ -41,6 +41,14 @@ _STATES = {
 }
 
 
+def begin_page() -> str:
+    """Returns what stands for a page until it is made."""
+    return (
+        f'<!doctype html><meta charset="utf-8"><meta name="generator" content="{GENERATOR}">'
+        "<p>A report was begun here and is not finished. The same command makes it.</p>\n"
+    )
+
+
 def make_page(
     found: Findings, groups: Groups, charts: Charts, pictures: Mapping[str, bytes]
 ) -> str:

@@ -32,7 +32,7 @@ def write_report(config: ReportConfig) -> str:
         OSError: A file cannot be read or written.
     """
     require("A report", _PACKAGES, "report")
-    from pipeline.reporting.page import make_page  # which needs one of them
+    from pipeline.reporting.page import begin_page, make_page  # which need one of them
 
     root = storage.absolute(config.output)
     page = _find_place(root, config.out)
@@ -43,13 +43,15 @@ def write_report(config: ReportConfig) -> str:
     pictures = {chart.name: chart.render() for chart in charts.all() if chart.is_there}
     html = make_page(found, groups, charts, pictures)
     folder = _pictures_of(page)
+    storage.check_writable(folder)
+    if not storage.exists(page):  # pictures without one may be anybody's
+        storage.overwrite(page, begin_page().encode())
     _write_pictures(folder, charts.all(), pictures)
     storage.overwrite(page, html.encode())  # last: who sees it finds its pictures
     return _tell(found, page, folder, len(pictures), len(html))
 
 
 def _write_pictures(folder: str, charts: Sequence[Chart], pictures: Mapping[str, bytes]) -> None:
-    storage.check_writable(folder)
     storage.delete(storage.join(folder, storage.STAGING))
     for chart in charts:
         path = storage.join(folder, f"{chart.name}.png")
@@ -92,7 +94,7 @@ def _find_place(root: str, out: str | None) -> str:
             "path."
         )
     path = check_place(out or f"{root.rstrip('/')}_report", root)
-    if not path.endswith(".html"):
+    if not (out or path).endswith(".html"):
         path = storage.join(path, REPORT_NAME)
     if storage.exists(path):
         if _is_ours(path):

@@ -38,10 +38,10 @@ from transforms.errors import AccountingError, ConfigurationError
 from transforms.output.holders import read_holder
 from transforms.output.shards import Shard
 
-# As ``python -m pipeline``, but with this very package: the current folder may hold another.
+# As ``python -m pipeline``, but with this very package, wherever Python would look for one.
 _COMMAND = [
     *(sys.executable, "-P", "-c"),
-    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
     "runpy.run_module('pipeline', run_name='__main__', alter_sys=True)",
     str(Path(__file__).parents[2]),
 ]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transforms.errors import ConfigurationError
+from transforms.errors import ConfigurationError, DeviceError
 from transforms.esm.architecture import DEMO_CONFIG, read_config
 from transforms.esm.checkpoints import Checkpoint
 from transforms.esm.device_errors import is_out_of_memory
@@ -39,28 +39,31 @@ def load_encoder(checkpoint: Checkpoint, dtype: str, device: str) -> nn.Module:
         ``attention_mask`` (B, T).
 
     Raises:
-        ConfigurationError: Weights are missing, left over, or unreadable, or there is no memory
-            for them.
+        ConfigurationError: Weights are missing, left over, or unreadable.
+        DeviceError: There is no memory for them, or the device is in use.
     """
     try:
         with _silence():
             encoder, report = _read(checkpoint, dtype)
     except Exception as error:  # each format of weights has errors of its own
-        advice = "Give --model a checkpoint that is complete."
         if is_out_of_memory(error):
-            advice = "Free some memory, or take a machine that has more."
+            raise _no_room("memory", error) from error
         raise ConfigurationError(
             f"The weights of {checkpoint.directory or checkpoint.model} cannot be loaded "
-            f"({_describe(error)}). {advice}"
+            f"({_describe(error)}). Give --model a checkpoint that is complete."
         ) from error
     _check(checkpoint, report)
     try:
         return encoder.eval().requires_grad_(False).to(device)
-    except (RuntimeError, MemoryError) as error:  # it is full or busy, or none
-        raise ConfigurationError(
-            f"--device {device}: the model cannot be brought there ({_describe(error)}). See what "
-            "else uses it, or give another --device."
-        ) from error
+    except (RuntimeError, MemoryError) as error:
+        raise _no_room(f"--device {device}", error) from error
+
+
+def _no_room(where: str, error: Exception) -> DeviceError:
+    return DeviceError(
+        f"The model cannot be brought into {where} ({_describe(error)}). See what else is there; "
+        "later, or where there is more room, the same command goes on."
+    )
 
 
 def _describe(error: Exception) -> str:

@@ -177,7 +177,8 @@ def _match(text: str) -> _Pattern:
 
 def _take_apart(text: str) -> _Pattern:
     url = storage.absolute(text)
-    wildcard = None if storage.exists(url) else _WILDCARD.search(url)
+    is_there = storage.exists(url) or ("[" in url and storage.is_directory(url))
+    wildcard = None if is_there else _WILDCARD.search(url)
     if wildcard is not None:
         pattern = f"{url}**" if url.endswith("/") else url  # below each such folder
         return _Pattern(text, _folder_of(url[: wildcard.start()]), tuple(storage.match(pattern)))
