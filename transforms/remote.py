@@ -44,6 +44,11 @@ def match(pattern: str) -> list[FileMetadata]:
     return _again(match_now)
 
 
+def look_up(url: str) -> FileMetadata | None:
+    """Returns a file by its name, which is no pattern; None where there is none."""
+    return next(iter(_again(lambda: _match(_escape(url)))), None)
+
+
 def list_below(folder: str, pattern: str = "**") -> list[FileMetadata]:
     """Returns the files below a folder, whose name ends in ``/`` and is no pattern."""
     return _again(lambda: _match(_escape(folder) + pattern))

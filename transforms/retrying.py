@@ -18,6 +18,8 @@ from typing import TypeVar
 
 from apache_beam.io.filesystem import BeamIOError
 
+from transforms.text import one_line
+
 Result = TypeVar("Result")
 
 WAITS = (1.0, 2.0, 4.0)
@@ -52,7 +54,7 @@ class RetriedError(OSError):
     """
 
     def __init__(self, error: Exception, attempts: int) -> None:
-        super().__init__(f"{' '.join(str(error).split())} (tried {attempts} times)")
+        super().__init__(f"{one_line(error)} (tried {attempts} times)")
         self.errno = getattr(error, "errno", None)
         self.attempts = attempts
 
@@ -65,7 +67,7 @@ def as_os_error() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and not isinstance(error, BeamIOError):
             raise
-        raise OSError(" ".join(str(error).split())) from error
+        raise OSError(one_line(error)) from error
 
 
 def is_transient(error: BaseException) -> bool:

@@ -104,7 +104,8 @@ def look_up(url: str) -> Found | None:
     if is_local(url):
         status = os.stat(url)
         return Found(url, status.st_size, status.st_mtime)
-    return next((_found(file) for file in remote.match(url) if file.path == url), None)
+    file = remote.look_up(url)
+    return _found(file) if file else None
 
 
 def open_chunks(

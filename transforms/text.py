@@ -32,6 +32,11 @@ def printable(text: str, most: int | None = None) -> str:
     )
 
 
+def one_line(error: Exception) -> str:
+    """Returns what an exception says, on one line."""
+    return " ".join(str(error).split())
+
+
 def counted(number: int, thing: str) -> str:
     """Returns ``1 file``, ``2,000 files`` or ``2 batches``, and nothing for none."""
     ending = "es" if thing.endswith(("ch", "ss")) else "s"

@@ -64,11 +64,10 @@ class Target:
     def _find_stranger(self) -> str | None:
         """Returns a file that makes the folder another than an export."""
         below = [os.path.relpath(found.url, self.path) for found in storage.match(self.path)]
-        expected = [name for name in below if re.fullmatch("|".join(self.contents), name)]
-        if strangers := sorted(set(below) - set(expected)):
-            return strangers[0]
-        is_export = any(re.fullmatch(self.contents[0], name) for name in below)
-        return None if is_export or not below else below[0]
+        strangers = [name for name in below if not re.fullmatch("|".join(self.contents), name)]
+        if not any(re.fullmatch(self.contents[0], name) for name in below):
+            strangers += below
+        return next(iter(strangers), None)
 
 
 def make_target(out: str, root: str, overwrite: bool, contents: Sequence[str] = ()) -> Target:

@@ -13,6 +13,7 @@ from pipeline.option_groups.beam import check_no_secret, given_beam_options
 from pipeline.parser import Parser
 from transforms.errors import ConfigurationError
 from transforms.output.shards import Shard
+from transforms.text import one_line
 
 Value = str | None | list[str]
 """Of an option, as it is written: nothing is taken for a number, a date or a time of day."""
@@ -72,7 +73,7 @@ def with_file(argv: Sequence[str], find: Callable[[str], argparse.Action | None]
             f"--config {path} cannot be read ({error.strerror or error}). Give another one."
         ) from error
     except (ValueError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"--config {path}: {' '.join(str(error).split())}") from error
+        raise ConfigurationError(f"--config {path}: {one_line(error)}") from error
     return [*from_file, *rest]
 
 

@@ -25,6 +25,7 @@ from transforms.items import DeadLetter
 from transforms.messages import has_messages
 from transforms.output.commits import DEAD_LETTERS, EMBEDDINGS, PartRecord
 from transforms.output.parquet import make_schema, read_table, to_matrix
+from transforms.text import one_line
 from transforms.validation import find_faults
 
 Configuration = Mapping[str, Any]
@@ -110,7 +111,7 @@ def _decode_rows(
         vectors = to_matrix(table.column("embedding"))
         sources = table.column("source").to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
-        faults.append(Finding("damaged", f"{name}: cannot be read as Parquet ({_line(error)})"))
+        faults.append(Finding("damaged", f"{name}: cannot be read as Parquet ({one_line(error)})"))
         return None
     positions: dict[str, list[int]] = {}
     for position, source in enumerate(sources):
@@ -123,7 +124,7 @@ def _decode_letters(name: str, data: bytes, faults: list[Finding]) -> tuple[Dead
     try:
         letters = decode_dead_letters(data)
     except (ValueError, TypeError) as error:
-        faults.append(Finding("damaged", f"{name}: a line is no dead letter ({_line(error)})"))
+        faults.append(Finding("damaged", f"{name}: a line is no dead letter ({one_line(error)})"))
         return ()
     if not all(map(_is_sound, letters)):
         faults.append(Finding("damaged", f"{name}: a dead letter has a field that cannot be"))
@@ -139,10 +140,6 @@ def _is_sound(letter: DeadLetter) -> bool:
         and (ordinal is None or (isinstance(ordinal, int) and 0 <= ordinal < 1 << 62))
         and isinstance(letter.sequence, str | None)
     )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def check_schema(name: str, schema: pa.Schema, configuration: Configuration) -> Iterator[Finding]:

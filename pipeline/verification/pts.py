@@ -21,6 +21,7 @@ from transforms.arrays import Vectors
 from transforms.dead_letters import decode_dead_letters
 from transforms.naming import failures_name, pt_name
 from transforms.output.commits import FileRecord
+from transforms.text import one_line
 
 
 class DamagedPtError(Exception):
@@ -54,8 +55,7 @@ def load_pt(root: str, name: str) -> LoadedPt:
         pt = torch.load(io.BytesIO(data), weights_only=True)
         ids, vectors = list(pt["proteins"]), [tensor.numpy() for tensor in pt["data"]]
     except Exception as error:  # whatever torch raises for a damaged file
-        line = " ".join(str(error).split())
-        raise DamagedPtError(f"{type(error).__name__}: {line}") from error
+        raise DamagedPtError(f"{type(error).__name__}: {one_line(error)}") from error
     return LoadedPt(hashlib.sha256(data).hexdigest(), ids, vectors)
 
 

@@ -11,6 +11,7 @@ import torch
 
 from transforms import events
 from transforms.esm.device_errors import is_fatal, is_out_of_memory
+from transforms.text import one_line
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -79,7 +80,7 @@ def run_isolated(
 
 def _describe(error: Exception, attempts: int) -> Failure:
     error_type = "oom" if is_out_of_memory(error) else type(error).__name__
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = one_line(error) or type(error).__name__
     return Failure(error_type, message[:_MAX_MESSAGE], attempts)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transforms.errors import ConfigurationError
 from transforms.esm.weight_files import find_weight_files
-from transforms.text import nearest
+from transforms.text import nearest, one_line
 
 _SAFETENSORS_PATTERNS = ("config.json", "model*.safetensors", "model.safetensors.index.json")
 _BIN_PATTERNS = ("config.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
@@ -93,7 +93,7 @@ def _explain(model: str, revision: str | None, reason: Exception, known: tuple[s
     if isinstance(reason, errors.RevisionNotFoundError):
         return f"The model {model} has no revision {revision} on the hub. Give another --revision."
     option = "" if revision is None else f" --revision {revision}"
-    said = " ".join(str(reason).split()) or "no reason given"
+    said = one_line(reason) or "no reason given"
     return (
         f"The model {model} is no directory here and cannot be fetched from the Hugging Face hub "
         f"({type(reason).__name__}: {said}): download it where there is a network with "

@@ -16,6 +16,7 @@ from transforms.errors import ConfigurationError, DeviceError
 from transforms.esm.architecture import DEMO_CONFIG, read_config
 from transforms.esm.checkpoints import Checkpoint
 from transforms.esm.device_errors import is_out_of_memory
+from transforms.text import one_line
 
 # Not part of the encoder's computation, or computed where the checkpoint lacks it.
 _NOT_NEEDED = ("contact_head.", "rotary_embeddings.inv_freq")
@@ -67,7 +68,7 @@ def _no_room(where: str, error: Exception) -> DeviceError:
 
 
 def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _read(checkpoint: Checkpoint, dtype: str) -> tuple[nn.Module, dict[str, Any]]:
