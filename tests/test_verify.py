@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tests.helpers import files_below, sha256
 from transforms.output.commits import read_commits
 from transforms.output.locks import hold
 from transforms.output.parquet import encode_table, read_table, to_matrix
+from transforms.times import iso
 
 # Small batches, so that there are several parts.
 ARGS = ("--model", "demo", "--truncation_seq_length", "60", "--toks_per_batch", "64", "--quiet")
@@ -596,9 +598,9 @@ def test_a_report_that_a_kill_kept_from_being_written_is_a_remark(
     elif how == "old":
         path.write_text('{"files": [], "totals": {}}')
     else:  # a watch is killed as it commits what comes next
-        last = read_commits(str(out)).latest()
-        edit_json(path, lambda report: report.update(committed_until=last[:-2] + "0Z", files=[]))
-        assert json.loads(path.read_text())["committed_until"] < last
+        last = datetime.fromisoformat(read_commits(str(out)).latest())
+        before = iso(last - timedelta(microseconds=1), "microseconds")
+        edit_json(path, lambda report: report.update(committed_until=before, files=[]))
     code, said = check(out)
     assert code == 0
     assert "run_report.json" in said
