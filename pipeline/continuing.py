@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 
 from pipeline.checks import Plan
 from pipeline.draining import draining
 from pipeline.ending import exit_code, report_or_fail
 from pipeline.execution import add_metrics, embed, frozen
+from pipeline.failures import count_failed
 from pipeline.listening.pace import Pace
 from pipeline.listening.tally import Tally
 from pipeline.options import RunConfig
@@ -26,7 +28,10 @@ from transforms.inputs.finding import FastaFile
 from transforms.inputs.stopping import request_stop
 from transforms.output.commits import Output
 from transforms.output.locks import check_held
-from transforms.text import counted
+from transforms.text import counted, printable
+
+FILES_TOLD = 5
+"""Of how many failed files of a round a person is told by name."""
 
 REPORT_PAUSE = 9
 """How many times longer than it takes to write the report it is not written again: all that the
@@ -142,12 +147,13 @@ class Rounds(Continuing):
                 "bound to what it was. Put it back."
             )
 
-    def end_round(self, start: float, done: str, left: str = "") -> None:
+    def end_round(self, start: float, done: str, failed: Mapping[str, str], left: str = "") -> None:
         """Takes note that a round is over, and tells of it.
 
         Args:
             start: When it began, by the monotonic clock.
             done: What is done, in words.
+            failed: Files that could not be read, each with why, in a word.
             left: What is to be carried on, in words.
         """
         clear_notes(self._root)
@@ -160,9 +166,13 @@ class Rounds(Continuing):
             done,
             seconds,
             counted(int(numbers["records"]), "record") or "no record",
-            f"{int(numbers['dead_letters']):,}" if numbers["dead_letters"] else "none",
+            count_failed(int(numbers["dead_letters"]), len(failed)) or "none",
             f"; {left} to be carried on" if left else "",
         )
+        for source, reason in islice(failed.items(), FILES_TOLD):
+            logger.warning("Failed: %s: %s. See dead_letters/.", printable(source), reason)
+        if len(failed) > FILES_TOLD:
+            logger.warning("Failed: %s more.", counted(len(failed) - FILES_TOLD, "file"))
 
 
 def go_on(plan: Plan, begin: Callable[[list[int]], Continuing]) -> tuple[Plan, Report, list[int]]:

@@ -87,7 +87,8 @@ def tell(report: Report, plan: Plan, code: int, quiet: bool, was_too_much: bool 
     elif code == EXIT_FAILED:
         for sentence in check_accounting(report):
             complain(sentence)
-    if code in (EXIT_OK, EXIT_DEAD_LETTERS):
+    # A signal is how a watch ends: with nothing left to do there is nothing to carry on either.
+    if code != EXIT_FAILED and not report.missing:
         if not quiet:
             say_all([tell_run(report, bool(plan.todo))])
             say_all(tell_output(report, plan.output, plan.listing))

@@ -162,7 +162,7 @@ def _find_files(config: RunConfig, root: str, begun: Mapping[str, Any] | None) -
 def _find_model_of(
     root: str, begun: Mapping[str, Any] | None, config: RunConfig, checkpoint: Checkpoint | None
 ) -> tuple[ModelConfig, Checkpoint]:
-    """Does what :func:`find_model` does; what fails of another model than the output's says so."""
+    """Does what :func:`find_model` does; of another model than the output's only that is said."""
     try:
         return find_model(config, checkpoint)
     except ConfigurationError as error:
@@ -170,8 +170,8 @@ def _find_model_of(
         if begun is None or begun["model"] in (asked, storage.absolute(asked)):
             raise
         raise ConfigurationError(
-            f"{root} was made with --model {begun['model']}, not {asked}. Give that, or another "
-            f"--output. Nor can the other one be had: {error}"
+            f"{root} was made with --model {begun['model']}, not {asked}. Give that --model, or "
+            "another --output."
         ) from error
 
 

@@ -40,10 +40,10 @@ def read_seeming_nucleotides(
 
 
 def tell_passed_over(listing: Listing) -> Iterator[str]:
-    """Yields a sentence on the files that have no FASTA name, if there are any."""
+    """Yields a sentence on the files that are hidden or have no FASTA name, if there are any."""
     if listing.passed_over:
         others = counted(listing.passed_over, "file")
         path = listing.first_passed_over.removeprefix(f"{listing.root.rstrip('/')}/")
         first = printable(path, MOST_SHOWN)
         named = f"the first: {first}" if listing.passed_over > 1 else first
-        yield f"Passed over for want of a FASTA name: {others}, {named}."
+        yield f"Passed over, as hidden or for want of a FASTA name: {others}, {named}."

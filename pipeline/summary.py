@@ -28,11 +28,15 @@ def tell_run(report: Report, had_work: bool) -> str:
 
 def tell_output(report: Report, output: Output, listing: Listing) -> Iterator[str]:
     """Yields the lines on what an output holds after a run."""
-    files = counted(len(report.files), "file") or "no file"
-    yield (
-        f"{printable(output.root)} now holds {counted(report.rows, 'vector') or 'no vectors'} of "
-        f"{dict(output.configuration)['dim']} values from {files}:"
-    )
+    root, files = printable(output.root), counted(len(report.files), "file") or "no file"
+    if report.rows:
+        embedded = sum(file.rows > 0 for file in report.files)
+        some = f"{embedded:,} of " * (embedded < len(report.files))
+        dim = dict(output.configuration)["dim"]
+        vectors = counted(report.rows, "vector")
+        yield f"{root} now holds {vectors} of {dim} values from {some}{files}:"
+    else:
+        yield f"{root} now holds no vectors from {files}:"
     if report.rows:
         yield "  embeddings/*.parquet  one row per protein"
     if any(file.pt for file in report.files):

@@ -170,8 +170,8 @@ def _tell_holder(root: str, holder: Holder, state: State) -> Iterator[str]:
 
 
 def _tell_progress(progress: Mapping[str, float], is_alive: bool) -> str:
-    if not (is_alive or progress.get("files", 0) or progress.get("records", 0)):
-        return "It found nothing to do."
+    if not (progress.get("files", 0) or progress.get("records", 0)):
+        return "It has nothing to do." if is_alive else "It found nothing to do."
     done, total = progress.get("residues"), progress.get("residues_total", 0)
     told = "" if done is None else f"{done:,.0f} residues, "
     if done is not None and done == total:
@@ -187,7 +187,7 @@ def _tell_progress(progress: Mapping[str, float], is_alive: bool) -> str:
     if is_telling and (rate := speed(progress)) is not None:
         told += f"; {rate:,.0f} residues a second"
     left = seconds_left(progress)
-    return f"{told}, about {duration(left)} left." if is_alive and left is not None else f"{told}."
+    return f"{told}, about {duration(left)} left." if is_alive and left else f"{told}."
 
 
 def _tell_totals(root: str, seen: Overview) -> str:

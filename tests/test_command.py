@@ -667,7 +667,7 @@ def test_without_network_a_hub_model_is_refused_and_nothing_else_taken(
     capsys.readouterr()
     assert exit_code(*args) == 2
     error = capsys.readouterr().err
-    assert "was made with --model demo, not Synthyra/FastESM2_650. Give that" in error
+    assert "was made with --model demo, not Synthyra/FastESM2_650. Give that --model" in error
 
 
 def write_many(folder: Path, files: int, records: int) -> None:

@@ -12,6 +12,7 @@ from transforms import storage
 from transforms.inputs.finding import find_fasta
 from transforms.inputs.nucleotides import (
     MOST_FILES,
+    MOST_REMOTE_FILES,
     find_nucleotides,
     seems_nucleotides,
     tell_nucleotides,
@@ -70,20 +71,25 @@ def test_what_cannot_be_read_is_left_to_the_run(tmp_path: Path) -> None:
     assert find_nucleotides(gone.files) == []
 
 
+@pytest.mark.parametrize(
+    ("are_local", "most"), [(True, MOST_FILES), (False, MOST_REMOTE_FILES)], ids=["local", "remote"]
+)
 def test_few_files_are_opened_and_those_named_fna_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    are_local: bool, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path, **{f"a{n}_faa": f">p\n{PROTEIN}\n" for n in range(9)}, z_fna=f">g\n{GENE}\n")
+    proteins = {f"a{number:02}_faa": f">p\n{PROTEIN}\n" for number in range(MOST_FILES + 3)}
+    write(tmp_path, **proteins, z_fna=f">g\n{GENE}\n")
     opened: list[str] = []
 
     def open_chunks(url: str, size: int):
         opened.append(Path(url).name)
         yield Path(url).read_bytes()
 
+    listed = find_fasta([str(tmp_path)]).files
     monkeypatch.setattr(storage, "open_chunks", open_chunks)
-    files = find_nucleotides(find_fasta([str(tmp_path)]).files)
-    assert [file.source for file in files] == ["z.fna"]
-    assert opened == ["z.fna", "a0.faa", "a1.faa", "a2.faa"][:MOST_FILES]
+    monkeypatch.setattr(storage, "is_local", lambda url: are_local)
+    assert [file.source for file in find_nucleotides(listed)] == ["z.fna"]
+    assert opened == ["z.fna", *(f"a{number:02}.faa" for number in range(most - 1))]
 
 
 @needs_shared

@@ -187,6 +187,18 @@ def test_a_run_at_work_is_told_with_its_rate_and_eta(output: Output) -> None:
         "200 residues a second, about 60 s left."
     )
     assert "carries on" not in "".join(in_words(seen))
+    # A watch for which nothing has come yet, and one that waits for more.
+    nothing = dict.fromkeys(PROGRESS, 0.0) | {"seconds": 9.0}
+    waiting = PROGRESS | {"residues": PROGRESS["residues_total"]}
+    for progress, told in (
+        (nothing, "  It has nothing to do."),
+        (
+            waiting,
+            "  100%: 17,000 residues, 30 records, 1 of 4 files, in 20 s; 800 residues a second.",
+        ),
+    ):
+        write_holder(output.root, replace(held, released=False, interval=60.0, progress=progress))
+        assert in_words(look(output.root, no_sleep))[1] == told
 
 
 def test_a_run_that_was_killed_is_told_as_dead_at_once(output: Output) -> None:

@@ -283,11 +283,11 @@ def test_a_user_is_told_what_died_and_what_is_done_about_it(
     die(root, A, notes=restart(root))
     assert caplog.messages == [
         "A run died with 2 sequences under way.",
-        "Taken alone, to find out whether one kills: 2 sequences.",
+        "Embedded alone first, to find out whether one ends the process: 2 sequences.",
     ]
     caplog.clear()
     restart(root)
     assert caplog.messages == [
         "A run died with 1 sequence under way.",
-        "Taken alone, to find out whether one kills: 1 sequence.",
+        "Embedded alone first, to find out whether one ends the process: 1 sequence.",
     ]

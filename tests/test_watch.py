@@ -446,6 +446,30 @@ def test_a_signal_drains_and_the_same_command_carries_on(inputs: Path, output: P
     assert ids(output, "huge") == [f"r{n}" for n in range(4000)]
 
 
+def test_files_that_fail_are_told_of_at_once_and_at_the_end_by_a_signal(
+    inputs: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(continuing.FILES_TOLD + 2):
+        (inputs / f"broken{number}.fa").write_text("# STOCKHOLM 1.0\n")
+    (inputs / "good.fa").write_text(GOOD + ">none\n")
+
+    def feed() -> None:
+        wait_for((output / "run_report.json").exists)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    args = ["--watch", "--input", inputs, "--output", output, "--model", "demo"]
+    with feeding(feed):
+        assert exit_code_of(main, *args, "--poll_seconds", 0.1) == 130
+    said = capsys.readouterr()
+    assert ": 3 records, 1 record and 7 files failed.\n" in said.err
+    assert "Failed: broken0.fa: not_fasta. See dead_letters/.\n" in said.err
+    assert said.err.count("Failed: broken") == continuing.FILES_TOLD
+    assert "Failed: 2 files more.\n" in said.err
+    assert f"{output} now holds 2 vectors of 128 values from 1 of 8 files:\n" in said.out
+    assert "1 record and 7 files failed: see dead_letters/" in said.out
+    assert "Stopped before the end" not in said.err
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -11,14 +11,14 @@ class FileOutcomes:
     Attributes:
         begun: The file that was begun last; empty before the first.
         finished: What was told of each finished file.
-        failed: The files that could not be read.
+        failed: Why, in a word, each file failed that could not be read.
         parts: The parts that were committed, in order.
     """
 
     def __init__(self) -> None:
         self.begun = ""
         self.finished: dict[str, events.FileFinished] = {}
-        self.failed: set[str] = set()
+        self.failed: dict[str, str] = {}
         self.parts: list[str] = []
 
     def __call__(self, event: events.Event) -> None:
@@ -28,7 +28,7 @@ class FileOutcomes:
                 self.begun = source
             case events.FileFinished(source=source):
                 self.finished[source] = event
-            case events.RecordFailed(ordinal=None, source=source):
-                self.failed.add(source)
+            case events.RecordFailed(ordinal=None, source=source, error_type=error_type):
+                self.failed[source] = error_type
             case events.PartCommitted(part=part):
                 self.parts.append(part)

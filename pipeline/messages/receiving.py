@@ -159,7 +159,7 @@ class Receiving(Rounds):
             raise GraphError(f"{missing[0]} was read and has no outcome")
         self._last = tuple(files)
         self._report_is_due = True
-        self.end_round(start, counted(len(files), "pull"))
+        self.end_round(start, counted(len(files), "pull"), self._heard.failed)
 
     def _publish(self, pull: DonePull) -> None:
         self._topics.publish(pull, self._plan.output, lambda: bool(self._received) or self._is_lost)

@@ -131,4 +131,4 @@ def _tell(found: Findings, page: str, folder: str, pictures: int, size: int) -> 
 
 def _tell_umap(found: Findings) -> str:
     has_pca_alone = len(found.map.projections) == 1 and len(found.map.sample) >= FEWEST_FOR_UMAP
-    return "\nUMAP, beside PCA, takes umap-learn: '.[umap]', or pip install it." * has_pca_alone
+    return "\nFor UMAP beside PCA: pip install '.[umap]' or umap-learn." * has_pca_alone

@@ -137,7 +137,7 @@ def _run(plan: Plan, config: RunConfig, guard: DeadLetterGuard) -> _Outcome:
     shares = {share.source: share for _, share in read_shares(root, [shard])}
     outcome = _Outcome(
         shares=shares,
-        failed=tuple(sorted(heard.failed - shares.keys())),
+        failed=tuple(sorted(heard.failed.keys() - shares.keys())),
         missing=sum(
             file.source not in shares and file.source not in heard.failed for file in plan.todo
         ),

@@ -111,7 +111,7 @@ class Watch(Rounds):
             # Twice as much if it got nowhere, so that it gets somewhere in the end.
             self._patience[first] = patience if turn.has_begun else 2 * patience
         done = counted(len(work.todo) - len(unfinished), "file") or "no file"
-        self.end_round(start, done, counted(len(unfinished), "file"))
+        self.end_round(start, done, heard.failed, counted(len(unfinished), "file"))
 
     @contextmanager
     def _watched(self, todo: Sequence[FastaFile], turn: Turn) -> Iterator[None]:
@@ -133,10 +133,10 @@ class Watch(Rounds):
 
     def _settle(self, todo: Sequence[FastaFile], heard: FileOutcomes) -> set[str]:
         """Takes note of what has become of the files of a round; returns those that are left."""
-        with_outcome = heard.finished.keys() | heard.failed
+        with_outcome = heard.finished.keys() | heard.failed.keys()
         unfinished = [file for file in todo if file.source not in with_outcome]
         self._lookout.settle(
-            finished=[f for f in todo if f.source in heard.finished.keys() - heard.failed],
+            finished=[f for f in todo if f.source in heard.finished.keys() - heard.failed.keys()],
             failed=[f for f in todo if f.source in heard.failed],
             unfinished=unfinished,
             slow=heard.begun,

@@ -187,7 +187,10 @@ def count_deaths(root: str, runs: str = "") -> None:
             logger.info("A run died with %s under way.", counted(len(digests), "sequence"))
     suspects = _read_suspects(root)
     if alone := sum(not _is_condemned(deaths) for deaths in suspects.values()):
-        logger.info("Taken alone, to find out whether one kills: %s.", counted(alone, "sequence"))
+        logger.info(
+            "Embedded alone first, to find out whether one ends the process: %s.",
+            counted(alone, "sequence"),
+        )
 
 
 def forget_condemned(root: str) -> None:

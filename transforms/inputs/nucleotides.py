@@ -20,7 +20,7 @@ _LETTERS = "ACGTUN"
 _SHARE = 0.9
 _FEWEST = 40  # letters, of fewer of which nothing is said
 
-MOST_FILES = 4
+MOST_FILES, MOST_REMOTE_FILES = 32, 4
 """Files into which is looked: a warning must not cost time. Those named .fna come first."""
 
 _BYTES = 1 << 16
@@ -34,8 +34,10 @@ def seems_nucleotides(sequences: Iterable[str]) -> bool:
 
 def find_nucleotides(files: Iterable[FastaFile]) -> list[FastaFile]:
     """Returns the files, of some that are looked into, whose beginning seems to be nucleotides."""
-    likely_first = sorted(files, key=lambda file: ".fna" not in file.source.lower())
-    return [file for file in likely_first[:MOST_FILES] if _seems(file)]
+    likely_first = sorted(files, key=lambda file: ".fna" not in file.source.lower())[:MOST_FILES]
+    are_local = all(storage.is_local(file.url) for file in likely_first)
+    most = MOST_FILES if are_local else MOST_REMOTE_FILES
+    return [file for file in likely_first[:most] if _seems(file)]
 
 
 # Who makes a report now and then does not read the files for it again.
