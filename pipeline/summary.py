@@ -35,10 +35,9 @@ def tell_output(report: Report, output: Output, listing: Listing) -> Iterator[st
         dim = dict(output.configuration)["dim"]
         vectors = counted(report.rows, "vector")
         yield f"{root} now holds {vectors} of {dim} values from {some}{files}:"
+        yield "  embeddings/*.parquet  one row per protein"
     else:
         yield f"{root} now holds no vectors from {files}:"
-    if report.rows:
-        yield "  embeddings/*.parquet  one row per protein"
     if any(file.pt for file in report.files):
         yield "  pt/*_ESM.pt           one per FASTA file"
     yield "  run_report.json       what became of each file"
