@@ -133,10 +133,10 @@ class Watch(Rounds):
 
     def _settle(self, todo: Sequence[FastaFile], heard: FileOutcomes) -> set[str]:
         """Takes note of what has become of the files of a round; returns those that are left."""
-        with_outcome = heard.finished.keys() | heard.failed.keys()
-        unfinished = [file for file in todo if file.source not in with_outcome]
+        finished = heard.finished.keys() - heard.failed.keys()
+        unfinished = [f for f in todo if f.source not in finished and f.source not in heard.failed]
         self._lookout.settle(
-            finished=[f for f in todo if f.source in heard.finished.keys() - heard.failed.keys()],
+            finished=[f for f in todo if f.source in finished],
             failed=[f for f in todo if f.source in heard.failed],
             unfinished=unfinished,
             slow=heard.begun,
