@@ -155,14 +155,14 @@ def test_what_an_earlier_run_has_committed_is_skipped(
 def test_passes_that_do_not_fit_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed_rows = passes.embed_rows
+    launch_rows = passes.launch_rows
 
-    def with_little_memory(model: torch.nn.Module, rows: Any) -> Any:
+    def with_little_memory(model: torch.nn.Module, rows: Any, full: int) -> Any:
         if len(rows) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return embed_rows(model, rows)
+        return launch_rows(model, rows, full)
 
-    monkeypatch.setattr(passes, "embed_rows", with_little_memory)
+    monkeypatch.setattr(passes, "launch_rows", with_little_memory)
     (tmp_path / "a.fa").write_text("".join(f">{n}\nMK{n * 'A'}\n" for n in range(4)))
     scraper = Scraper(capsys, events.RunEnded)
     with events.listening(scraper):

@@ -272,11 +272,11 @@ def test_passes_side_by_side_give_what_they_give_one_by_one(
     def embed_on(threads: int) -> tuple[dict[str, Vector | Failure], int]:
         torch.set_num_threads(threads)
         outcomes: dict[str, Vector | Failure] = {}
-        passes = 0
-        for completed in embed_passes(encoder, sequences, PassBudget(1024), 300):
-            outcomes.update(completed)
-            passes += 1
-        return outcomes, passes
+        heard: list[events.Event] = []
+        with events.listening(heard.append):
+            for completed in embed_passes(encoder, sequences, PassBudget(1024), 300):
+                outcomes.update(completed)
+        return outcomes, len(heard)
 
     before = torch.get_num_threads()
     try:

@@ -16,7 +16,7 @@ from transforms import events
 from transforms.awaiting import Deferred
 from transforms.esm import passes
 from transforms.esm.bisection import Failure
-from transforms.esm.forward import Fetch, Rows, launch_rows
+from transforms.esm.forward import Fetch, Rows, embed_rows
 from transforms.esm.known_vectors import KnownVectors
 from transforms.esm.loaded import MODELS
 from transforms.esm.model import EsmModelHandler, ModelConfig
@@ -54,7 +54,7 @@ class Device:
 
         def fetch() -> np.ndarray:
             self.fetched += 1
-            return launch_rows(encoder, packed)()
+            return embed_rows(encoder, packed)
 
         return fetch
 

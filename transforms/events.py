@@ -232,7 +232,7 @@ Listener = Callable[[Event], None]
 _listeners: list[Listener] = []
 
 
-# Passes on a CPU end in several threads; listeners need not know.
+# Memory may run out in several threads at a time; listeners need not know.
 _telling = threading.RLock()
 
 

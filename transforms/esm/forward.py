@@ -68,6 +68,7 @@ def prepare_passes(model: nn.Module, passes: Sequence[Sequence[Row]]) -> Sequenc
         return passes  # each is packed by itself then, where running out is dealt with
 
 
+@torch.inference_mode()
 def embed_rows(model: nn.Module, rows: Rows) -> Vectors:
     """Runs the model once, and waits for what comes of it; see :func:`launch_rows`.
 
@@ -77,9 +78,8 @@ def embed_rows(model: nn.Module, rows: Rows) -> Vectors:
     return launch_rows(model, rows)()
 
 
-@torch.inference_mode()
 def launch_rows(model: nn.Module, rows: Rows, full: int = 0) -> Fetch:
-    """Gives the device what it takes to run the model once.
+    """Gives the device what it takes to run the model once; to be called in inference mode.
 
     Passes are computed in the order in which they were launched.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from functools import cache
-from itertools import chain
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import cached_property
+from itertools import chain, starmap
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import nn
 
-from transforms.arrays import Vector
+from transforms.arrays import Vector, Vectors
 from transforms.esm.bisection import Failure, run_isolated
 from transforms.esm.cores import run_side_by_side
 from transforms.esm.device_errors import is_out_of_memory
@@ -71,7 +72,22 @@ class _Prepared(NamedTuple):
 # are computed one after the other.
 _LAUNCHER = ThreadPoolExecutor(1, "launcher")
 
-_Pass = tuple[Sequence[_Piece], list[Outcome]]
+
+class _Vectors:
+    """The vectors of a call of the model, for which the first to ask waits."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+
+    @cached_property
+    def rows(self) -> Vectors:
+        """float32 of shape (B, D)."""
+        return self._fetch()
+
+
+_Place = tuple[_Vectors, int]
+_Launched = tuple[Sequence[_Piece], list[_Place | Failure]]
+"""The pieces of a pass, and the place of each among vectors."""
 
 
 def _cut(sequence: str, max_residues: int) -> list[_Piece]:
@@ -117,7 +133,7 @@ def embed_passes(
         notes: Notes what is under way, and knows which sequences must go alone, or not at all.
 
     Returns:
-        After each pass, the sequences that it completes with their vectors, float32 of shape
+        As passes end, the sequences that they complete with their vectors, float32 of shape
         (D,), or failures.
 
     Raises:
@@ -144,10 +160,11 @@ def embed_passes(
     if (suspects or others) and notes.is_untried:
         _try_out(model)
 
-    def complete(passes: Iterable[_Pass]) -> Iterator[Outcomes]:
-        for members, outcomes in passes:
+    def complete(launched: Iterable[Sequence[_Launched]]) -> Iterator[Outcomes]:
+        for passes in launched:
             completed: Outcomes = {}
-            for piece, outcome in zip(members, outcomes, strict=True):
+            for piece, place in chain.from_iterable(starmap(zip, passes)):
+                outcome = _wait_for(place)
                 if piece.windows > 1:
                     windows = open_windows[piece.sequence]
                     windows.append((piece.row.last - piece.row.first, outcome))
@@ -166,56 +183,66 @@ def embed_passes(
     return chain([settled] if settled else [], alone, rest)
 
 
-def _run_passes(
-    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, notes: Notes
-) -> Iterator[_Pass]:
-    """Yields each pass as it ends, with an outcome for each piece."""
-    workers = most_workers([len(p.row.residues) for p in pieces], concurrent_passes(model))
-
-    def run(prepared: _Prepared) -> _Pass:
-        def run_some(members: Sequence[_Piece]) -> Sequence[Vector]:
-            digests = [piece.digest for piece in members]
-            with notes.noted(digests), _learning(budget, members):
-                return list(embed_rows(model, prepared.rows_of(members)))
-
-        return prepared.pieces, run_isolated(run_some, prepared.pieces)
-
-    return run_side_by_side(run, _prepare(model, pieces, budget, workers), workers)
-
-
 def _launch_passes(
     model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, notes: Notes
-) -> Iterator[_Pass]:
-    """Has all passes launched, one after the other, and returns what yields each as it ends."""
+) -> Iterator[list[_Launched]]:
+    """Has all passes launched, one after the other, and returns what yields them."""
 
-    def launch(prepared: _Prepared) -> tuple[Sequence[_Piece], list[tuple[Fetch, int] | Failure]]:
-        def launch_some(members: Sequence[_Piece]) -> Sequence[tuple[Fetch, int]]:
-            with _learning(budget, members):
-                fetch = cache(launch_rows(model, prepared.rows_of(members), budget.tokens))
-            return [(fetch, row) for row in range(len(members))]
+    @torch.inference_mode()
+    def launch_all() -> list[_Launched]:
+        passes = _prepare(model, pieces, budget)
+        return [_launch(model, prepared, budget, nullcontext) for prepared in passes]
 
-        return prepared.pieces, run_isolated(launch_some, prepared.pieces)
-
-    def launch_all() -> list[tuple[Sequence[_Piece], list[tuple[Fetch, int] | Failure]]]:
-        return list(map(launch, _prepare(model, pieces, budget)))
-
-    def fetch_all() -> Iterator[_Pass]:
+    def wait_for_all() -> Iterator[list[_Launched]]:
         with noted:
-            for members, outcomes in launched.result():
-                yield members, list(map(_wait_for, outcomes))
+            for each in launched.result():
+                yield [each]
 
     with ExitStack() as stack:
         stack.enter_context(notes.noted([piece.digest for piece in pieces]))
         launched = _LAUNCHER.submit(launch_all)
         noted = stack.pop_all()
-    return fetch_all()
+    return wait_for_all()
 
 
-def _wait_for(launched: tuple[Fetch, int] | Failure) -> Outcome:
-    if isinstance(launched, Failure):
-        return launched
-    fetch, row = launched
-    vector: Vector = fetch()[row]
+def _run_passes(
+    model: nn.Module, pieces: Sequence[_Piece], budget: PassBudget, notes: Notes
+) -> Iterator[list[_Launched]]:
+    """Yields passes that have been computed, each noted while it was."""
+    workers = most_workers([len(p.row.residues) for p in pieces], concurrent_passes(model))
+
+    def run(prepared: _Prepared) -> _Launched:
+        return _launch(model, prepared, budget, notes.noted)
+
+    return run_side_by_side(run, _prepare(model, pieces, budget, workers), workers)
+
+
+def _launch(
+    model: nn.Module,
+    prepared: _Prepared,
+    budget: PassBudget,
+    noted: Callable[[Sequence[str]], AbstractContextManager[object]],
+) -> _Launched:
+    """Launches a pass; where that fails, its halves, and the budget learns what did not fit."""
+
+    def launch_some(members: Sequence[_Piece]) -> Sequence[_Place]:
+        try:
+            with noted([piece.digest for piece in members]):
+                vectors = _Vectors(launch_rows(model, prepared.rows_of(members), budget.tokens))
+        except Exception as error:
+            if is_out_of_memory(error):
+                budget.ran_out(sum(piece.row.tokens for piece in members))
+            raise
+        return [(vectors, row) for row in range(len(members))]
+
+    return prepared.pieces, run_isolated(launch_some, prepared.pieces)
+
+
+def _wait_for(place: _Place | Failure) -> Outcome:
+    if isinstance(place, Failure):
+        return place
+    vectors, row = place
+    vector: Vector = vectors.rows[row]
     return vector
 
 
@@ -235,17 +262,6 @@ def _prepare(
                 break
             yield _Prepared(members, prepared)
             remaining = remaining[len(members) :]
-
-
-@contextmanager
-def _learning(budget: PassBudget, pieces: Sequence[_Piece]) -> Iterator[None]:
-    """Lets the budget learn of a pass that does not fit into memory."""
-    try:
-        yield
-    except Exception as error:
-        if is_out_of_memory(error):
-            budget.ran_out(sum(piece.row.tokens for piece in pieces))
-        raise
 
 
 def _refuse(sequences: Sequence[str]) -> dict[str, Failure]:
