@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -24,15 +24,12 @@ _SECONDS = 0.25
 passes finds nothing in the processor's cache, and takes ten times as long as it does by itself."""
 
 
-class _Jobs(Generic[T]):
-    """Hands out jobs to several threads, until none is left or one has failed."""
+class _Jobs(Iterator[T]):
+    """Hands out jobs to several threads, until none is left or it is closed."""
 
     def __init__(self, jobs: Iterable[T]) -> None:
         self._jobs = iter(jobs)
         self._lock = threading.Lock()
-
-    def __iter__(self) -> Iterator[T]:
-        return self
 
     def __next__(self) -> T:
         with self._lock:
@@ -72,10 +69,10 @@ def run_side_by_side(run: Callable[[T], R], jobs: Iterable[T], workers: int) -> 
             pending = {pool.submit(_run_for_a_while, run, remaining) for _ in range(workers)}
             while pending:
                 ended, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    if done := future.result():
-                        pending.add(pool.submit(_run_for_a_while, run, remaining))
-                        yield done
+                results = [done for future in ended if (done := future.result())]
+                # First of all: a worker must not wait for who is told.
+                pending |= {pool.submit(_run_for_a_while, run, remaining) for _ in results}
+                yield from results
     finally:
         torch.set_num_threads(threads)  # a thread's own number is the default of new ones too
 
