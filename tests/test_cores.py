@@ -102,11 +102,12 @@ def test_what_a_job_raises_comes_up_and_no_other_job_begins(workers: int) -> Non
             broken.set()
             raise RuntimeError("broken")
         assert broken.wait(timeout=60)
+        time.sleep(0.05)  # so that it could be known before the next one begins
         return job
 
     with pytest.raises(RuntimeError, match="broken"):
-        list(run_side_by_side(run, range(10_000), workers))
-    assert len(begun) < 1000
+        list(run_side_by_side(run, range(100), workers))
+    assert len(begun) < 10
     assert torch.get_num_threads() == 4
 
 

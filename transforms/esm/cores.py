@@ -82,12 +82,8 @@ def _run_for_a_while(run: Callable[[T], R], jobs: _Jobs[T]) -> list[R]:
     """Runs jobs until some time has gone, or none is left: nothing then comes of it."""
     done: list[R] = []
     enough = time.monotonic() + _SECONDS
-    try:
-        for job in jobs:
-            done.append(run(job))
-            if time.monotonic() > enough:
-                break
-    except BaseException:
-        jobs.close()
-        raise
+    for job in jobs:
+        done.append(run(job))
+        if time.monotonic() > enough:
+            break
     return done
